@@ -50,10 +50,11 @@ export type ErrorReason =
   | 'STORAGE_FULL'
   | 'STORAGE_UNAVAILABLE'
   | 'UNDECODABLE_IMAGE'
+  | 'UNREADABLE_FILE'
+  | 'UNSUPPORTED_FORMAT'
   | 'UNSUPPORTED_MODEL'
   | 'VERSION_NOT_FINALIZED'
-  | 'VERSION_NOT_FOUND'
-  | 'WRONG_MODEL_KIND';
+  | 'VERSION_NOT_FOUND';
 
 export interface FieldViolation {
   /** Path of the field in the request, such as `options.thresholds.score_threshold`. */

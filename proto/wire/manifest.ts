@@ -11,11 +11,10 @@ export const ONNX_MEDIA_TYPE = 'application/vnd.onnx';
 export const MAX_MANIFEST_BYTES = 1024 * 1024;
 export const MAX_ARTIFACTS = 64;
 
-const digest = z.custom<Digest>((value) => typeof value === 'string' && asDigest(value) !== undefined, {
+const digestSchema = z.custom<Digest>((value) => typeof value === 'string' && asDigest(value) !== undefined, {
   error: 'expected "sha256:" and 64 lower-case hex digits',
 });
-const sizeBytes = z.int().min(0);
-const blob = { digest, sizeBytes };
+const blob = { digest: digestSchema, sizeBytes: z.int().min(0) };
 /** Relative, forward slashes, no empty, "." or ".." segment, no control characters: safe to show and to lay out as a file. */
 const path = z
   .string()
@@ -29,7 +28,7 @@ const artifactSchema = z
     mediaType: z.string().min(1).max(255),
     ...blob,
     /** Digest of each 8 MiB chunk in order. */
-    chunks: z.array(digest),
+    chunks: z.array(digestSchema),
   })
   .refine((artifact) => artifact.chunks.length === chunkCount(artifact.sizeBytes), {
     error: `expected one chunk digest for every ${CHUNK_BYTES} bytes begun`,
@@ -38,7 +37,21 @@ const artifactSchema = z
 
 const tensorSchema = z.strictObject({
   name: z.string().min(1),
-  type: z.enum(['float32', 'float16', 'float64', 'uint8', 'int8', 'uint16', 'int16', 'int32', 'uint32', 'int64', 'uint64', 'bool', 'string']),
+  type: z.enum([
+    'float32',
+    'float16',
+    'float64',
+    'uint8',
+    'int8',
+    'uint16',
+    'int16',
+    'int32',
+    'uint32',
+    'int64',
+    'uint64',
+    'bool',
+    'string',
+  ]),
   /** A name stands for a dimension that the caller chooses. */
   shape: z.array(z.union([z.int().min(0), z.string().min(1)])),
 });
@@ -133,6 +146,12 @@ function checkAgreement(manifest: Manifest): void {
       violations.push({ field, description: `${artifact.digest} is declared with two sizes or chunk lists` });
     }
     seenBlobs.set(artifact.digest, content);
+  }
+  for (const [index, { index: value }] of manifest.classes.entries()) {
+    const before = manifest.classes[index - 1]?.index ?? 0;
+    if (value <= before) {
+      violations.push({ field: `manifest_json.classes.${index}.index`, description: `${value} does not come after ${before}` });
+    }
   }
   if (!manifest.artifacts.some((artifact) => artifact.path === manifest.graph.path && artifact.role === 'serving')) {
     violations.push({ field: 'manifest_json.graph.path', description: `"${manifest.graph.path}" is not a serving artifact` });

@@ -1488,7 +1488,8 @@ export const InferenceServiceService = {
   /**
    * One image in, a stream of events out: accepted, progress, one event a flake, summary.
    * INVALID_ARGUMENT [INVALID_REQUEST (google.rpc.BadRequest with every violation), UNDECODABLE_IMAGE, IMAGE_TOO_LARGE,
-   * NO_BACKGROUND, WRONG_MODEL_KIND]; NOT_FOUND [MODEL_NOT_FOUND, VERSION_NOT_FOUND, ALIAS_NOT_FOUND];
+   * NO_BACKGROUND]; NOT_FOUND [MODEL_NOT_FOUND, VERSION_NOT_FOUND, ALIAS_NOT_FOUND];
+   * FAILED_PRECONDITION [UNSUPPORTED_MODEL, LOAD_FAILED]: this server cannot run the version;
    * RESOURCE_EXHAUSTED [QUEUE_FULL] with google.rpc.RetryInfo;
    * UNAVAILABLE [ENGINE_CRASHED, MODEL_NOT_READY, REGISTRY_UNAVAILABLE].
    */
@@ -1517,7 +1518,8 @@ export interface InferenceServiceServer extends UntypedServiceImplementation {
   /**
    * One image in, a stream of events out: accepted, progress, one event a flake, summary.
    * INVALID_ARGUMENT [INVALID_REQUEST (google.rpc.BadRequest with every violation), UNDECODABLE_IMAGE, IMAGE_TOO_LARGE,
-   * NO_BACKGROUND, WRONG_MODEL_KIND]; NOT_FOUND [MODEL_NOT_FOUND, VERSION_NOT_FOUND, ALIAS_NOT_FOUND];
+   * NO_BACKGROUND]; NOT_FOUND [MODEL_NOT_FOUND, VERSION_NOT_FOUND, ALIAS_NOT_FOUND];
+   * FAILED_PRECONDITION [UNSUPPORTED_MODEL, LOAD_FAILED]: this server cannot run the version;
    * RESOURCE_EXHAUSTED [QUEUE_FULL] with google.rpc.RetryInfo;
    * UNAVAILABLE [ENGINE_CRASHED, MODEL_NOT_READY, REGISTRY_UNAVAILABLE].
    */
@@ -1530,7 +1532,8 @@ export interface InferenceServiceClient extends Client {
   /**
    * One image in, a stream of events out: accepted, progress, one event a flake, summary.
    * INVALID_ARGUMENT [INVALID_REQUEST (google.rpc.BadRequest with every violation), UNDECODABLE_IMAGE, IMAGE_TOO_LARGE,
-   * NO_BACKGROUND, WRONG_MODEL_KIND]; NOT_FOUND [MODEL_NOT_FOUND, VERSION_NOT_FOUND, ALIAS_NOT_FOUND];
+   * NO_BACKGROUND]; NOT_FOUND [MODEL_NOT_FOUND, VERSION_NOT_FOUND, ALIAS_NOT_FOUND];
+   * FAILED_PRECONDITION [UNSUPPORTED_MODEL, LOAD_FAILED]: this server cannot run the version;
    * RESOURCE_EXHAUSTED [QUEUE_FULL] with google.rpc.RetryInfo;
    * UNAVAILABLE [ENGINE_CRASHED, MODEL_NOT_READY, REGISTRY_UNAVAILABLE].
    */

@@ -1,0 +1,188 @@
+import {
+  AttributeProto,
+  AttributeProto_AttributeType,
+  ModelProto,
+  type NodeProto,
+  TensorProto,
+  TensorProto_DataType,
+  ValueInfoProto,
+} from '../../proto/gen/onnx/onnx.ts';
+
+/** Opset 20 with IR version 10: what ONNX Runtime 1.17 and later read. */
+const OPSET_VERSION = 20n;
+const IR_VERSION = 10n;
+
+/** The name of a tensor inside one graph. */
+export type GraphValue = string;
+
+/** Element types that the importers use; `bool` and `float16` never leave a graph. */
+export type ElementType = 'float32' | 'float64' | 'uint8' | 'int64';
+
+/** A number of elements, or the name of a dimension that the caller of the graph chooses. */
+export type Dimension = number | string;
+
+/** Attribute values by ONNX attribute type: `{ int: 1 }`, `{ float: 0.5 }`, `{ ints: [0, 2, 1] }`. */
+export type AttributeValue = { readonly int: number } | { readonly float: number } | { readonly ints: readonly number[] };
+
+export type ConstantData = Float32Array | Float64Array | Uint8Array | BigInt64Array;
+
+/**
+ * Collects one ONNX graph, node by node in the order of evaluation, and writes it. Names are given by the caller or counted,
+ * constants are little-endian raw data, nothing depends on time or place: equal calls give equal bytes.
+ */
+export class GraphBuilder {
+  readonly #name: string;
+  readonly #nodes: NodeProto[] = [];
+  readonly #constants = new Map<string, TensorProto>();
+  readonly #inputs: ValueInfoProto[] = [];
+  readonly #outputs: ValueInfoProto[] = [];
+
+  constructor(name: string) {
+    this.#name = name;
+  }
+
+  input(name: string, type: ElementType, shape: readonly Dimension[]): GraphValue {
+    this.#inputs.push(valueInfo(name, type, shape));
+    return name;
+  }
+
+  /** A constant tensor; `data` holds the elements of `shape` in C order and decides the element type. */
+  constant(name: string, shape: readonly number[], data: ConstantData): GraphValue {
+    if (this.#constants.has(name)) {
+      throw new Error(`constant "${name}" is added twice`);
+    }
+    if (shape.reduce((product, size) => product * size, 1) !== data.length) {
+      throw new Error(`constant "${name}" of shape [${shape.join(', ')}] given ${data.length} elements`);
+    }
+    const dims = shape.map(BigInt);
+    this.#constants.set(name, TensorProto.fromPartial({ name, dims, dataType: elementTypeOf(data), rawData: littleEndian(data) }));
+    return name;
+  }
+
+  /** Adds a node with one output, named `output` or counted, and gives that output. */
+  node(
+    opType: string,
+    inputs: readonly GraphValue[],
+    attributes: Readonly<Record<string, AttributeValue>> = {},
+    output = `${opType.toLowerCase()}_${this.#nodes.length}`,
+  ): GraphValue {
+    this.#nodes.push({
+      input: [...inputs],
+      output: [output],
+      name: output,
+      opType,
+      attribute: Object.entries(attributes).map(([name, value]) => attribute(name, value)),
+      docString: '',
+      domain: '',
+    });
+    return output;
+  }
+
+  cast(value: GraphValue, to: ElementType, output?: string): GraphValue {
+    return this.node('Cast', [value], { to: { int: ELEMENT_TYPES[to] } }, output);
+  }
+
+  output(name: string, type: ElementType, shape: readonly Dimension[]): void {
+    this.#outputs.push(valueInfo(name, type, shape));
+  }
+
+  /** The model file. `properties` become metadata entries in the order of their keys. */
+  build(producerVersion: string, properties: Readonly<Record<string, string>>): Uint8Array {
+    this.#checkUse();
+    const message = ModelProto.fromPartial({
+      irVersion: IR_VERSION,
+      producerName: 'maskterial-serving',
+      producerVersion,
+      opsetImport: [{ domain: '', version: OPSET_VERSION }],
+      graph: {
+        name: this.#name,
+        node: this.#nodes,
+        initializer: [...this.#constants.values()],
+        input: this.#inputs,
+        output: this.#outputs,
+      },
+      metadataProps: Object.keys(properties)
+        .toSorted()
+        .map((key) => ({ key, value: properties[key] ?? '' })),
+    });
+    return ModelProto.encode(message).finish();
+  }
+
+  /** A value that nothing reads, or that nothing makes, is a mistake of the importer. */
+  #checkUse(): void {
+    const made = new Set([...this.#inputs.map(({ name }) => name), ...this.#constants.keys()]);
+    const read = new Set(this.#outputs.map(({ name }) => name));
+    for (const { input, output, opType } of this.#nodes) {
+      for (const name of input) {
+        if (!made.has(name)) {
+          throw new Error(`${opType} reads "${name}", which nothing before it makes`);
+        }
+        read.add(name);
+      }
+      for (const name of output) {
+        made.add(name);
+      }
+    }
+    const dead = [...made].filter((name) => !read.has(name));
+    const unmade = this.#outputs.filter(({ name }) => !made.has(name)).map(({ name }) => name);
+    if (dead.length > 0 || unmade.length > 0) {
+      throw new Error(`graph "${this.#name}": never read: ${dead.join(', ')}; never made: ${unmade.join(', ')}`);
+    }
+  }
+}
+
+const ELEMENT_TYPES = {
+  float32: TensorProto_DataType.FLOAT,
+  float64: TensorProto_DataType.DOUBLE,
+  uint8: TensorProto_DataType.UINT8,
+  int64: TensorProto_DataType.INT64,
+} as const satisfies Record<ElementType, number>;
+
+function elementTypeOf(data: ConstantData): number {
+  if (data instanceof Float32Array) {
+    return ELEMENT_TYPES.float32;
+  }
+  if (data instanceof Float64Array) {
+    return ELEMENT_TYPES.float64;
+  }
+  return data instanceof Uint8Array ? ELEMENT_TYPES.uint8 : ELEMENT_TYPES.int64;
+}
+
+/** ONNX stores raw data little-endian whatever the machine. */
+function littleEndian(data: ConstantData): Buffer {
+  const bytes = Buffer.alloc(data.byteLength);
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  if (data instanceof Float32Array) {
+    data.forEach((value, index) => view.setFloat32(index * 4, value, true));
+  } else if (data instanceof Float64Array) {
+    data.forEach((value, index) => view.setFloat64(index * 8, value, true));
+  } else if (data instanceof BigInt64Array) {
+    data.forEach((value, index) => view.setBigInt64(index * 8, value, true));
+  } else {
+    bytes.set(data);
+  }
+  return bytes;
+}
+
+function attribute(name: string, value: AttributeValue): AttributeProto {
+  if ('int' in value) {
+    return AttributeProto.fromPartial({ name, type: AttributeProto_AttributeType.INT, i: BigInt(value.int) });
+  }
+  if ('float' in value) {
+    return AttributeProto.fromPartial({ name, type: AttributeProto_AttributeType.FLOAT, f: value.float });
+  }
+  return AttributeProto.fromPartial({ name, type: AttributeProto_AttributeType.INTS, ints: value.ints.map(BigInt) });
+}
+
+function valueInfo(name: string, type: ElementType, shape: readonly Dimension[]): ValueInfoProto {
+  const dim = shape.map((size) => ({
+    value:
+      typeof size === 'number'
+        ? { $case: 'dimValue' as const, value: BigInt(size) }
+        : { $case: 'dimParam' as const, value: size },
+  }));
+  return ValueInfoProto.fromPartial({
+    name,
+    type: { value: { $case: 'tensorType', value: { elemType: ELEMENT_TYPES[type], shape: { dim } } } },
+  });
+}

@@ -1,0 +1,86 @@
+import { homedir, availableParallelism } from 'node:os';
+import { isAbsolute, join, resolve } from 'node:path';
+import { type Environment, EnvReader } from '../infra/process/env.ts';
+import { type ListenSettings, readListenSettings } from '../infra/process/listen.ts';
+import { LOG_LEVELS, type LogLevel } from '../infra/process/log.ts';
+
+export interface InferenceConfig {
+  readonly listen: ListenSettings;
+  /** `host:port` of the registry. */
+  readonly registryAddress: string;
+  /** The folders to try for the cache, in order; only the first one that was set explicitly is tried then. */
+  readonly cacheFolders: readonly string[];
+  /** Bytes that cached files may take; 0 is no limit. */
+  readonly cacheBudgetBytes: number;
+  readonly servedModels: readonly string[];
+  readonly servedAliases: readonly string[];
+  /** Versions kept loaded because requests named them. */
+  readonly maxOnDemand: number;
+  /** Engine processes, each on one image at a time. */
+  readonly engines: number;
+  /** ONNX Runtime's threads in each engine. */
+  readonly engineThreads: number;
+  /** Images that may wait for an engine. */
+  readonly maxWaiting: number;
+  readonly maxImageBytes: number;
+  readonly maxImagePixels: number;
+  /** How long calls in hand may take at shutdown. */
+  readonly graceMs: number;
+  readonly logLevel: LogLevel;
+}
+
+/** The cache folder of the original deployment. */
+const DEFAULT_MODEL_PATH = '/opt/maskterial/models';
+const MIB = 1024 * 1024;
+
+/**
+ * Reads the settings of the inference service:
+ *
+ * | variable | default | meaning |
+ * | --- | --- | --- |
+ * | INFERENCE_HOST, INFERENCE_PORT | 127.0.0.1, 50052 | where it listens |
+ * | MASKTERIAL_INSECURE | false | allows an address that other machines reach |
+ * | REGISTRY_ADDRESS | 127.0.0.1:50051 | the registry |
+ * | MODEL_PATH | /opt/maskterial/models, else a user folder | the cache |
+ * | CACHE_BUDGET_BYTES | 0 | size of the cache; 0 is no limit |
+ * | SERVED_MODELS | * | names or patterns of models kept loaded |
+ * | SERVED_ALIASES | production,canary | aliases kept loaded |
+ * | MAX_ON_DEMAND_VERSIONS | 4 | further versions kept because requests named them |
+ * | ENGINES | one per core | engine processes |
+ * | ENGINE_THREADS | 1 | threads of ONNX Runtime in each |
+ * | MAX_WAITING_IMAGES | 32 | images that may wait for an engine |
+ * | MAX_IMAGE_BYTES | 33554432 | size of an encoded image |
+ * | MAX_IMAGE_PIXELS | 50000000 | size of a decoded one |
+ * | GRACE_MS | 30000 | for calls in hand at shutdown |
+ * | LOG_LEVEL | info | |
+ *
+ * @throws ConfigError with every problem.
+ */
+export function readInferenceConfig(env: Environment): InferenceConfig {
+  const reader = new EnvReader(env);
+  const modelPath = reader.text('MODEL_PATH', undefined);
+  if (modelPath !== undefined && !isAbsolute(modelPath)) {
+    reader.problem(`MODEL_PATH: expected an absolute path, found "${modelPath}"`);
+  }
+  const userFolder = join(reader.text('XDG_CACHE_HOME', join(homedir(), '.cache')), 'maskterial', 'models');
+  const registryAddress = reader.text('REGISTRY_ADDRESS', '127.0.0.1:50051');
+  if (!/^.+:\d{1,5}$/.test(registryAddress)) {
+    reader.problem(`REGISTRY_ADDRESS: expected host:port, found "${registryAddress}"`);
+  }
+  return reader.finish({
+    listen: readListenSettings(reader, 'INFERENCE', 50_052),
+    registryAddress,
+    cacheFolders: modelPath === undefined ? [DEFAULT_MODEL_PATH, resolve(userFolder)] : [modelPath],
+    cacheBudgetBytes: reader.integer('CACHE_BUDGET_BYTES', 0, 0, Number.MAX_SAFE_INTEGER),
+    servedModels: reader.list('SERVED_MODELS', ['*']),
+    servedAliases: reader.list('SERVED_ALIASES', ['production', 'canary']),
+    maxOnDemand: reader.integer('MAX_ON_DEMAND_VERSIONS', 4, 1, 1000),
+    engines: reader.integer('ENGINES', availableParallelism(), 1, 256),
+    engineThreads: reader.integer('ENGINE_THREADS', 1, 1, 256),
+    maxWaiting: reader.integer('MAX_WAITING_IMAGES', 32, 0, 10_000),
+    maxImageBytes: reader.integer('MAX_IMAGE_BYTES', 32 * MIB, 1, 64 * MIB),
+    maxImagePixels: reader.integer('MAX_IMAGE_PIXELS', 50_000_000, 1, 1_000_000_000),
+    graceMs: reader.integer('GRACE_MS', 30_000, 0, 3_600_000),
+    logLevel: reader.oneOf('LOG_LEVEL', 'info' as LogLevel, LOG_LEVELS),
+  });
+}

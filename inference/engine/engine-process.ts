@@ -1,0 +1,144 @@
+import { type ChildProcess, fork } from 'node:child_process';
+import { ServiceError } from '../../proto/wire/errors.ts';
+import type { PredictSettings, Stage } from '../predict/predict.ts';
+import { type EngineAnswer, type EngineLimits, type FromEngine, fromWireError, type LoadFailure, type ToEngine } from './protocol.ts';
+import type { ServableId, ServableSpec } from '../rollout/servable.ts';
+
+export interface EngineJob {
+  readonly image: Uint8Array;
+  readonly classifier: ServableId;
+  readonly settings: PredictSettings;
+  readonly onStage: (stage: Stage) => void;
+  /** Aborting tells the engine to stop between two stages; the run then ends with the signal's reason. */
+  readonly signal: AbortSignal;
+}
+
+interface Running {
+  readonly id: number;
+  readonly job: EngineJob;
+  readonly resolve: (answer: EngineAnswer) => void;
+  readonly reject: (error: unknown) => void;
+  readonly cancel: () => void;
+}
+
+/** One engine as its supervisor sees it: a child process that runs one job at a time. */
+export class EngineProcess {
+  /** Resolves with what ended it, whatever that was; never rejects. */
+  readonly exited: Promise<string>;
+  readonly pid: number;
+  readonly #child: ChildProcess;
+  #running: Running | undefined;
+  #lastId = 0;
+  #onReady: ((failures: readonly LoadFailure[]) => void) | undefined;
+
+  private constructor(child: ChildProcess) {
+    this.#child = child;
+    this.pid = child.pid ?? 0;
+    this.exited = new Promise((resolve) => {
+      child.once('error', (error) => resolve(`could not run: ${error.message}`));
+      child.once('exit', (code, signal) => resolve(signal === null ? `exit code ${String(code)}` : `signal ${signal}`));
+    });
+    child.on('message', (message) => this.#receive(message as FromEngine));
+    void this.exited.then((how) => {
+      this.#settle((running) =>
+        running.reject(
+          new ServiceError('unavailable', 'ENGINE_CRASHED', `the engine (pid ${this.pid}) ended while it worked on this image: ${how}`, {
+            retryDelayMs: 0,
+          }),
+        ),
+      );
+    });
+  }
+
+  /**
+   * Starts an engine and has it load `servables`.
+   * @throws ServiceError unavailable ENGINE_CRASHED when it ends before it is ready; the signal's reason when aborted (it is killed).
+   */
+  static async start(
+    modulePath: string,
+    servables: readonly ServableSpec[],
+    limits: EngineLimits,
+    signal: AbortSignal,
+  ): Promise<{ readonly engine: EngineProcess; readonly failures: readonly LoadFailure[] }> {
+    signal.throwIfAborted();
+    const child = fork(modulePath, [], { serialization: 'advanced', stdio: ['ignore', 'ignore', 'inherit', 'ipc'] });
+    const engine = new EngineProcess(child);
+    const kill = (): void => engine.kill();
+    signal.addEventListener('abort', kill, { once: true });
+    try {
+      const ready = new Promise<readonly LoadFailure[]>((resolve) => {
+        engine.#onReady = resolve;
+      });
+      engine.#send({ kind: 'load', servables, limits });
+      const ended = engine.exited.then((how) => {
+        signal.throwIfAborted();
+        throw new ServiceError('unavailable', 'ENGINE_CRASHED', `an engine ended while it loaded ${labels(servables)}: ${how}`);
+      });
+      return { engine, failures: await Promise.race([ready, ended]) };
+    } finally {
+      signal.removeEventListener('abort', kill);
+    }
+  }
+
+  /** To be called only while no other run is under way. @throws ServiceError from the engine, or unavailable ENGINE_CRASHED. */
+  run(job: EngineJob): Promise<EngineAnswer> {
+    if (this.#running !== undefined) {
+      throw new Error(`engine ${this.pid} is busy`);
+    }
+    return new Promise((resolve, reject) => {
+      this.#lastId += 1;
+      const id = this.#lastId;
+      const cancel = (): void => this.#send({ kind: 'cancel', id });
+      this.#running = { id, job, resolve, reject, cancel };
+      job.signal.addEventListener('abort', cancel, { once: true });
+      this.#send({ kind: 'predict', id, image: job.image, classifier: job.classifier, settings: job.settings });
+      if (job.signal.aborted) {
+        cancel();
+      }
+    });
+  }
+
+  /** Ends the process at once; a run under way fails with ENGINE_CRASHED. */
+  kill(): void {
+    this.#child.kill('SIGKILL');
+  }
+
+  #receive(message: FromEngine): void {
+    if (message.kind === 'ready') {
+      this.#onReady?.(message.failures);
+      return;
+    }
+    if (this.#running?.id !== message.id) {
+      return;
+    }
+    switch (message.kind) {
+      case 'stage':
+        this.#running.job.onStage(message.stage);
+        break;
+      case 'done':
+        this.#settle((running) => running.resolve(message.answer));
+        break;
+      case 'failed':
+        this.#settle(({ job, reject }) => reject(job.signal.aborted ? job.signal.reason : fromWireError(message.error)));
+        break;
+    }
+  }
+
+  #settle(how: (running: Running) => void): void {
+    const running = this.#running;
+    if (running !== undefined) {
+      this.#running = undefined;
+      running.job.signal.removeEventListener('abort', running.cancel);
+      how(running);
+    }
+  }
+
+  #send(message: ToEngine): void {
+    // A channel that closed meanwhile is no error here: `exited` tells of it.
+    this.#child.send(message, () => undefined);
+  }
+}
+
+function labels(servables: readonly ServableSpec[]): string {
+  return servables.map(({ label }) => label).join(', ') || 'nothing';
+}

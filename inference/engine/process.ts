@@ -1,0 +1,51 @@
+// The main of an engine process: forked by the supervisor, it answers messages until the channel closes.
+import process from 'node:process';
+import { Engine } from './engine.ts';
+import { type FromEngine, type ToEngine, toWireError } from './protocol.ts';
+import { SharpDecoder } from './sharp-decoder.ts';
+
+let engine: Engine | undefined;
+const running = new Map<number, AbortController>();
+
+process.on('message', (message: ToEngine) => {
+  switch (message.kind) {
+    case 'load':
+      engine = new Engine({ decoder: new SharpDecoder(message.limits) }, message.limits);
+      // A throw here is a defect; the process ends and the supervisor sees it.
+      void engine.load(message.servables).then((failures) => send({ kind: 'ready', failures }));
+      break;
+    case 'predict':
+      void work(message);
+      break;
+    case 'cancel':
+      running.get(message.id)?.abort();
+      break;
+  }
+});
+
+// The supervisor went away, however it did: nothing is left running.
+process.on('disconnect', () => process.exit(0));
+// A terminal's Ctrl-C reaches the whole process group; the supervisor decides when its engines end.
+process.on('SIGINT', () => undefined);
+
+async function work({ id, image, classifier, settings }: Extract<ToEngine, { kind: 'predict' }>): Promise<void> {
+  const controller = new AbortController();
+  running.set(id, controller);
+  try {
+    if (engine === undefined) {
+      throw new Error('predict before load');
+    }
+    const prediction = await engine.predict(image, classifier, settings, (stage) => send({ kind: 'stage', id, stage }), controller.signal);
+    const { width, height, background, distinctColours, flakes, timings } = prediction;
+    const answer = { width, height, background, distinctColours, flakes, timings };
+    send({ kind: 'done', id, answer });
+  } catch (error) {
+    send({ kind: 'failed', id, error: toWireError(error) });
+  } finally {
+    running.delete(id);
+  }
+}
+
+function send(message: FromEngine): void {
+  process.send?.(message);
+}

@@ -1,0 +1,66 @@
+import type { Digest } from '../../proto/wire/digest.ts';
+import type { ErrorKind, FieldViolation } from '../../proto/wire/errors.ts';
+import { isServiceError, ServiceError } from '../../proto/wire/errors.ts';
+import type { ServableId, ServableSpec } from '../rollout/servable.ts';
+import type { Prediction, PredictSettings, Stage } from '../predict/predict.ts';
+
+export interface EngineLimits {
+  readonly maxPixels: number;
+  /** Threads of one ONNX Runtime session. */
+  readonly threads: number;
+}
+
+/** What the supervising process sends. */
+export type ToEngine =
+  | { readonly kind: 'load'; readonly servables: readonly ServableSpec[]; readonly limits: EngineLimits }
+  | {
+      readonly kind: 'predict';
+      readonly id: number;
+      readonly image: Uint8Array;
+      readonly classifier: ServableId;
+      readonly settings: PredictSettings;
+    }
+  | { readonly kind: 'cancel'; readonly id: number };
+
+/** What an engine answers a prediction with: flakes, their masks as run lengths. Pixels, tensors and class maps never cross. */
+export type EngineAnswer = Omit<Prediction, 'classMasks'>;
+
+/** What an engine sends. */
+export type FromEngine =
+  | { readonly kind: 'ready'; readonly failures: readonly LoadFailure[] }
+  | { readonly kind: 'stage'; readonly id: number; readonly stage: Stage }
+  | { readonly kind: 'done'; readonly id: number; readonly answer: EngineAnswer }
+  | { readonly kind: 'failed'; readonly id: number; readonly error: WireError };
+
+export interface LoadFailure {
+  readonly id: ServableId;
+  readonly error: WireError;
+  /** The artifact whose bytes were not what its digest says, if that was it. */
+  readonly corrupt?: Digest;
+}
+
+/** A ServiceError as plain data. */
+export interface WireError {
+  readonly kind: ErrorKind;
+  readonly reason: string;
+  readonly message: string;
+  readonly metadata: Readonly<Record<string, string>>;
+  readonly violations: readonly FieldViolation[];
+}
+
+/** A foreign error keeps its text: it goes to the supervising process and its log, not to a caller. */
+export function toWireError(error: unknown): WireError {
+  if (isServiceError(error)) {
+    const { kind, reason, message, metadata, violations } = error;
+    return { kind, reason, message, metadata, violations };
+  }
+  const message = error instanceof Error ? (error.stack ?? error.message) : String(error);
+  return { kind: 'internal', reason: 'INTERNAL', message, metadata: {}, violations: [] };
+}
+
+export function fromWireError({ kind, reason, message, metadata, violations }: WireError): ServiceError {
+  if (kind === 'internal') {
+    return new ServiceError(kind, reason, 'internal error in an engine; the server log has the details', { cause: new Error(message) });
+  }
+  return new ServiceError(kind, reason, message, { metadata, violations });
+}

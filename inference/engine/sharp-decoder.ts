@@ -1,0 +1,84 @@
+import sharp from 'sharp';
+import { ServiceError, throwIfAborted } from '../../proto/wire/errors.ts';
+import type { DecodedImage, Decoder } from '../predict/decoder.ts';
+
+/** The formats a microscope writes. libvips knows dozens more; every loader less is attack surface less. */
+const FORMATS = ['jpeg', 'png', 'tiff', 'webp'] as const;
+const LOADERS = [
+  'VipsForeignLoadJpegBuffer',
+  'VipsForeignLoadPngBuffer',
+  'VipsForeignLoadTiffBuffer',
+  'VipsForeignLoadWebpBuffer',
+];
+
+/**
+ * Decodes with libvips as the reference's OpenCV does: EXIF orientation applied, alpha dropped (not composited), grey copied to
+ * three channels, 16 bits cut to the high byte, no colour management, first page only.
+ */
+export class SharpDecoder implements Decoder {
+  readonly #maxPixels: number;
+
+  constructor(settings: { readonly maxPixels: number }) {
+    this.#maxPixels = settings.maxPixels;
+    sharp.cache(false);
+    // One image at a time in an engine, and as many engines as cores: more threads would only take turns.
+    sharp.concurrency(1);
+    sharp.block({ operation: ['VipsForeignLoad'] });
+    sharp.unblock({ operation: LOADERS });
+  }
+
+  async decode(bytes: Uint8Array, signal: AbortSignal): Promise<DecodedImage> {
+    throwIfAborted(signal);
+    const options = { failOn: 'error', ignoreIcc: true, limitInputPixels: false, sequentialRead: true } as const;
+    const header = await reading(sharp(bytes, options).metadata(), bytes);
+    const { width, height, format, hasAlpha } = header;
+    if (!FORMATS.some((known) => known === format)) {
+      throw new ServiceError('invalid-argument', 'UNDECODABLE_IMAGE', `unknown image format: found ${format}, expected ${FORMATS.join(', ')}`);
+    }
+    // The header is read before any pixel is: a bomb is refused before memory is spent.
+    if (width * height > this.#maxPixels) {
+      throw new ServiceError(
+        'invalid-argument',
+        'IMAGE_TOO_LARGE',
+        `the image has ${width} x ${height} = ${width * height} pixels, the limit is ${this.#maxPixels}`,
+        { metadata: { pixels: String(width * height), max_pixels: String(this.#maxPixels) } },
+      );
+    }
+    throwIfAborted(signal);
+    let pipeline = sharp(bytes, options).autoOrient();
+    if (hasAlpha) {
+      pipeline = pipeline.removeAlpha();
+    }
+    // From 16 bits libvips keeps the high byte, as the reference does.
+    const { data, info } = await reading(
+      pipeline.toColourspace('srgb').raw({ depth: 'uchar' }).toBuffer({ resolveWithObject: true }),
+      bytes,
+    );
+    return { width: info.width, height: info.height, rgb: threeChannels(data, info.channels) };
+  }
+}
+
+async function reading<T>(work: Promise<T>, bytes: Uint8Array): Promise<T> {
+  try {
+    return await work;
+  } catch (cause) {
+    const found = bytes.byteLength === 0 ? 'no bytes' : `${bytes.byteLength} bytes beginning ${Buffer.from(bytes.subarray(0, 8)).toString('hex')}`;
+    const why = cause instanceof Error ? cause.message : String(cause);
+    throw new ServiceError('invalid-argument', 'UNDECODABLE_IMAGE', `cannot decode the image (${found}): ${why.slice(0, 300)}`, { cause });
+  }
+}
+
+function threeChannels(samples: Uint8Array, channels: number): Uint8Array {
+  if (channels === 3) {
+    return samples;
+  }
+  const pixels = samples.length / channels;
+  const rgb = new Uint8Array(pixels * 3);
+  for (let pixel = 0; pixel < pixels; pixel += 1) {
+    const at = pixel * channels;
+    rgb[pixel * 3] = samples[at] ?? 0;
+    rgb[pixel * 3 + 1] = samples[channels >= 3 ? at + 1 : at] ?? 0;
+    rgb[pixel * 3 + 2] = samples[channels >= 3 ? at + 2 : at] ?? 0;
+  }
+  return rgb;
+}

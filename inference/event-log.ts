@@ -1,0 +1,76 @@
+import type { Logger } from '../infra/process/log.ts';
+import type { CacheEvent } from './cache/events.ts';
+import type { GenerationEvent } from './engine/generation.ts';
+import type { RolloutEvent } from './rollout/rollout.ts';
+
+/** The cores tell what happens as events; here they become log lines, one each. */
+export function logRolloutEvent(logger: Logger): (event: RolloutEvent) => void {
+  const log = logger.child({ component: 'rollout' });
+  return (event) => {
+    switch (event.kind) {
+      case 'connection':
+        if (event.connection.isConnected) {
+          log.info('registry connected');
+        } else {
+          log.warn({ error: event.connection.error?.message }, 'registry cannot be reached: serving from the cache');
+        }
+        break;
+      case 'fetched':
+        log.info({ version: event.id }, 'version is in the cache');
+        break;
+      case 'swapped':
+        log.info({ loaded: event.loaded, durationMs: Math.round(event.durationMs) }, 'new generation serves');
+        break;
+      case 'failed':
+        log.error({ version: event.id, reason: event.error.reason, error: event.error.message }, 'version cannot be served');
+        break;
+      case 'load-failed':
+      case 'defect':
+        log.error({ err: event.error }, event.kind);
+        break;
+    }
+  };
+}
+
+export function logGenerationEvent(logger: Logger): (event: GenerationEvent) => void {
+  const log = logger.child({ component: 'engine' });
+  return (event) => {
+    switch (event.kind) {
+      case 'engine-ended':
+        log.error({ generation: event.generation, pid: event.pid, how: event.how }, 'an engine ended unasked');
+        break;
+      case 'engine-restarted':
+        log.info({ generation: event.generation, pid: event.pid }, 'engine is back');
+        break;
+      case 'engine-restart-failed':
+        log.error({ generation: event.generation, err: event.error }, 'an engine could not be started again');
+        break;
+    }
+  };
+}
+
+export function logCacheEvent(logger: Logger): (event: CacheEvent) => void {
+  const log = logger.child({ component: 'cache' });
+  return ({ kind, ...fields }) => {
+    const line = 'error' in fields ? { ...fields, error: undefined, err: fields.error } : fields;
+    switch (kind) {
+      case 'blob-quarantined':
+      case 'source-lied':
+        log.error(line, kind);
+        break;
+      case 'source-failed':
+      case 'clean-up-failed':
+      case 'state-unreadable':
+      case 'unexpected-file':
+        log.warn(line, kind);
+        break;
+      case 'download-resumed':
+      case 'blob-fetched':
+      case 'publication-lost':
+      case 'blob-evicted':
+      case 'leftover-removed':
+        log.info(line, kind);
+        break;
+    }
+  };
+}

@@ -1,0 +1,158 @@
+import { createHash } from 'node:crypto';
+import { fileURLToPath } from 'node:url';
+import { credentials } from '@grpc/grpc-js';
+import { createCallLog, type Logger } from '../infra/process/log.ts';
+import { type RunningServer, serve } from '../infra/process/serve.ts';
+import { projectVersion } from '../infra/process/version.ts';
+import { InferenceServiceService } from '../proto/gen/maskterial/inference/v1/inference_service.ts';
+import { RegistryServiceClient } from '../proto/gen/maskterial/registry/v1/registry_service.ts';
+import { createHandlers } from '../proto/wire/handlers.ts';
+import { FileSource } from './adapters/file-source.ts';
+import { RegistrySource } from './adapters/registry-source.ts';
+import { type ArtifactCache, DEFAULT_CACHE_SETTINGS, openCache } from './cache/artifact-cache.ts';
+import type { InferenceConfig } from './config.ts';
+import { EngineLoader } from './engine/engine-loader.ts';
+import type { Generation } from './engine/generation.ts';
+import { checkSupported } from './engine/supported.ts';
+import { logCacheEvent, logGenerationEvent, logRolloutEvent } from './event-log.ts';
+import { lastKnownFormat } from './rollout/last-known.ts';
+import { Rollout } from './rollout/rollout.ts';
+import { createPredict } from './rpc/predict-service.ts';
+import { toStatusResponse } from './rpc/status-service.ts';
+
+/** Full name for health checks. */
+export const INFERENCE_SERVICE = 'maskterial.inference.v1.InferenceService';
+
+/** A larger message is cut by the library with RESOURCE_EXHAUSTED; up to here the handler answers what is wrong with it. */
+const MAX_RECEIVE_BYTES = 128 * 1024 * 1024;
+
+/** The cache's pins tell other servers that share its folder that this one lives. */
+const RENEW_MS = 3_600_000;
+
+export interface RunningInference {
+  readonly address: string;
+  readonly cacheFolder: string;
+  /** Resolves once every wanted alias serves, or failed to. */
+  settled(signal: AbortSignal): Promise<void>;
+  stop(): Promise<void>;
+}
+
+/**
+ * Starts the inference service: wires adapters, cache, rollout and engines. Health stays NOT_SERVING until what was served last,
+ * or what the registry wants now, is loaded.
+ * @throws ServiceError when no cache folder can be used or the address cannot be bound.
+ */
+export async function startInference(config: InferenceConfig, deps: { readonly logger: Logger }): Promise<RunningInference> {
+  const { logger } = deps;
+  const cache = await openFirstFolder(config, logger);
+  const client = new RegistryServiceClient(config.registryAddress, credentials.createInsecure(), {
+    'grpc.max_receive_message_length': -1,
+    // A registry that comes back is seen within seconds, not after gRPC's two minutes.
+    'grpc.initial_reconnect_backoff_ms': 200,
+    'grpc.max_reconnect_backoff_ms': 5_000,
+  });
+  const source = new RegistrySource({
+    client,
+    address: config.registryAddress,
+    openFile: (path) => new FileSource(path),
+  });
+  const loader = new EngineLoader(
+    { onEvent: logGenerationEvent(logger) },
+    {
+      engines: config.engines,
+      threads: config.engineThreads,
+      maxPixels: config.maxImagePixels,
+      maxWaiting: config.maxWaiting,
+      modulePath: fileURLToPath(new URL('./engine/process.js', import.meta.url)),
+    },
+  );
+  const rollout = new Rollout<Generation>(
+    {
+      source,
+      cache,
+      loader,
+      checkSupported,
+      lastKnown: cache.stateFile(lastKnownFormat(servedSetName(config))),
+      nowMs: Date.now,
+      onEvent: logRolloutEvent(logger),
+    },
+    { models: config.servedModels, aliases: config.servedAliases, maxOnDemand: config.maxOnDemand },
+  );
+  const server = await startServer(config, rollout, logger);
+  await rollout.start();
+  const stopping = new AbortController();
+  const ready = announceReady(rollout, server, stopping.signal);
+  const renewal = setInterval(() => void cache.renew(), RENEW_MS);
+  renewal.unref();
+  return {
+    address: server.address,
+    cacheFolder: cache.root,
+    settled: (signal) => rollout.settled(signal),
+    stop: async () => {
+      stopping.abort();
+      clearInterval(renewal);
+      await server.stop();
+      await ready;
+      await rollout.close();
+      await cache.close();
+      client.close();
+    },
+  };
+}
+
+async function startServer(config: InferenceConfig, rollout: Rollout<Generation>, logger: Logger): Promise<RunningServer> {
+  const shutdown = new AbortController();
+  const handlers = createHandlers({ shutdown: shutdown.signal, report: createCallLog(logger) });
+  const deps = { acquire: rollout.acquire.bind(rollout), nowMs: () => performance.now() };
+  const serverVersion = projectVersion();
+  const implementation = {
+    predict: handlers.serverStream(createPredict(deps, config)),
+    getStatus: handlers.unary(async () => {
+      const generations = [rollout.current, ...rollout.draining].filter((generation) => generation !== undefined);
+      return toStatusResponse({ rollout: rollout.status(), generations, serverVersion });
+    }),
+  };
+  const service = { name: INFERENCE_SERVICE, definition: InferenceServiceService, implementation, isReady: false };
+  const settings = { ...config.listen, maxReceiveBytes: MAX_RECEIVE_BYTES, graceMs: config.graceMs };
+  return serve([service], shutdown, settings, logger);
+}
+
+/** SERVING once the wanted set is loaded as far as it can be; from then on a broken version never makes the server unready. */
+async function announceReady(rollout: Rollout<Generation>, server: RunningServer, signal: AbortSignal): Promise<void> {
+  try {
+    await rollout.settled(signal);
+    server.setServing(INFERENCE_SERVICE, true);
+  } catch (error) {
+    if (!signal.aborted) {
+      throw error;
+    }
+  }
+}
+
+/** The first folder that can be used; a folder of the user's own choice is the only one tried. */
+async function openFirstFolder(config: InferenceConfig, logger: Logger): Promise<ArtifactCache> {
+  const settings = { ...DEFAULT_CACHE_SETTINGS, maxBytes: config.cacheBudgetBytes };
+  const [first, ...others] = config.cacheFolders;
+  if (first === undefined) {
+    throw new Error('no cache folder is configured');
+  }
+  try {
+    const cache = await openCache(first, { onEvent: logCacheEvent(logger) }, settings);
+    logger.info({ folder: first }, 'cache');
+    return cache;
+  } catch (error) {
+    if (others.length === 0) {
+      throw error;
+    }
+    const why = error instanceof Error ? error.message : String(error);
+    logger.warn({ folder: first, instead: others[0], why }, 'the default cache folder cannot be used');
+    return openFirstFolder({ ...config, cacheFolders: others }, logger);
+  }
+}
+
+function servedSetName({ servedModels, servedAliases }: InferenceConfig): string {
+  return createHash('sha256')
+    .update(JSON.stringify([servedModels, servedAliases]))
+    .digest('hex')
+    .slice(0, 12);
+}

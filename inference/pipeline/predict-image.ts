@@ -1,0 +1,105 @@
+import type { ModelReference } from '../../proto/wire/names.ts';
+import type { EngineAnswer } from '../engine/protocol.ts';
+import type { EngineJob } from '../engine/engine-process.ts';
+import type { Stage } from '../predict/predict.ts';
+import type { Thresholds } from '../predict/thresholds.ts';
+import type { LoadedSet, ServableId, ServableSpec, VersionKey } from '../rollout/servable.ts';
+import type { Use } from '../rollout/rollout.ts';
+import { EventQueue } from './event-queue.ts';
+
+export interface ImageRequest {
+  readonly image: Uint8Array;
+  readonly classifier: ModelReference;
+  readonly thresholds: Thresholds;
+  readonly umPerPx: number | undefined;
+  readonly includeReference: boolean;
+}
+
+/** A version that answers a request, and the name the request gave it. */
+export interface UsedVersion {
+  readonly reference: ModelReference;
+  readonly key: VersionKey;
+  readonly family: string;
+}
+
+export type ImageEvent =
+  | { readonly kind: 'loading'; readonly key: VersionKey }
+  | { readonly kind: 'accepted'; readonly models: readonly UsedVersion[] }
+  | { readonly kind: 'stage'; readonly stage: Stage }
+  | { readonly kind: 'answered'; readonly models: readonly UsedVersion[]; readonly answer: EngineAnswer; readonly queueMs: number };
+
+/** A loaded set that can run pipelines. */
+export interface PipelineSet extends LoadedSet {
+  readonly servables: readonly ServableSpec[];
+  predict(job: EngineJob): Promise<EngineAnswer>;
+}
+
+export interface PredictImageDeps<G extends PipelineSet> {
+  readonly acquire: (reference: ModelReference, onLoading: (key: VersionKey) => void, signal: AbortSignal) => Promise<Use<G>>;
+  readonly nowMs: () => number;
+}
+
+/**
+ * One image through a pipeline, told as events. The versions are fixed once: whatever is promoted meanwhile, this call ends on
+ * the ones it began with.
+ * @throws ServiceError as Rollout.acquire, the engines and predict do.
+ */
+export async function* predictImage<G extends PipelineSet>(
+  request: ImageRequest,
+  deps: PredictImageDeps<G>,
+  signal: AbortSignal,
+): AsyncGenerator<ImageEvent> {
+  const queue = new EventQueue<ImageEvent>();
+  // Leaving the loop early, as a cancelled call does, aborts the work too.
+  const leaving = new AbortController();
+  const both = AbortSignal.any([signal, leaving.signal]);
+  const work = run(request, deps, queue, both).then(
+    () => queue.end(),
+    (error: unknown) => queue.fail(error),
+  );
+  try {
+    yield* queue;
+  } finally {
+    leaving.abort();
+    await work;
+  }
+}
+
+async function run<G extends PipelineSet>(
+  request: ImageRequest,
+  deps: PredictImageDeps<G>,
+  queue: EventQueue<ImageEvent>,
+  signal: AbortSignal,
+): Promise<void> {
+  const { acquire, nowMs } = deps;
+  using use = await acquire(request.classifier, (key) => queue.push({ kind: 'loading', key }), signal);
+  const { manifest } = specOf(use.set, use.id);
+  const models = [{ reference: request.classifier, key: use.key, family: manifest.family }];
+  queue.push({ kind: 'accepted', models });
+  const queuedMs = nowMs();
+  let begunMs: number | undefined;
+  const answer = await use.set.predict({
+    image: request.image,
+    classifier: use.id,
+    settings: {
+      thresholds: request.thresholds,
+      umPerPx: request.umPerPx,
+      includeReference: request.includeReference,
+      classNames: new Map(manifest.classes.map(({ index, name }) => [index, name])),
+    },
+    onStage: (stage) => {
+      begunMs ??= nowMs();
+      queue.push({ kind: 'stage', stage });
+    },
+    signal,
+  });
+  queue.push({ kind: 'answered', models, answer, queueMs: (begunMs ?? queuedMs) - queuedMs });
+}
+
+function specOf(set: PipelineSet, id: ServableId): ServableSpec {
+  const spec = set.servables.find((servable) => servable.id === id);
+  if (spec === undefined) {
+    throw new Error(`${id} is not in the set that was leased for it`);
+  }
+  return spec;
+}

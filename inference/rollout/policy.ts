@@ -1,0 +1,96 @@
+import type { ServableId } from './servable.ts';
+import type { VersionState } from './state.ts';
+
+/** What the policy sees; plain data. */
+export interface RolloutSnapshot {
+  /** The version that each served alias should be at. */
+  readonly desired: ReadonlyMap<string, ServableId>;
+  /** The version that requests for an alias get now. */
+  readonly serving: ReadonlyMap<string, ServableId>;
+  /** Versions that requests named, loaded beside the aliases' own. */
+  readonly extras: readonly ServableId[];
+  readonly versions: ReadonlyMap<ServableId, VersionSituation>;
+  /** What the current generation holds. */
+  readonly loaded: ReadonlySet<ServableId>;
+  readonly nowMs: number;
+}
+
+export interface VersionSituation {
+  readonly state: VersionState;
+  /** When a failed version is tried again. */
+  readonly retryAtMs: number;
+}
+
+export type RolloutAction =
+  | { readonly kind: 'retry'; readonly id: ServableId }
+  | { readonly kind: 'fetch'; readonly id: ServableId }
+  /** Load this set beside the current one, swap, drain the old one; then aliases serve as `serving` says. */
+  | { readonly kind: 'load'; readonly set: readonly ServableId[]; readonly serving: ReadonlyMap<string, ServableId> }
+  /** What is loaded suffices; only what aliases serve changes. */
+  | { readonly kind: 'point'; readonly serving: ReadonlyMap<string, ServableId> }
+  | { readonly kind: 'forget'; readonly id: ServableId }
+  | { readonly kind: 'wait'; readonly untilMs: number | undefined };
+
+/**
+ * The next thing to do. An alias moves to its desired version only once that can be loaded; until then, and for as long as it
+ * cannot, the alias keeps what it serves: absence of a usable new version never takes the old one away.
+ */
+export function nextAction(snapshot: RolloutSnapshot): RolloutAction {
+  const { desired, extras, versions, loaded, nowMs } = snapshot;
+  const wanted = new Set([...desired.values(), ...extras]);
+
+  for (const id of wanted) {
+    const version = versions.get(id);
+    if (version?.state === 'failed' && version.retryAtMs <= nowMs) {
+      return { kind: 'retry', id };
+    }
+    if (version?.state === 'wanted') {
+      return { kind: 'fetch', id };
+    }
+  }
+
+  const serving = targetOf(snapshot);
+  const set = new Set([...serving.values(), ...extras.filter((id) => isLoadable(versions.get(id)))]);
+  if (!isSame(set, loaded)) {
+    return { kind: 'load', set: [...set], serving };
+  }
+  if (!isSameMap(serving, snapshot.serving)) {
+    return { kind: 'point', serving };
+  }
+  for (const [id, { state }] of versions) {
+    if (!wanted.has(id) && !set.has(id) && state !== 'fetching' && state !== 'draining') {
+      return { kind: 'forget', id };
+    }
+  }
+  const retries = [...wanted].flatMap((id) => {
+    const version = versions.get(id);
+    return version?.state === 'failed' ? [version.retryAtMs] : [];
+  });
+  return { kind: 'wait', untilMs: retries.length === 0 ? undefined : Math.min(...retries) };
+}
+
+/** What each alias would serve if everything loadable were loaded; an alias with nothing to serve is left out. */
+function targetOf({ desired, serving, versions }: RolloutSnapshot): Map<string, ServableId> {
+  const target = new Map<string, ServableId>();
+  for (const [alias, id] of desired) {
+    const now = serving.get(alias);
+    if (isLoadable(versions.get(id))) {
+      target.set(alias, id);
+    } else if (now !== undefined) {
+      target.set(alias, now);
+    }
+  }
+  return target;
+}
+
+function isLoadable(version: VersionSituation | undefined): boolean {
+  return version?.state === 'fetched' || version?.state === 'ready' || version?.state === 'loading';
+}
+
+function isSameMap<K, V>(a: ReadonlyMap<K, V>, b: ReadonlyMap<K, V>): boolean {
+  return a.size === b.size && [...a].every(([key, value]) => b.get(key) === value);
+}
+
+function isSame<T>(a: ReadonlySet<T>, b: ReadonlySet<T>): boolean {
+  return a.size === b.size && [...a].every((item) => b.has(item));
+}

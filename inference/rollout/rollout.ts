@@ -1,0 +1,457 @@
+import { isServiceError, ServiceError } from '../../proto/wire/errors.ts';
+import type { ModelReference } from '../../proto/wire/names.ts';
+import { formatReference } from '../../proto/wire/names.ts';
+import { AliasTable, aliasKey } from './alias-table.ts';
+import { createBackoff } from './backoff.ts';
+import { type FetchDeps, fetchVersion } from './fetch-version.ts';
+import { type Connection, follow } from './follow.ts';
+import type { LastKnown } from './last-known.ts';
+import type { DesiredAlias } from './model-source.ts';
+import { Notice } from './notice.ts';
+import { OnDemand } from './on-demand.ts';
+import { nextAction, type RolloutAction } from './policy.ts';
+import type { FailedLoad, LoadedSet, Loader, ServableId, VersionKey } from './servable.ts';
+import { createServedSet, type ServedSetSettings } from './served-set.ts';
+import { type Lease, Slot } from './slot.ts';
+import { VersionBook, type VersionRecord } from './version-book.ts';
+
+export interface RolloutDeps<G extends LoadedSet> extends FetchDeps {
+  readonly loader: Loader<G>;
+  /** Where the aliases served last are kept. */
+  readonly lastKnown: { read(): Promise<LastKnown | undefined>; write(state: LastKnown): Promise<void> };
+  readonly nowMs: () => number;
+  readonly onEvent: (event: RolloutEvent) => void;
+}
+
+export interface RolloutSettings extends ServedSetSettings {
+  /** Versions kept loaded because requests named them, beside what the aliases want; least recently used out first. */
+  readonly maxOnDemand: number;
+}
+
+/** For the log: each change once. */
+export type RolloutEvent =
+  | { readonly kind: 'connection'; readonly connection: Connection }
+  | { readonly kind: 'fetched'; readonly id: ServableId }
+  | { readonly kind: 'swapped'; readonly loaded: readonly ServableId[]; readonly durationMs: number }
+  | { readonly kind: 'failed'; readonly id: ServableId; readonly error: ServiceError }
+  | { readonly kind: 'load-failed'; readonly error: unknown }
+  | { readonly kind: 'defect'; readonly error: unknown };
+
+export interface RolloutStatus {
+  readonly connection: Connection;
+  readonly connectionSinceMs: number;
+  readonly aliases: readonly { readonly desired: DesiredAlias; readonly serving: VersionKey | undefined }[];
+  readonly versions: readonly VersionRecord[];
+}
+
+/** A version and the loaded set to run it on, held until disposed. */
+export interface Use<G> extends Disposable {
+  readonly set: G;
+  readonly id: ServableId;
+  readonly key: VersionKey;
+}
+
+/**
+ * Keeps what is loaded equal to what the registry wants. `policy.ts` decides, this class performs one action and asks again;
+ * requests only ever take a lease on what is loaded.
+ */
+export class Rollout<G extends LoadedSet> {
+  readonly #deps: RolloutDeps<G>;
+  readonly #isServed: ReturnType<typeof createServedSet>;
+  readonly #slot: Slot<{ readonly set: G; readonly ids: ReadonlySet<ServableId> }>;
+  readonly #book: VersionBook;
+  readonly #onDemand: OnDemand;
+  readonly #notice = new Notice();
+  readonly #closing = new AbortController();
+  readonly #loadBackoff = createBackoff();
+  readonly #running = new Set<Promise<void>>();
+  #aliases = new AliasTable([]);
+  /** Something is known about what is wanted: from the registry, or from the last run. */
+  #isInformed = false;
+  #serving: ReadonlyMap<string, ServableId> = new Map();
+  #connection: Connection = { isConnected: false, error: undefined };
+  #connectionSinceMs: number;
+
+  constructor(deps: RolloutDeps<G>, settings: RolloutSettings) {
+    this.#deps = deps;
+    this.#isServed = createServedSet(settings);
+    this.#book = new VersionBook(deps.nowMs);
+    this.#onDemand = new OnDemand(settings.maxOnDemand);
+    this.#connectionSinceMs = deps.nowMs();
+    this.#slot = new Slot(async ({ set, ids }) => {
+      await deps.loader.dispose(set);
+      this.#afterDrain(ids);
+    });
+  }
+
+  /** Begins with what was served last, from the cache alone, and with the registry's word as soon as that comes. */
+  async start(): Promise<void> {
+    const lastKnown = await this.#deps.lastKnown.read();
+    this.#aliases = new AliasTable(lastKnown?.aliases ?? []);
+    this.#isInformed = this.#served().length > 0;
+    const listener = {
+      onEvent: (event: Parameters<AliasTable['apply']>[0]) => {
+        this.#aliases.apply(event);
+        this.#isInformed ||= event.kind === 'snapshot';
+        this.#notice.notify();
+      },
+      onConnection: (connection: Connection) => {
+        this.#connection = connection;
+        this.#connectionSinceMs = this.#deps.nowMs();
+        this.#deps.onEvent({ kind: 'connection', connection });
+        this.#notice.notify();
+      },
+    };
+    this.#track(follow(this.#deps.source, listener, this.#closing.signal));
+    this.#track(this.#loop());
+  }
+
+  /**
+   * A lease on the version that `reference` means now. What is loaded is leased at once; what is not is brought in while this
+   * waits, after `onLoading`.
+   * @throws ServiceError not-found naming what is missing; failed-precondition or unavailable MODEL_NOT_READY when the version
+   * cannot be loaded; unavailable REGISTRY_UNAVAILABLE; the signal's reason when aborted.
+   */
+  async acquire(reference: ModelReference, onLoading: (key: VersionKey) => void, signal: AbortSignal): Promise<Use<G>> {
+    const served = this.#servedAlias(reference);
+    const pinned = served === undefined ? await this.#pinOnDemand(reference, signal) : undefined;
+    let isAnnounced = false;
+    try {
+      for (;;) {
+        const id = pinned?.id ?? (served && (this.#serving.get(served.key) ?? this.#desiredId(served.key)));
+        const lease = id && this.#lease(id);
+        const record = id && this.#book.get(id);
+        if (lease && record) {
+          return { set: lease.value.set, id: record.id, key: record.key, [Symbol.dispose]: () => lease[Symbol.dispose]() };
+        }
+        if (id === undefined) {
+          throw new ServiceError('not-found', 'ALIAS_NOT_FOUND', `${formatReference(reference)} does not exist any more`);
+        }
+        if (record?.state === 'failed') {
+          throw notReady(reference, record);
+        }
+        if (!isAnnounced && record) {
+          isAnnounced = true;
+          onLoading(record.key);
+        }
+        await this.#notice.wait(signal);
+      }
+    } finally {
+      pinned?.release();
+    }
+  }
+
+  /** Resolves once every alias that is wanted now serves, or failed to. */
+  async settled(signal: AbortSignal): Promise<void> {
+    while (!this.#isSettled()) {
+      await this.#notice.wait(signal);
+    }
+  }
+
+  get current(): G | undefined {
+    return this.#slot.current?.set;
+  }
+
+  get draining(): G[] {
+    return this.#slot.draining.map(({ set }) => set);
+  }
+
+  status(): RolloutStatus {
+    return {
+      connection: this.#connection,
+      connectionSinceMs: this.#connectionSinceMs,
+      aliases: this.#served().map((desired) => {
+        const id = this.#serving.get(aliasKey(desired.model, desired.alias));
+        return { desired, serving: id && this.#book.get(id)?.key };
+      }),
+      versions: this.#book.all(),
+    };
+  }
+
+  /** Stops following and loading, waits for leases to end, gives all engines back. */
+  async close(): Promise<void> {
+    this.#closing.abort(new ServiceError('unavailable', 'SHUTTING_DOWN', 'the server is shutting down'));
+    await Promise.all(this.#running);
+    await this.#slot.close();
+  }
+
+  async #loop(): Promise<void> {
+    const { signal } = this.#closing;
+    while (!signal.aborted) {
+      try {
+        await this.#perform(this.#nextAction(), signal);
+      } catch (error) {
+        if (!signal.aborted) {
+          // The loop itself must not end: what it serves stays, and the next round sees the situation anew.
+          this.#deps.onEvent({ kind: 'defect', error });
+          await this.#loadBackoff.wait(signal).catch(() => undefined);
+        }
+      }
+    }
+  }
+
+  #nextAction(): RolloutAction {
+    const desired = new Map(this.#served().map((alias) => [aliasKey(alias.model, alias.alias), this.#book.want(alias)]));
+    return nextAction({
+      desired,
+      serving: this.#serving,
+      extras: this.#onDemand.ids().filter((id) => this.#book.get(id) !== undefined),
+      versions: this.#book.situations(),
+      loaded: this.#slot.current?.ids ?? new Set(),
+      nowMs: this.#deps.nowMs(),
+    });
+  }
+
+  async #perform(action: RolloutAction, signal: AbortSignal): Promise<void> {
+    switch (action.kind) {
+      case 'retry':
+        this.#book.apply(action.id, 'retried');
+        break;
+      case 'fetch':
+        this.#book.apply(action.id, 'fetch-begun');
+        // Not awaited: several versions are fetched at once while others load and serve.
+        this.#track(this.#fetch(action.id, signal));
+        break;
+      case 'load':
+        await this.#load(action.set, action.serving, signal);
+        break;
+      case 'point':
+        this.#serving = action.serving;
+        await this.#remember();
+        break;
+      case 'forget':
+        this.#book.forget(action.id);
+        break;
+      case 'wait':
+        await this.#notice.wait(signal, action.untilMs && Math.max(0, action.untilMs - this.#deps.nowMs()));
+        return;
+    }
+    this.#notice.notify();
+  }
+
+  async #fetch(id: ServableId, signal: AbortSignal): Promise<void> {
+    try {
+      const record = this.#book.get(id);
+      if (record === undefined) {
+        return;
+      }
+      this.#book.fetched(id, await fetchVersion(record.key, this.#deps, signal));
+      this.#deps.onEvent({ kind: 'fetched', id });
+    } catch (error) {
+      if (!signal.aborted) {
+        this.#fail(id, error);
+      }
+    }
+    this.#notice.notify();
+  }
+
+  async #load(set: readonly ServableId[], serving: ReadonlyMap<string, ServableId>, signal: AbortSignal): Promise<void> {
+    const started = this.#deps.nowMs();
+    if (set.length === 0) {
+      this.#swap(undefined, new Set(), serving);
+    } else {
+      const outcome = await this.#tryLoad(set, signal);
+      if (outcome === undefined) {
+        return;
+      }
+      this.#swap(outcome, new Set(set), serving);
+    }
+    this.#deps.onEvent({ kind: 'swapped', loaded: set, durationMs: this.#deps.nowMs() - started });
+    await this.#remember();
+  }
+
+  /** The loaded set; undefined when versions failed, which are marked, so that the policy decides anew. */
+  async #tryLoad(set: readonly ServableId[], signal: AbortSignal): Promise<G | undefined> {
+    const isNew = (id: ServableId): boolean => this.#book.get(id)?.state === 'loading';
+    for (const id of set) {
+      this.#book.apply(id, 'load-begun');
+    }
+    this.#notice.notify();
+    let failures: readonly FailedLoad[] = [];
+    try {
+      const outcome = await this.#deps.loader.load(
+        set.map((id) => this.#book.spec(id)),
+        signal,
+      );
+      if (!isFailure(outcome)) {
+        for (const id of set) {
+          this.#book.apply(id, 'load-done');
+        }
+        this.#loadBackoff.reset();
+        return outcome;
+      }
+      failures = outcome;
+    } catch (error) {
+      if (signal.aborted) {
+        throw error;
+      }
+      this.#deps.onEvent({ kind: 'load-failed', error });
+      // An engine that dies while loading names no culprit: what was not loaded before is the suspect.
+      const suspects = set.filter(isNew);
+      for (const id of suspects) {
+        this.#fail(id, new ServiceError('failed-precondition', 'LOAD_FAILED', `loading failed: ${String(error)}`, { cause: error }));
+      }
+      for (const id of set.filter((loaded) => !suspects.includes(loaded))) {
+        this.#book.apply(id, 'load-undone');
+      }
+      if (suspects.length === 0) {
+        await this.#loadBackoff.wait(signal);
+      }
+      return undefined;
+    }
+    await this.#markFailed(failures, set, signal);
+    return undefined;
+  }
+
+  async #markFailed(failures: readonly FailedLoad[], set: readonly ServableId[], signal: AbortSignal): Promise<void> {
+    const failed = new Map(failures.map((failure) => [failure.id, failure]));
+    for (const id of set) {
+      const failure = failed.get(id);
+      if (failure === undefined) {
+        this.#book.apply(id, 'load-undone');
+        continue;
+      }
+      const artifact = failure.corrupt && this.#book.spec(id).manifest.artifacts.find(({ digest }) => digest === failure.corrupt);
+      if (artifact !== undefined) {
+        await this.#deps.cache.quarantine(artifact, failure.error.message);
+      }
+      if (this.#book.get(id)?.state === 'ready') {
+        await this.#fetchAgain(id, failure.error, signal);
+      } else {
+        this.#fail(id, failure.error);
+      }
+    }
+  }
+
+  /** A version that serves could not be loaded a second time: it goes on serving while its files are brought in anew. */
+  async #fetchAgain(id: ServableId, error: ServiceError, signal: AbortSignal): Promise<void> {
+    this.#book.apply(id, 'load-undone');
+    this.#deps.onEvent({ kind: 'failed', id, error });
+    await this.#loadBackoff.wait(signal);
+    const record = this.#book.get(id);
+    if (record !== undefined) {
+      this.#book.refreshed(id, await fetchVersion(record.key, this.#deps, signal));
+    }
+  }
+
+  /** One synchronous step: no request sees new content with old aliases, or the other way round. */
+  #swap(set: G | undefined, ids: ReadonlySet<ServableId>, serving: ReadonlyMap<string, ServableId>): void {
+    const old = this.#slot.current?.ids ?? new Set<ServableId>();
+    this.#serving = serving;
+    for (const id of old) {
+      if (!ids.has(id)) {
+        this.#book.apply(id, 'retired');
+      }
+    }
+    this.#slot.swap(set && { set, ids });
+  }
+
+  /** Versions that only the drained set held are done with. */
+  #afterDrain(ids: ReadonlySet<ServableId>): void {
+    for (const id of ids) {
+      const isElsewhere = this.#slot.current?.ids.has(id) === true || this.#slot.draining.some((held) => held.ids.has(id));
+      if (!isElsewhere && this.#book.get(id)?.state === 'draining') {
+        this.#book.forget(id);
+      }
+    }
+    this.#notice.notify();
+  }
+
+  /** `close` waits for it. `work` must not reject. */
+  #track(work: Promise<void>): void {
+    this.#running.add(work);
+    void work.finally(() => this.#running.delete(work));
+  }
+
+  #fail(id: ServableId, error: unknown): void {
+    const failure = isServiceError(error) ? error : new ServiceError('internal', 'INTERNAL', String(error), { cause: error });
+    this.#book.failed(id, failure);
+    this.#deps.onEvent({ kind: 'failed', id, error: failure });
+  }
+
+  async #remember(): Promise<void> {
+    const aliases = this.#served().flatMap((desired) => {
+      const id = this.#serving.get(aliasKey(desired.model, desired.alias));
+      const key = id && this.#book.get(id)?.key;
+      // An alias that still serves an older version is remembered at that one: it is the one known to load.
+      return key === undefined ? [] : [{ ...desired, version: key.version, manifest: key.manifest, revision: key.version === desired.version ? desired.revision : 0 }];
+    });
+    try {
+      await this.#deps.lastKnown.write({ aliases });
+    } catch (error) {
+      this.#deps.onEvent({ kind: 'defect', error });
+    }
+  }
+
+  #served(): DesiredAlias[] {
+    return this.#aliases.all().filter(({ model, alias }) => this.#isServed(model, alias));
+  }
+
+  #servedAlias({ model, selector }: ModelReference): { readonly key: string } | undefined {
+    const isKept = selector.kind === 'alias' && this.#isServed(model, selector.alias) && this.#aliases.get(model, selector.alias) !== undefined;
+    return isKept ? { key: aliasKey(model, selector.alias) } : undefined;
+  }
+
+  #desiredId(key: string): ServableId | undefined {
+    const desired = this.#served().find(({ model, alias }) => aliasKey(model, alias) === key);
+    return desired && this.#book.want(desired);
+  }
+
+  async #pinOnDemand(reference: ModelReference, signal: AbortSignal): Promise<{ readonly id: ServableId; release(): void }> {
+    const key = this.#knownVersion(reference) ?? (await this.#resolve(reference, signal));
+    const id = this.#book.want(key);
+    const release = this.#onDemand.use(id);
+    this.#notice.notify();
+    return { id, release };
+  }
+
+  /** What the watch or the book already says costs no call to the registry. */
+  #knownVersion({ model, selector }: ModelReference): VersionKey | undefined {
+    switch (selector.kind) {
+      case 'alias':
+        return this.#aliases.get(model, selector.alias);
+      case 'version':
+        return this.#book.all().find(({ key }) => key.model === model && key.version === selector.version)?.key;
+      case 'latest':
+        return undefined;
+    }
+  }
+
+  async #resolve(reference: ModelReference, signal: AbortSignal): Promise<VersionKey> {
+    try {
+      const { model, version, manifestRef } = await this.#deps.source.resolve(reference, signal);
+      return { model, version, manifest: manifestRef };
+    } catch (error) {
+      if (isServiceError(error, 'unavailable') && !signal.aborted) {
+        const why = `${formatReference(reference)} is not loaded, and the registry cannot be reached to ask for it: ${error.message}`;
+        throw new ServiceError('unavailable', 'REGISTRY_UNAVAILABLE', why, { cause: error });
+      }
+      throw error;
+    }
+  }
+
+  #lease(id: ServableId): Lease<{ readonly set: G; readonly ids: ReadonlySet<ServableId> }> | undefined {
+    return this.#slot.current?.ids.has(id) === true ? this.#slot.acquire() : undefined;
+  }
+
+  #isSettled(): boolean {
+    return this.#isInformed && this.#served().every((alias) => {
+      const serving = this.#serving.get(aliasKey(alias.model, alias.alias));
+      const desired = this.#book.want(alias);
+      return serving === desired || this.#book.get(desired)?.state === 'failed';
+    });
+  }
+}
+
+function isFailure<G extends LoadedSet>(outcome: G | readonly FailedLoad[]): outcome is readonly FailedLoad[] {
+  return Array.isArray(outcome);
+}
+
+function notReady(reference: ModelReference, record: VersionRecord): ServiceError {
+  const { error, key } = record;
+  const what = `${formatReference(reference)} (version ${key.version}) is not ready: ${error?.message ?? 'unknown reason'}`;
+  // What the version's own bytes cause will not pass by waiting; everything else may.
+  return error?.kind === 'failed-precondition' || error?.kind === 'invalid-argument'
+    ? new ServiceError('failed-precondition', error.reason, what, { cause: error })
+    : new ServiceError('unavailable', 'MODEL_NOT_READY', what, { cause: error });
+}

@@ -1,0 +1,136 @@
+import { type ServiceError, isServiceError } from '../../proto/wire/errors.ts';
+import { pauseMs } from './backoff.ts';
+import type { FetchedVersion } from './fetch-version.ts';
+import type { VersionSituation } from './policy.ts';
+import { type ServableId, servableId, type ServableSpec, type VersionKey } from './servable.ts';
+import { nextState, type VersionEvent, type VersionState } from './state.ts';
+
+/** What this server knows of one version. */
+export interface VersionRecord {
+  readonly id: ServableId;
+  readonly key: VersionKey;
+  readonly state: VersionState;
+  readonly sinceMs: number;
+  readonly error: ServiceError | undefined;
+  readonly retryAtMs: number;
+}
+
+interface Entry {
+  readonly id: ServableId;
+  readonly key: VersionKey;
+  state: VersionState;
+  sinceMs: number;
+  error: ServiceError | undefined;
+  failures: number;
+  retryAtMs: number;
+  fetched: FetchedVersion | undefined;
+}
+
+/** A broken network is tried often; a graph that does not load will hardly load in a second. */
+const FETCH_RETRY = { firstMs: 500, maxMs: 30_000 };
+const LOAD_RETRY = { firstMs: 30_000, maxMs: 600_000 };
+
+/** The versions that are wanted, loaded, or were until a moment ago, each in its state. */
+export class VersionBook {
+  readonly #entries = new Map<ServableId, Entry>();
+  readonly #nowMs: () => number;
+
+  constructor(nowMs: () => number) {
+    this.#nowMs = nowMs;
+  }
+
+  /** Notes a version if it is new; a draining one is wanted again. */
+  want(key: VersionKey): ServableId {
+    const id = servableId(key);
+    const entry = this.#entries.get(id);
+    if (entry === undefined) {
+      this.#entries.set(id, {
+        id,
+        key,
+        state: 'wanted',
+        sinceMs: this.#nowMs(),
+        error: undefined,
+        failures: 0,
+        retryAtMs: 0,
+        fetched: undefined,
+      });
+    } else if (entry.state === 'draining') {
+      this.apply(id, 'wanted-again');
+    }
+    return id;
+  }
+
+  get(id: ServableId): VersionRecord | undefined {
+    return this.#entries.get(id);
+  }
+
+  all(): VersionRecord[] {
+    return [...this.#entries.values()];
+  }
+
+  situations(): ReadonlyMap<ServableId, VersionSituation> {
+    return this.#entries;
+  }
+
+  apply(id: ServableId, event: VersionEvent): void {
+    const entry = this.#entry(id);
+    const next = nextState(entry.state, event);
+    if (next !== entry.state) {
+      entry.state = next;
+      entry.sinceMs = this.#nowMs();
+    }
+    if (event === 'load-done') {
+      entry.failures = 0;
+      entry.error = undefined;
+    }
+  }
+
+  fetched(id: ServableId, fetched: FetchedVersion): void {
+    this.apply(id, 'fetch-done');
+    this.#entry(id).fetched = fetched;
+  }
+
+  /** Its files were brought in anew while it serves. */
+  refreshed(id: ServableId, fetched: FetchedVersion): void {
+    const entry = this.#entry(id);
+    this.#release(entry);
+    entry.fetched = fetched;
+  }
+
+  /** Sets when it is tried again: sooner for what may pass by itself, later for what the bytes themselves cause. */
+  failed(id: ServableId, error: ServiceError): void {
+    this.apply(id, 'failed');
+    const entry = this.#entry(id);
+    this.#release(entry);
+    entry.error = error;
+    entry.failures += 1;
+    const isPassing = isServiceError(error, 'unavailable') || isServiceError(error, 'resource-exhausted') || isServiceError(error, 'data-loss');
+    entry.retryAtMs = this.#nowMs() + pauseMs(entry.failures + 1, isPassing ? FETCH_RETRY : LOAD_RETRY);
+  }
+
+  spec(id: ServableId): ServableSpec {
+    const { key, fetched } = this.#entry(id);
+    if (fetched === undefined) {
+      throw new Error(`${id} was not fetched`);
+    }
+    return { id, label: `${key.model}:${key.version}`, manifest: fetched.manifest, paths: fetched.paths };
+  }
+
+  forget(id: ServableId): void {
+    this.#release(this.#entry(id));
+    this.#entries.delete(id);
+  }
+
+  #release(entry: Entry): void {
+    entry.fetched?.pin[Symbol.dispose]();
+    entry.fetched = undefined;
+  }
+
+  #entry(id: ServableId): Entry {
+    const entry = this.#entries.get(id);
+    if (entry === undefined) {
+      throw new Error(`unknown version ${id}`);
+    }
+    return entry;
+  }
+}

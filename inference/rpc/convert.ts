@@ -1,0 +1,112 @@
+import type { Flake as FlakeMessage, ReferenceFlake as ReferenceMessage } from '../../proto/gen/maskterial/inference/v1/flake.ts';
+import {
+  ModelRole,
+  type PredictOptions,
+  type PredictResponse,
+  Stage as StageCode,
+  type Summary,
+  type UsedModel,
+} from '../../proto/gen/maskterial/inference/v1/inference_service.ts';
+import { toDuration } from '../../proto/wire/status.ts';
+import type { EngineAnswer } from '../engine/protocol.ts';
+import type { Flake } from '../predict/flake.ts';
+import type { Stage } from '../predict/predict.ts';
+import type { ReferenceFlake } from '../predict/reference-flake.ts';
+import type { RequestedOptions, Thresholds } from '../predict/thresholds.ts';
+import type { UsedVersion } from '../pipeline/predict-image.ts';
+
+const STAGES: Readonly<Record<Stage, StageCode>> = {
+  decode: StageCode.STAGE_DECODE,
+  colours: StageCode.STAGE_COLOURS,
+  classify: StageCode.STAGE_CLASSIFY,
+  'class-map': StageCode.STAGE_CLASS_MAP,
+  geometry: StageCode.STAGE_GEOMETRY,
+};
+
+/** The numbers of a request; unset stays undefined. */
+export function toRequestedOptions(options: PredictOptions | undefined): RequestedOptions {
+  const { thresholds, umPerPx } = options ?? {};
+  return {
+    scoreThreshold: thresholds?.scoreThreshold,
+    minClassOccupancy: thresholds?.minClassOccupancy,
+    sizeThreshold: thresholds?.sizeThreshold,
+    umPerPx,
+  };
+}
+
+export function toUsedModel({ reference, key, family }: UsedVersion): UsedModel {
+  const { selector } = reference;
+  return {
+    role: ModelRole.MODEL_ROLE_CLASSIFICATION,
+    model: key.model,
+    version: key.version,
+    manifestDigest: key.manifest.digest,
+    alias: selector.kind === 'alias' ? selector.alias : selector.kind === 'latest' ? 'latest' : '',
+    family,
+  };
+}
+
+export function progressEvent(stage: Stage): PredictResponse {
+  return { event: { $case: 'progress', value: { stage: STAGES[stage] } } };
+}
+
+export function flakeEvent(flake: Flake, index: number): PredictResponse {
+  return { event: { $case: 'flake', value: toFlakeMessage(flake, index) } };
+}
+
+export function toSummary(
+  answer: EngineAnswer,
+  request: { readonly thresholds: Thresholds; readonly umPerPx: number | undefined; readonly requestId: string; readonly queueMs: number },
+  models: UsedModel[],
+): Summary {
+  const { width, height, flakes, timings, background, distinctColours } = answer;
+  const queue = { stage: StageCode.STAGE_QUEUE, duration: toDuration(request.queueMs) };
+  return {
+    flakeCount: flakes.length,
+    imageWidth: width,
+    imageHeight: height,
+    thresholds: { ...request.thresholds },
+    umPerPx: request.umPerPx,
+    models,
+    timings: [queue, ...timings.map(({ stage, durationMs }) => ({ stage: STAGES[stage], duration: toDuration(durationMs) }))],
+    background: { ...background },
+    distinctColours,
+    requestId: request.requestId,
+  };
+}
+
+function toFlakeMessage(flake: Flake, index: number): FlakeMessage {
+  return {
+    index,
+    classIndex: flake.classIndex,
+    layerName: flake.layerName,
+    areaPx: flake.areaPx,
+    areaUm2: flake.areaUm2,
+    centre: { ...flake.centre },
+    box: { ...flake.box },
+    maxSidePx: flake.maxSidePx,
+    minSidePx: flake.minSidePx,
+    maxSideUm: flake.maxSideUm,
+    minSideUm: flake.minSideUm,
+    meanContrast: flake.meanContrast && { ...flake.meanContrast },
+    score: flake.score,
+    falsePositiveProbability: flake.falsePositiveProbability,
+    mask: { ...flake.mask },
+    reference: flake.reference && toReferenceMessage(flake.reference),
+  };
+}
+
+function toReferenceMessage(reference: ReferenceFlake): ReferenceMessage {
+  return {
+    thickness: reference.thickness,
+    size: BigInt(reference.size),
+    meanContrast: [...reference.meanContrast],
+    center: [...reference.center],
+    maxSidelength: reference.maxSidelength,
+    minSidelength: reference.minSidelength,
+    aspectRatio: reference.aspectRatio,
+    falsePositiveProbability: reference.falsePositiveProbability,
+    entropy: reference.entropy,
+    bbox: [...reference.bbox],
+  };
+}

@@ -1,0 +1,56 @@
+import type { PredictRequest } from '../../proto/gen/maskterial/inference/v1/inference_service.ts';
+import { type FieldViolation, invalid, ServiceError } from '../../proto/wire/errors.ts';
+import { type ModelReference, readModelReference } from '../../proto/wire/names.ts';
+import type { ImageRequest } from '../pipeline/predict-image.ts';
+import { optionViolations, resolveThresholds } from '../predict/thresholds.ts';
+import { toRequestedOptions } from './convert.ts';
+
+/**
+ * @throws ServiceError invalid-argument INVALID_REQUEST listing every violation, IMAGE_TOO_LARGE naming size and limit;
+ * failed-precondition UNSUPPORTED_MODEL for pipelines that this release does not run.
+ */
+export function parsePredictRequest(request: PredictRequest, limits: { readonly maxImageBytes: number }): ImageRequest {
+  const { image, options } = request;
+  if (image.byteLength > limits.maxImageBytes) {
+    throw new ServiceError(
+      'invalid-argument',
+      'IMAGE_TOO_LARGE',
+      `image: ${image.byteLength} bytes, the limit is ${limits.maxImageBytes}`,
+      { metadata: { bytes: String(image.byteLength), max_bytes: String(limits.maxImageBytes) } },
+    );
+  }
+  const violations: FieldViolation[] = [];
+  if (image.byteLength === 0) {
+    violations.push({ field: 'image', description: 'expected the bytes of an encoded image, found none' });
+  }
+  const requested = toRequestedOptions(options);
+  violations.push(...optionViolations(requested));
+  const { segmentationModel = '', classificationModel = '', postprocessingModel = '' } = options?.pipeline ?? {};
+  if (segmentationModel === '' && classificationModel === '') {
+    violations.push({ field: 'options.pipeline', description: 'expected a segmentation or a classification model, found neither' });
+  }
+  const read = (text: string, field: string): ModelReference | undefined => {
+    const reference = text === '' ? undefined : readModelReference(text, `options.pipeline.${field}`);
+    if (reference !== undefined && 'description' in reference) {
+      violations.push(reference);
+      return undefined;
+    }
+    return reference;
+  };
+  const segmentation = read(segmentationModel, 'segmentation_model');
+  const classification = read(classificationModel, 'classification_model');
+  const postprocessing = read(postprocessingModel, 'postprocessing_model');
+  if (violations.length > 0) {
+    throw invalid(violations);
+  }
+  if (segmentation !== undefined || postprocessing !== undefined || classification === undefined) {
+    throw new ServiceError('failed-precondition', 'UNSUPPORTED_MODEL', 'this release runs classification models only');
+  }
+  return {
+    image,
+    classifier: classification,
+    thresholds: resolveThresholds(requested),
+    umPerPx: requested.umPerPx,
+    includeReference: options?.includeReference ?? false,
+  };
+}

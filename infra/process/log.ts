@@ -1,0 +1,41 @@
+import { type Logger, pino } from 'pino';
+import type { CallReport } from '../../proto/wire/handlers.ts';
+import { codeName, toServiceError } from '../../proto/wire/status.ts';
+
+export type { Logger } from 'pino';
+
+export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
+export type LogLevel = (typeof LOG_LEVELS)[number];
+
+/** JSON lines on standard error, so that a command's standard output stays its own. */
+export function createLogger(level: LogLevel, service: string): Logger {
+  return pino(
+    {
+      level,
+      base: { service },
+      timestamp: pino.stdTimeFunctions.isoTime,
+      // Whatever a field holds, these never reach the log.
+      redact: { paths: ['authorization', '*.authorization', 'token', '*.token', 'password', '*.password'], censor: '[redacted]' },
+    },
+    pino.destination({ dest: 2, sync: true }),
+  );
+}
+
+/** Writes one line a call. What the caller did wrong is information; what this server did wrong is an error with its stack. */
+export function createCallLog(logger: Logger): (call: CallReport) => void {
+  const log = logger.child({ component: 'rpc' });
+  return ({ method, requestId, peer, durationMs, fields, error }) => {
+    const line = { method, requestId, peer, ...fields, code: codeName(error), durationMs: Math.round(durationMs * 10) / 10 };
+    if (error === undefined) {
+      log.info(line, 'call');
+      return;
+    }
+    const known = toServiceError(error);
+    const failure = { ...line, reason: known.reason, error: known.message };
+    if (known.kind === 'internal' || known.kind === 'data-loss') {
+      log.error({ ...failure, err: error }, 'call failed');
+    } else {
+      log.info(failure, 'call failed');
+    }
+  };
+}

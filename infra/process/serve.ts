@@ -1,0 +1,104 @@
+import { loadFileDescriptorSetFromBuffer } from '@grpc/proto-loader';
+import { ReflectionService } from '@grpc/reflection';
+import { Server, ServerCredentials, type ServiceDefinition, type UntypedServiceImplementation } from '@grpc/grpc-js';
+import { HealthImplementation } from 'grpc-health-check';
+import { DESCRIPTOR_SET_BASE64 } from '../../proto/gen/descriptor-set.ts';
+import { ServiceError } from '../../proto/wire/errors.ts';
+import type { Logger } from './log.ts';
+
+export interface ServeSettings {
+  readonly host: string;
+  /** 0 takes a free port. */
+  readonly port: number;
+  /** A message larger than this is refused by the gRPC library itself, before a handler sees it. */
+  readonly maxReceiveBytes: number;
+  /** How long calls in hand may take to finish at shutdown before they are cut. */
+  readonly graceMs: number;
+}
+
+export interface ServedService {
+  /** Full name, as health checks and reflection know it. */
+  readonly name: string;
+  readonly definition: ServiceDefinition;
+  readonly implementation: UntypedServiceImplementation;
+  /** False: it starts as NOT_SERVING until `setServing`. */
+  readonly isReady: boolean;
+}
+
+export interface RunningServer {
+  /** `host:port` with the port that was taken. */
+  readonly address: string;
+  setServing(name: string, isServing: boolean): void;
+  /** NOT_SERVING first, long streams end, calls in hand finish within the grace period, then the server closes. Idempotent. */
+  stop(): Promise<void>;
+}
+
+/**
+ * Binds the services with health and reflection.
+ * @throws ServiceError unavailable when the address cannot be bound.
+ */
+export async function serve(
+  services: readonly ServedService[],
+  shutdown: AbortController,
+  settings: ServeSettings,
+  logger: Logger,
+): Promise<RunningServer> {
+  const server = new Server({
+    'grpc.max_receive_message_length': settings.maxReceiveBytes,
+    'grpc.max_send_message_length': -1,
+    // Clients behind a load balancer may keep idle connections alive as often as this without being cut for it.
+    'grpc.http2.min_ping_interval_without_data_ms': 10_000,
+  });
+  const health = new HealthImplementation({
+    '': 'SERVING',
+    ...Object.fromEntries(services.map(({ name, isReady }) => [name, isReady ? 'SERVING' : 'NOT_SERVING'])),
+  });
+  health.addToServer(server);
+  const names = services.map(({ name }) => name);
+  new ReflectionService(loadFileDescriptorSetFromBuffer(Buffer.from(DESCRIPTOR_SET_BASE64, 'base64'), { keepCase: true }), {
+    services: names,
+  }).addToServer(server);
+  for (const { definition, implementation } of services) {
+    server.addService(definition, implementation);
+  }
+  const port = await bind(server, settings);
+  const address = `${settings.host}:${port}`;
+  logger.info({ address, services: names }, 'listening');
+
+  let stopping: Promise<void> | undefined;
+  const stop = async (): Promise<void> => {
+    for (const name of ['', ...names]) {
+      health.setStatus(name, 'NOT_SERVING');
+    }
+    shutdown.abort(new ServiceError('unavailable', 'SHUTTING_DOWN', 'the server is shutting down'));
+    const closed = new Promise<void>((resolve) => server.tryShutdown(() => resolve()));
+    const timer = setTimeout(() => {
+      logger.warn({ graceMs: settings.graceMs }, 'calls in hand did not finish within the grace period');
+      server.forceShutdown();
+    }, settings.graceMs);
+    await closed;
+    clearTimeout(timer);
+    logger.info({ address }, 'stopped');
+  };
+  return {
+    address,
+    setServing: (name, isServing) => {
+      if (stopping === undefined) {
+        health.setStatus(name, isServing ? 'SERVING' : 'NOT_SERVING');
+      }
+    },
+    stop: () => (stopping ??= stop()),
+  };
+}
+
+function bind(server: Server, { host, port }: ServeSettings): Promise<number> {
+  return new Promise((resolve, reject) => {
+    server.bindAsync(`${host}:${port}`, ServerCredentials.createInsecure(), (error, bound) => {
+      if (error === null) {
+        resolve(bound);
+      } else {
+        reject(new ServiceError('unavailable', 'STORAGE_UNAVAILABLE', `cannot listen on ${host}:${port}: ${error.message}`, { cause: error }));
+      }
+    });
+  });
+}

@@ -1,0 +1,193 @@
+import { randomUUID } from 'node:crypto';
+import { constants } from 'node:fs';
+import { type FileHandle, mkdir, open, readFile, rename, rm, stat, truncate } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { CHUNK_BYTES, chunkCount, chunkRange } from '../../../proto/wire/chunks.ts';
+import { digestOf, hexOf } from '../../../proto/wire/digest.ts';
+import { ServiceError } from '../../../proto/wire/errors.ts';
+import type { ChunkedBlob } from '../../release/blob-store.ts';
+import { hashFile } from './file-bytes.ts';
+import { isAbsent } from './fs-errors.ts';
+import { syncFolder } from './layout.ts';
+
+/**
+ * An unfinished blob: a file of its size with verified chunks at their places, and a journal that names them.
+ *
+ * Only bytes that have the digest declared for their chunk are ever written, and everyone who writes into one folder goes by
+ * the same chunk list. So uploads that run at once, in one process or several, can only write the same bytes to the same
+ * place; one that still writes after another has published the blob writes what is there. A chunk enters the journal
+ * after its bytes reached the disk, so a journal never promises too much after a crash.
+ */
+export class PartialBlob {
+  readonly #folder: string;
+  readonly #blob: ChunkedBlob;
+  readonly #data: FileHandle;
+  readonly #journal: FileHandle;
+  readonly #verified: Set<number>;
+
+  private constructor(folder: string, blob: ChunkedBlob, data: FileHandle, journal: FileHandle, verified: Set<number>) {
+    this.#folder = folder;
+    this.#blob = blob;
+    this.#data = data;
+    this.#journal = journal;
+    this.#verified = verified;
+  }
+
+  static async open(folder: string, blob: ChunkedBlob): Promise<PartialBlob> {
+    await mkdir(folder, { recursive: true });
+    const data = await open(join(folder, 'data'), constants.O_RDWR | constants.O_CREAT, 0o644);
+    try {
+      const verified = await readJournal(folder, blob);
+      const journal = await open(join(folder, 'journal'), constants.O_WRONLY | constants.O_CREAT | constants.O_APPEND, 0o644);
+      const partial = new PartialBlob(folder, blob, data, journal, verified);
+      await partial.#rewriteJournal();
+      return partial;
+    } catch (error) {
+      await data.close();
+      throw error;
+    }
+  }
+
+  get isWhole(): boolean {
+    return this.#verified.size === chunkCount(this.#blob.sizeBytes);
+  }
+
+  /** @throws ServiceError data-loss SIZE_MISMATCH or DIGEST_MISMATCH. */
+  async putChunk(index: number, bytes: Uint8Array): Promise<void> {
+    checkChunk(this.#blob, index, bytes);
+    if (this.#verified.has(index)) {
+      return;
+    }
+    let at = 0;
+    while (at < bytes.byteLength) {
+      const { bytesWritten } = await this.#data.write(bytes, at, bytes.byteLength - at, index * CHUNK_BYTES + at);
+      at += bytesWritten;
+    }
+    await this.#data.datasync();
+    await this.#journal.appendFile(journalLine(this.#blob, index));
+    await this.#journal.datasync();
+    this.#verified.add(index);
+  }
+
+  /**
+   * Moves the whole blob to `target`; the folder is gone afterwards.
+   * @throws ServiceError data-loss SIZE_MISMATCH or DIGEST_MISMATCH, and the folder is gone too: none of it can be trusted.
+   */
+  async publish(target: string, signal: AbortSignal): Promise<void> {
+    const found = await hashFile(this.#data, signal);
+    const { digest, sizeBytes } = this.#blob;
+    if (found.sizeBytes !== sizeBytes || found.digest !== digest) {
+      await rm(this.#folder, { recursive: true, force: true });
+      const reason = found.sizeBytes === sizeBytes ? 'DIGEST_MISMATCH' : 'SIZE_MISMATCH';
+      throw new ServiceError(
+        'data-loss',
+        reason,
+        `expected ${digest} of ${sizeBytes} bytes, the chunks that arrived make ${found.digest} of ${found.sizeBytes} bytes`,
+      );
+    }
+    await mkdir(dirname(target), { recursive: true });
+    await this.#takeOver(target);
+    await syncFolder(dirname(target));
+    await syncFolder(dirname(dirname(target)));
+    await rm(this.#folder, { recursive: true, force: true });
+  }
+
+  async close(): Promise<void> {
+    await this.#data.close();
+    await this.#journal.close();
+  }
+
+  /**
+   * Gives the file that was hashed its final name. It goes through a name of our own, so that what another process may have
+   * put at the partial's place in the meantime is never taken for it.
+   */
+  async #takeOver(target: string): Promise<void> {
+    const own = join(this.#folder, `${randomUUID()}.publish`);
+    const isOurs = await rename(join(this.#folder, 'data'), own).then(
+      async () => (await stat(own)).ino === (await this.#data.stat()).ino,
+      (error: unknown) => {
+        if (isAbsent(error)) {
+          return false;
+        }
+        throw error;
+      },
+    );
+    if (isOurs) {
+      // Read-only from here on, and not before: a crash must not leave a partial that cannot be written on.
+      await this.#data.chmod(0o444);
+      await this.#data.sync();
+      await rename(own, target);
+      return;
+    }
+    const isPublished = await stat(target).then(
+      () => true,
+      () => false,
+    );
+    if (!isPublished) {
+      await rm(this.#folder, { recursive: true, force: true });
+      throw new ServiceError('unavailable', 'STORAGE_UNAVAILABLE', `another process removed the upload of ${this.#blob.digest}; upload again`);
+    }
+  }
+
+  /** Drops the lines that do not count, lest they seem to once the file has grown past their chunks. */
+  async #rewriteJournal(): Promise<void> {
+    const lines = [...this.#verified].map((index) => journalLine(this.#blob, index)).join('');
+    const path = join(this.#folder, 'journal');
+    if ((await readFile(path, 'utf8')) !== lines) {
+      await truncate(path);
+      await this.#journal.appendFile(lines);
+      await this.#journal.datasync();
+    }
+  }
+}
+
+/** The chunks that the journal in `folder` names and the data reaches to; none where there is no such folder. */
+export async function readJournal(folder: string, blob: ChunkedBlob): Promise<Set<number>> {
+  const verified = new Set<number>();
+  let text: string;
+  let dataBytes: number;
+  try {
+    text = await readFile(join(folder, 'journal'), 'utf8');
+    dataBytes = (await stat(join(folder, 'data'))).size;
+  } catch (error) {
+    if (isAbsent(error)) {
+      return verified;
+    }
+    throw error;
+  }
+  // The last piece is empty, or a line that a crash cut short. Each line repeats its chunk's digest, so that the remains of
+  // two lines are not taken for one.
+  for (const line of text.split('\n').slice(0, -1)) {
+    const index = Number(line.split(' ')[0]);
+    const isWhole = blob.chunks[index] !== undefined && `${line}\n` === journalLine(blob, index);
+    const { offsetBytes, lengthBytes } = chunkRange(index, blob.sizeBytes);
+    if (isWhole && offsetBytes + lengthBytes <= dataBytes) {
+      verified.add(index);
+    }
+  }
+  return verified;
+}
+
+function journalLine(blob: ChunkedBlob, index: number): string {
+  const digest = blob.chunks[index];
+  return `${index} ${digest === undefined ? '' : hexOf(digest)}\n`;
+}
+
+function checkChunk(blob: ChunkedBlob, index: number, bytes: Uint8Array): void {
+  const expectedBytes = chunkRange(index, blob.sizeBytes).lengthBytes;
+  if (bytes.byteLength !== expectedBytes) {
+    throw new ServiceError(
+      'data-loss',
+      'SIZE_MISMATCH',
+      `chunk ${index} of ${blob.digest}: expected ${expectedBytes} bytes, found ${bytes.byteLength}`,
+    );
+  }
+  const found = digestOf(bytes);
+  if (found !== blob.chunks[index]) {
+    throw new ServiceError(
+      'data-loss',
+      'DIGEST_MISMATCH',
+      `chunk ${index} of ${blob.digest}: expected ${blob.chunks[index]}, found ${found}`,
+    );
+  }
+}

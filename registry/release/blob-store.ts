@@ -1,0 +1,59 @@
+import type { ByteRange } from '../../proto/wire/chunks.ts';
+import type { BlobRef, Digest } from '../../proto/wire/digest.ts';
+
+/** A blob as a manifest declares it: with the digest of each of its 8 MiB chunks. */
+export interface ChunkedBlob extends BlobRef {
+  readonly chunks: readonly Digest[];
+}
+
+/**
+ * Content-addressed storage. A blob is there whole and verified, or not at all; a crash at any point leaves no part of one
+ * visible. Stored blobs never change.
+ *
+ * Errors of all methods: ServiceError resource-exhausted STORAGE_FULL, unavailable STORAGE_UNAVAILABLE, and cancelled or
+ * deadline-exceeded when the signal aborts.
+ */
+export interface BlobStore {
+  /** The stored blob with this digest and the size it has; undefined when there is none. */
+  stat(digest: Digest, signal: AbortSignal): Promise<BlobRef | undefined>;
+  /** The chunks that an unfinished upload of this very blob holds verified; they survive restarts. */
+  verifiedChunks(blob: ChunkedBlob, signal: AbortSignal): Promise<ReadonlySet<number>>;
+  /** Starts or resumes an upload. Any number may run for one blob at once: they share what they verified. */
+  openUpload(blob: ChunkedBlob, signal: AbortSignal): Promise<BlobUpload>;
+  /** The bytes of a range that lies within the stored blob. @throws not-found BLOB_NOT_FOUND; data-loss SIZE_MISMATCH. */
+  read(blob: BlobRef, range: ByteRange, signal: AbortSignal): AsyncIterable<Uint8Array>;
+  /** Reads the stored blob again and compares it with what is declared. */
+  verify(blob: ChunkedBlob, signal: AbortSignal): Promise<Verification>;
+  /** True when there was one. Idempotent. */
+  delete(digest: Digest, signal: AbortSignal): Promise<boolean>;
+  /** Where else than from the registry a stored blob can be fetched, in order of preference. */
+  locations(blob: BlobRef): readonly BlobLocation[];
+}
+
+export interface BlobUpload {
+  /**
+   * Stores chunk `index` once its size and digest agree with the declared ones; a chunk that is held already is compared only.
+   * @throws data-loss SIZE_MISMATCH or DIGEST_MISMATCH with expected and found: nothing of the chunk is stored.
+   */
+  putChunk(index: number, bytes: Uint8Array, signal: AbortSignal): Promise<void>;
+  /**
+   * Publishes the blob when every chunk is held and its whole digest agrees; false while chunks are missing. Idempotent.
+   * @throws data-loss DIGEST_MISMATCH when the chunks are not those of the digest: nothing of the blob is kept.
+   */
+  commit(signal: AbortSignal): Promise<boolean>;
+  /** Releases what the upload holds; verified chunks stay for a later one. Idempotent. */
+  close(): Promise<void>;
+}
+
+export type Verification =
+  | { readonly kind: 'valid' }
+  | { readonly kind: 'absent' }
+  /** The stored bytes are not those of the digest: storage failed. */
+  | { readonly kind: 'corrupt'; readonly found: BlobRef }
+  /** The stored bytes are right, and what is declared of them is not. */
+  | { readonly kind: 'wrong-size'; readonly found: BlobRef }
+  | { readonly kind: 'wrong-chunk'; readonly index: number; readonly expected: Digest | undefined; readonly found: Digest };
+
+export type BlobLocation =
+  | { readonly kind: 'file'; readonly path: string }
+  | { readonly kind: 's3'; readonly bucket: string; readonly key: string; readonly versionId: string };

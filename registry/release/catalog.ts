@@ -1,0 +1,140 @@
+import type { BlobRef, Digest } from '../../proto/wire/digest.ts';
+import type { AliasName, ModelName } from '../../proto/wire/names.ts';
+import type { AliasEvent, AliasState } from '../model/alias.ts';
+import type { Labels } from '../model/labels.ts';
+import type { Model, ModelRecord } from '../model/model.ts';
+import type { Version, VersionDraft } from '../model/version.ts';
+
+/**
+ * The registry's database. Every write is one transaction: all of it or nothing, durable once the promise resolves, and seen
+ * by every later read of any instance on the same store. Reads see finished writes only. No method walks a whole table.
+ *
+ * Errors of all methods: ServiceError unavailable STORAGE_UNAVAILABLE (busy or unreachable: nothing was written, try again),
+ * resource-exhausted STORAGE_FULL, and cancelled or deadline-exceeded when the signal aborts.
+ */
+export interface Catalog extends ModelRecords, VersionRecords, StagingRecords, AliasRecords, ChangeFeed, RequestRecords {
+  /** Whoever created the catalog closes it. */
+  close(): void;
+}
+
+/** Names the items after a position, in the method's order. */
+export interface Slice<P> {
+  readonly labels: Labels;
+  readonly after: P | undefined;
+  readonly limit: number;
+}
+
+export interface ModelRecords {
+  /** False, and nothing written, when the name is taken. */
+  createModel(model: ModelRecord, signal: AbortSignal): Promise<boolean>;
+  getModel(name: ModelName, signal: AbortSignal): Promise<Model | undefined>;
+  /** Ordered by name; those that carry all of `labels`. */
+  listModels(slice: Slice<string>, signal: AbortSignal): Promise<Model[]>;
+  /** At most `limit` names next to where `name` stands or would stand in order, on both sides. */
+  neighbouringNames(name: string, limit: number, signal: AbortSignal): Promise<string[]>;
+}
+
+export interface VersionRecords {
+  /**
+   * Freezes a staging's draft. In one transaction: the model's counter and the version with the next number, 1..n without
+   * gaps, the references to its blobs, the staging's end, and `request` where there is one.
+   * A manifest that the model has already gives that version and creates none; so does a staging that was finalized before.
+   */
+  addVersion(
+    stagingId: string,
+    draft: VersionDraft,
+    request: RequestIdentity | undefined,
+    signal: AbortSignal,
+  ): Promise<AddVersionResult>;
+  getVersion(model: ModelName, version: number, signal: AbortSignal): Promise<Version | undefined>;
+  /** Newest first; `after` is a version number. */
+  listVersions(model: ModelName, slice: Slice<number>, signal: AbortSignal): Promise<Version[]>;
+  /** Whether a finalized version refers to this blob, as its manifest or as an artifact. */
+  isReferenced(blob: BlobRef, signal: AbortSignal): Promise<boolean>;
+}
+
+export type AddVersionResult =
+  | { readonly kind: 'added'; readonly version: Version; readonly isCreated: boolean }
+  | { readonly kind: 'request-exists' };
+
+/** A version in the making; no reader of versions sees it. */
+export interface Staging {
+  readonly id: string;
+  readonly model: ModelName;
+  readonly manifest: BlobRef;
+  readonly labels: Labels;
+  readonly createTimeMs: number;
+  /** The version it became; 0 while it is open. */
+  readonly version: number;
+}
+
+export interface StagingRecords {
+  /** False, and nothing written, when the request is recorded already. */
+  addStaging(staging: Staging, request: RequestIdentity | undefined, signal: AbortSignal): Promise<boolean>;
+  getStaging(id: string, signal: AbortSignal): Promise<Staging | undefined>;
+}
+
+export interface AliasRecords {
+  getAlias(model: ModelName, alias: AliasName, signal: AbortSignal): Promise<AliasState | undefined>;
+  /**
+   * Moves an alias to `event.state`. In one transaction, on the condition that the alias stands at the revision before
+   * (does not exist, before revision 1) and that the version exists: the alias, the audit event, the feed's head and entry,
+   * and `request` where there is one. `conflict`, and nothing written, when the condition does not hold or the request is
+   * recorded already: read again.
+   */
+  moveAlias(event: AliasEvent, request: RequestIdentity | undefined, signal: AbortSignal): Promise<MoveResult>;
+  /** The event that brought the alias to `revision`. */
+  getAliasEvent(model: ModelName, alias: AliasName, revision: number, signal: AbortSignal): Promise<AliasEvent | undefined>;
+  /** Newest first, of one alias or of all of the model; `before` is a feed sequence number. */
+  listAliasEvents(
+    query: {
+      readonly model: ModelName;
+      readonly alias: AliasName | undefined;
+      readonly before: number | undefined;
+      readonly limit: number;
+    },
+    signal: AbortSignal,
+  ): Promise<FeedEntry[]>;
+}
+
+export type MoveResult = { readonly kind: 'moved'; readonly sequence: number } | { readonly kind: 'conflict' };
+
+/** A change at its place in the feed: 1, 2, 3, ... in the order in which the changes became visible. */
+export interface FeedEntry {
+  readonly sequence: number;
+  readonly event: AliasEvent;
+}
+
+export interface ChangeFeed {
+  /** The identity of this store's feed, `[A-Za-z0-9_-]{1,64}`, the same for every instance and after a restart. */
+  readonly storeId: string;
+  /** The sequence number of the newest change; 0 when there is none. Cheap: asked a few times a second. */
+  feedHead(signal: AbortSignal): Promise<number>;
+  /** All aliases exactly as they stood after the change `sequence`, ordered by model and alias. */
+  snapshot(signal: AbortSignal): Promise<{ readonly sequence: number; readonly aliases: readonly AliasState[] }>;
+  /**
+   * At most `limit` changes after `sequence`, in order and without gaps; undefined when the feed does not cover that
+   * position (beyond its head, as after a restored backup, or no longer kept).
+   */
+  readFeed(sequence: number, limit: number, signal: AbortSignal): Promise<readonly FeedEntry[] | undefined>;
+}
+
+export type Operation = 'stage' | 'finalize' | 'promote' | 'rollback';
+
+/** A request that must not take effect twice, and what it was answered. */
+export interface RequestIdentity {
+  readonly operation: Operation;
+  readonly id: string;
+  /** Of the request's content: the same id with another content is another request. */
+  readonly fingerprint: Digest;
+  /** What the answer can be built from again: a staging id, or a number. `addVersion` fills in the number it assigns. */
+  readonly subject: string;
+  /** Whether this request changed something. */
+  readonly isEffective: boolean;
+}
+
+export interface RequestRecords {
+  findRequest(operation: Operation, id: string, signal: AbortSignal): Promise<RequestIdentity | undefined>;
+  /** Records a request that changed nothing. False when it is recorded already. */
+  addRequest(request: RequestIdentity, signal: AbortSignal): Promise<boolean>;
+}

@@ -1,0 +1,18 @@
+import type { BlobStore } from './blob-store.ts';
+import type { Catalog } from './catalog.ts';
+import type { Clock } from './clock.ts';
+import type { FeedFollower } from './feed-follower.ts';
+
+/** What the use cases work with. */
+export interface RegistryDeps {
+  readonly catalog: Catalog;
+  readonly blobs: BlobStore;
+  readonly clock: Clock;
+  /** A new opaque id that nobody can guess, `[A-Za-z0-9_-]{16,64}`. */
+  readonly newId: () => string;
+}
+
+/** The dependencies of whatever moves aliases or watches them. */
+export interface FollowingDeps extends RegistryDeps {
+  readonly follower: FeedFollower;
+}

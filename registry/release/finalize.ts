@@ -1,0 +1,121 @@
+import { ServiceError } from '../../proto/wire/errors.ts';
+import type { Manifest } from '../../proto/wire/manifest.ts';
+import { RequestCheck } from '../model/request-check.ts';
+import { draftOf, type Version } from '../model/version.ts';
+import type { BlobStore, ChunkedBlob } from './blob-store.ts';
+import type { RequestIdentity, Staging } from './catalog.ts';
+import { declaredBlobs, readManifest, requireStaging, uploadStates } from './declared-blobs.ts';
+import type { RegistryDeps } from './dependencies.ts';
+import { findEarlier, MAX_REQUEST_ID_LENGTH, recordOf } from './idempotency.ts';
+
+/** How many blobs an error names one by one. */
+const MAX_NAMED = 10;
+
+export interface FinalizeVersionCommand {
+  readonly stagingId: string;
+  readonly requestId: string;
+}
+
+export interface FinalizedVersion {
+  readonly version: Version;
+  /** False when the model already had a version with this manifest. */
+  readonly isCreated: boolean;
+}
+
+/**
+ * Verifies every byte of a staging once more and freezes it as the model's next version.
+ * @throws ServiceError not-found STAGING_NOT_FOUND; failed-precondition BLOBS_MISSING; data-loss DIGEST_MISMATCH or
+ *   SIZE_MISMATCH; invalid-argument INVALID_REQUEST or REQUEST_ID_REUSED.
+ */
+export async function finalizeVersion(
+  deps: RegistryDeps,
+  command: FinalizeVersionCommand,
+  signal: AbortSignal,
+): Promise<FinalizedVersion> {
+  const check = new RequestCheck();
+  check.text(command.requestId, 'request_id', MAX_REQUEST_ID_LENGTH);
+  check.throwIfBad();
+  const { catalog, blobs } = deps;
+  const request = { operation: 'finalize', requestId: command.requestId, content: [command.stagingId] } as const;
+  let earlier = await findEarlier(catalog, request, signal);
+  const staging = await requireStaging(deps, command.stagingId, signal);
+  const manifest = await readManifest(blobs, staging.manifest, signal);
+  if (earlier === undefined && staging.version === 0) {
+    await verifyBlobs(blobs, manifest, signal);
+  }
+  while (earlier === undefined) {
+    const draft = draftOf(manifest, { ...staging, createTimeMs: deps.clock.nowMs() });
+    const result = await catalog.addVersion(staging.id, draft, recordOf(request, '', true), signal);
+    if (result.kind === 'added') {
+      return { version: result.version, isCreated: result.isCreated };
+    }
+    earlier = await findEarlier(catalog, request, signal);
+  }
+  return answerAgain(deps, staging, earlier, signal);
+}
+
+async function answerAgain(
+  { catalog }: RegistryDeps,
+  staging: Staging,
+  earlier: RequestIdentity,
+  signal: AbortSignal,
+): Promise<FinalizedVersion> {
+  const version = await catalog.getVersion(staging.model, Number(earlier.subject), signal);
+  if (version === undefined) {
+    throw new Error(`${staging.model}:${earlier.subject} was answered before and is not there`);
+  }
+  return { version, isCreated: earlier.isEffective };
+}
+
+async function verifyBlobs(blobs: BlobStore, manifest: Manifest, signal: AbortSignal): Promise<void> {
+  // What is missing is known at once; reading gigabytes before saying so would waste the caller's time.
+  const states = await uploadStates(blobs, manifest, signal);
+  const absent = new Set<string>();
+  for (const { blob } of states) {
+    if ((await blobs.stat(blob.digest, signal)) === undefined) {
+      absent.add(blob.digest);
+    }
+  }
+  throwIfMissing(absent);
+  for (const blob of declaredBlobs(manifest).values()) {
+    await verifyBlob(blobs, blob, absent, signal);
+  }
+  throwIfMissing(absent);
+}
+
+async function verifyBlob(blobs: BlobStore, blob: ChunkedBlob, absent: Set<string>, signal: AbortSignal): Promise<void> {
+  const result = await blobs.verify(blob, signal);
+  switch (result.kind) {
+    case 'valid':
+      return;
+    case 'absent':
+      absent.add(blob.digest);
+      return;
+    case 'corrupt':
+      // Bytes that are not those of their name are of no use to anyone; without them the blob can be uploaded again.
+      await blobs.delete(blob.digest, signal);
+      throw new ServiceError('data-loss', 'DIGEST_MISMATCH', `the stored bytes of ${blob.digest} have the digest ${result.found.digest}`);
+    case 'wrong-size':
+      throw new ServiceError(
+        'data-loss',
+        'SIZE_MISMATCH',
+        `${blob.digest} is declared with ${blob.sizeBytes} bytes and has ${result.found.sizeBytes}`,
+      );
+    case 'wrong-chunk':
+      throw new ServiceError(
+        'data-loss',
+        'DIGEST_MISMATCH',
+        `chunk ${result.index} of ${blob.digest} is declared as ${result.expected ?? 'absent'} and is ${result.found}`,
+      );
+  }
+}
+
+function throwIfMissing(absent: ReadonlySet<string>): void {
+  if (absent.size > 0) {
+    const named = [...absent].slice(0, MAX_NAMED).join(', ');
+    const more = absent.size > MAX_NAMED ? ` and ${absent.size - MAX_NAMED} more` : '';
+    throw new ServiceError('failed-precondition', 'BLOBS_MISSING', `not uploaded: ${named}${more}`, {
+      metadata: { missing_count: String(absent.size) },
+    });
+  }
+}

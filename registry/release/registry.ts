@@ -1,0 +1,64 @@
+import type { AliasEvent } from '../model/alias.ts';
+import type { Model } from '../model/model.ts';
+import type { Version } from '../model/version.ts';
+import { type CreateModelCommand, createModel } from './create-model.ts';
+import type { BlobUploadState } from './declared-blobs.ts';
+import type { RegistryDeps } from './dependencies.ts';
+import { FeedFollower } from './feed-follower.ts';
+import { type FinalizedVersion, type FinalizeVersionCommand, finalizeVersion } from './finalize.ts';
+import { type ListAliasEventsQuery, listAliasEvents } from './history.ts';
+import { getModel, getVersion, type ListModelsQuery, type ListVersionsQuery, listModels, listVersions } from './list.ts';
+import type { Page } from './page.ts';
+import { type AliasMove, type PromoteVersionCommand, promoteVersion } from './promote.ts';
+import { type ReadBlobQuery, readBlob } from './read-blob.ts';
+import { type ResolvedVersion, type ResolveVersionQuery, resolveVersion } from './resolve.ts';
+import { type RollbackAliasCommand, rollbackAlias } from './rollback.ts';
+import { getStaging, type StagedVersion, type StageVersionCommand, stageVersion } from './stage.ts';
+import { type UploadBlobCommand, uploadBlob } from './upload.ts';
+import { type WatchAliasesQuery, type WatchEvent, watchAliases } from './watch.ts';
+
+/** What a registry does, one method a call of the contract. Each is one use case; its file says what it promises. */
+export interface Registry {
+  createModel(command: CreateModelCommand, signal: AbortSignal): Promise<Model>;
+  getModel(name: string, signal: AbortSignal): Promise<Model>;
+  listModels(query: ListModelsQuery, signal: AbortSignal): Promise<Page<Model>>;
+  getVersion(query: { readonly model: string; readonly version: number }, signal: AbortSignal): Promise<Version>;
+  listVersions(query: ListVersionsQuery, signal: AbortSignal): Promise<Page<Version>>;
+  stageVersion(command: StageVersionCommand, signal: AbortSignal): Promise<StagedVersion>;
+  getStaging(stagingId: string, signal: AbortSignal): Promise<StagedVersion>;
+  uploadBlob(command: UploadBlobCommand, signal: AbortSignal): Promise<BlobUploadState>;
+  finalizeVersion(command: FinalizeVersionCommand, signal: AbortSignal): Promise<FinalizedVersion>;
+  resolveVersion(query: ResolveVersionQuery, signal: AbortSignal): Promise<ResolvedVersion>;
+  readBlob(query: ReadBlobQuery, signal: AbortSignal): AsyncIterable<Uint8Array>;
+  promoteVersion(command: PromoteVersionCommand, signal: AbortSignal): Promise<AliasMove>;
+  rollbackAlias(command: RollbackAliasCommand, signal: AbortSignal): Promise<AliasMove>;
+  listAliasEvents(query: ListAliasEventsQuery, signal: AbortSignal): Promise<Page<AliasEvent>>;
+  watchAliases(query: WatchAliasesQuery, signal: AbortSignal): AsyncIterable<WatchEvent>;
+}
+
+export interface RegistrySettings {
+  /** How often the feed is asked for the changes of other processes while somebody watches. */
+  readonly feedPollMs: number;
+}
+
+export function createRegistry(deps: RegistryDeps, settings: RegistrySettings): Registry {
+  const follower = new FeedFollower(deps.catalog, deps.clock, { pollMs: settings.feedPollMs });
+  const following = { ...deps, follower };
+  return {
+    createModel: (command, signal) => createModel(deps, command, signal),
+    getModel: (name, signal) => getModel(deps, name, signal),
+    listModels: (query, signal) => listModels(deps, query, signal),
+    getVersion: (query, signal) => getVersion(deps, query, signal),
+    listVersions: (query, signal) => listVersions(deps, query, signal),
+    stageVersion: (command, signal) => stageVersion(deps, command, signal),
+    getStaging: (stagingId, signal) => getStaging(deps, stagingId, signal),
+    uploadBlob: (command, signal) => uploadBlob(deps, command, signal),
+    finalizeVersion: (command, signal) => finalizeVersion(deps, command, signal),
+    resolveVersion: (query, signal) => resolveVersion(deps, query, signal),
+    readBlob: (query, signal) => readBlob(deps, query, signal),
+    promoteVersion: (command, signal) => promoteVersion(following, command, signal),
+    rollbackAlias: (command, signal) => rollbackAlias(following, command, signal),
+    listAliasEvents: (query, signal) => listAliasEvents(deps, query, signal),
+    watchAliases: (query, signal) => watchAliases(following, query, signal),
+  };
+}

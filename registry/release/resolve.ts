@@ -1,0 +1,82 @@
+import type { Digest } from '../../proto/wire/digest.ts';
+import type { ModelName } from '../../proto/wire/names.ts';
+import type { AliasState } from '../model/alias.ts';
+import { RequestCheck } from '../model/request-check.ts';
+import type { Version } from '../model/version.ts';
+import type { BlobLocation } from './blob-store.ts';
+import { readManifestBytes } from './declared-blobs.ts';
+import type { RegistryDeps } from './dependencies.ts';
+import { aliasNotFound, requireModel, versionNotFound } from './not-found.ts';
+
+export interface ResolveVersionQuery {
+  readonly model: string;
+  /** "latest" is the newest finalized version. */
+  readonly ref: { readonly kind: 'version'; readonly version: number } | { readonly kind: 'alias'; readonly alias: string } | undefined;
+}
+
+export interface ArtifactLocations {
+  readonly digest: Digest;
+  /** In order of preference; the registry itself is always the last. */
+  readonly locations: readonly (BlobLocation | { readonly kind: 'registry' })[];
+}
+
+export interface ResolvedVersion {
+  readonly version: Version;
+  /** Set when an alias other than "latest" was resolved. */
+  readonly alias: AliasState | undefined;
+  readonly manifestJson: Uint8Array;
+  /** For the manifest and every distinct blob of its artifacts. */
+  readonly locations: readonly ArtifactLocations[];
+}
+
+/** @throws ServiceError not-found MODEL_NOT_FOUND, VERSION_NOT_FOUND or ALIAS_NOT_FOUND; invalid-argument INVALID_REQUEST. */
+export async function resolveVersion(deps: RegistryDeps, query: ResolveVersionQuery, signal: AbortSignal): Promise<ResolvedVersion> {
+  const check = new RequestCheck();
+  const model = check.modelName(query.model, 'model');
+  const ref = checkRef(check, query.ref);
+  if (model === undefined || ref === undefined) {
+    throw check.error();
+  }
+  const { version, alias } = await find(deps, model, ref, signal);
+  const manifestJson = await readManifestBytes(deps.blobs, version.manifest, signal);
+  const locations = new Map<Digest, ArtifactLocations>();
+  for (const blob of [version.manifest, ...version.artifacts]) {
+    const { digest } = blob;
+    locations.set(digest, { digest, locations: [...deps.blobs.locations(blob), { kind: 'registry' }] });
+  }
+  return { version, alias, manifestJson, locations: [...locations.values()] };
+}
+
+type CheckedRef = NonNullable<ResolveVersionQuery['ref']> | { readonly kind: 'latest' };
+
+function checkRef(check: RequestCheck, ref: ResolveVersionQuery['ref']): CheckedRef | undefined {
+  if (ref === undefined) {
+    return check.violation('ref', 'expected a version or an alias');
+  }
+  if (ref.kind === 'version') {
+    return check.version(ref.version, 'version') === undefined ? undefined : ref;
+  }
+  if (ref.alias === 'latest') {
+    return { kind: 'latest' };
+  }
+  return check.aliasName(ref.alias, 'alias') === undefined ? undefined : ref;
+}
+
+async function find(
+  { catalog }: RegistryDeps,
+  name: ModelName,
+  ref: CheckedRef,
+  signal: AbortSignal,
+): Promise<{ version: Version; alias: AliasState | undefined }> {
+  const model = await requireModel(catalog, name, signal);
+  const alias = ref.kind === 'alias' ? model.aliases.find((state) => state.alias === ref.alias) : undefined;
+  if (ref.kind === 'alias' && alias === undefined) {
+    throw aliasNotFound(model, ref.alias);
+  }
+  const number = ref.kind === 'version' ? ref.version : (alias?.version ?? model.latestVersion);
+  const version = number === 0 ? undefined : await catalog.getVersion(name, number, signal);
+  if (version === undefined) {
+    throw versionNotFound(model, ref.kind === 'latest' ? 'latest' : number);
+  }
+  return { version, alias };
+}

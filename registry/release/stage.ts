@@ -1,0 +1,90 @@
+import { digestOf, refOf, type BlobRef } from '../../proto/wire/digest.ts';
+import { ServiceError } from '../../proto/wire/errors.ts';
+import { type Manifest, parseManifest } from '../../proto/wire/manifest.ts';
+import { type Labels, sortedLabels } from '../model/labels.ts';
+import { RequestCheck } from '../model/request-check.ts';
+import { checkLineageFits } from '../model/version.ts';
+import type { BlobStore } from './blob-store.ts';
+import type { Staging } from './catalog.ts';
+import { type BlobUploadState, readManifest, requireStaging, uploadStates } from './declared-blobs.ts';
+import type { RegistryDeps } from './dependencies.ts';
+import { findEarlier, MAX_REQUEST_ID_LENGTH, recordOf } from './idempotency.ts';
+import { requireModel } from './not-found.ts';
+
+export interface StageVersionCommand {
+  readonly model: string;
+  readonly manifestJson: Uint8Array;
+  readonly labels: Labels;
+  readonly requestId: string;
+}
+
+export interface StagedVersion {
+  readonly staging: Staging;
+  readonly blobs: readonly BlobUploadState[];
+}
+
+/**
+ * Declares a version: its manifest is stored as a blob, and nothing of it is visible to readers.
+ * @throws ServiceError not-found MODEL_NOT_FOUND; invalid-argument INVALID_REQUEST, INVALID_MANIFEST or REQUEST_ID_REUSED;
+ *   failed-precondition KIND_MISMATCH.
+ */
+export async function stageVersion(deps: RegistryDeps, command: StageVersionCommand, signal: AbortSignal): Promise<StagedVersion> {
+  const check = new RequestCheck();
+  const name = check.modelName(command.model, 'model');
+  const labels = check.labels(command.labels, 'labels');
+  check.text(command.requestId, 'request_id', MAX_REQUEST_ID_LENGTH);
+  if (name === undefined || check.isBad) {
+    throw check.error();
+  }
+  const { catalog, blobs, clock } = deps;
+  const model = await requireModel(catalog, name, signal);
+  const manifest = parseManifest(command.manifestJson);
+  checkLineageFits(manifest);
+  checkKind(manifest, model);
+  const ref = refOf(command.manifestJson);
+  const request = { operation: 'stage', requestId: command.requestId, content: [name, ref.digest, sortedLabels(labels)] } as const;
+  for (;;) {
+    const earlier = await findEarlier(catalog, request, signal);
+    if (earlier !== undefined) {
+      const staging = await requireStaging(deps, earlier.subject, signal);
+      return { staging, blobs: await uploadStates(blobs, manifest, signal) };
+    }
+    await storeBytes(blobs, command.manifestJson, ref, signal);
+    const staging = { id: deps.newId(), model: name, manifest: ref, labels, createTimeMs: clock.nowMs(), version: 0 };
+    if (await catalog.addStaging(staging, recordOf(request, staging.id, true), signal)) {
+      return { staging, blobs: await uploadStates(blobs, manifest, signal) };
+    }
+    // The same request arrived twice at once and the other one was first: answer as it did.
+  }
+}
+
+/** Where a staging's uploads stand. @throws ServiceError not-found STAGING_NOT_FOUND. */
+export async function getStaging(deps: RegistryDeps, stagingId: string, signal: AbortSignal): Promise<StagedVersion> {
+  const staging = await requireStaging(deps, stagingId, signal);
+  const manifest = await readManifest(deps.blobs, staging.manifest, signal);
+  return { staging, blobs: await uploadStates(deps.blobs, manifest, signal) };
+}
+
+function checkKind(manifest: Manifest, model: { readonly name: string; readonly kind: string }): void {
+  if (manifest.kind !== model.kind) {
+    throw new ServiceError(
+      'failed-precondition',
+      'KIND_MISMATCH',
+      `the manifest is of kind "${manifest.kind}" and model "${model.name}" of kind "${model.kind}"`,
+    );
+  }
+}
+
+/** A manifest is shorter than a chunk. */
+async function storeBytes(blobs: BlobStore, bytes: Uint8Array, ref: BlobRef, signal: AbortSignal): Promise<void> {
+  if ((await blobs.stat(ref.digest, signal)) !== undefined) {
+    return;
+  }
+  const upload = await blobs.openUpload({ ...ref, chunks: [digestOf(bytes)] }, signal);
+  try {
+    await upload.putChunk(0, bytes, signal);
+    await upload.commit(signal);
+  } finally {
+    await upload.close();
+  }
+}

@@ -1,0 +1,85 @@
+import { CHUNK_BYTES, chunkCount, regroup } from '../../proto/wire/chunks.ts';
+import { ServiceError } from '../../proto/wire/errors.ts';
+import { RequestCheck, type UncheckedBlobRef } from '../model/request-check.ts';
+import type { BlobStore, BlobUpload, ChunkedBlob } from './blob-store.ts';
+import { type BlobUploadState, declaredBlobs, readManifest, requireStaging, uploadState } from './declared-blobs.ts';
+import type { RegistryDeps } from './dependencies.ts';
+
+export interface UploadBlobCommand {
+  readonly stagingId: string;
+  readonly blob: UncheckedBlobRef | undefined;
+  /** The chunk that `data` begins with. */
+  readonly firstChunk: number;
+  readonly data: AsyncIterable<Uint8Array>;
+}
+
+/**
+ * Takes a blob in from a chunk boundary on. Each whole chunk is verified as it arrives and kept, so a broken upload resumes after
+ * its last one; one chunk is held in memory while the next arrives. Publishes the blob once its last chunk is there.
+ * @throws ServiceError not-found STAGING_NOT_FOUND or BLOB_NOT_DECLARED; invalid-argument INVALID_REQUEST;
+ *   data-loss DIGEST_MISMATCH or SIZE_MISMATCH; resource-exhausted STORAGE_FULL.
+ */
+export async function uploadBlob(deps: RegistryDeps, command: UploadBlobCommand, signal: AbortSignal): Promise<BlobUploadState> {
+  const check = new RequestCheck();
+  const ref = check.blob(command.blob, 'header.blob');
+  if (ref === undefined) {
+    throw check.error();
+  }
+  const staging = await requireStaging(deps, command.stagingId, signal);
+  const blob = declaredBlobs(await readManifest(deps.blobs, staging.manifest, signal)).get(ref.digest);
+  if (blob === undefined || blob.sizeBytes !== ref.sizeBytes) {
+    throw new ServiceError(
+      'not-found',
+      'BLOB_NOT_DECLARED',
+      `staging "${staging.id}" declares no blob ${ref.digest} of ${ref.sizeBytes} bytes`,
+    );
+  }
+  if (command.firstChunk !== 0 && command.firstChunk >= chunkCount(blob.sizeBytes)) {
+    check.violation('header.first_chunk', `${command.firstChunk}, but the blob has ${chunkCount(blob.sizeBytes)} chunks`);
+    throw check.error();
+  }
+  if (!(await isStored(deps.blobs, blob, signal))) {
+    const upload = await deps.blobs.openUpload(blob, signal);
+    try {
+      await receive(upload, blob, command, signal);
+      await upload.commit(signal);
+    } finally {
+      await upload.close();
+    }
+  }
+  return uploadState(deps.blobs, blob, signal);
+}
+
+async function receive(
+  upload: BlobUpload,
+  blob: ChunkedBlob,
+  { firstChunk, data }: UploadBlobCommand,
+  signal: AbortSignal,
+): Promise<void> {
+  let index = firstChunk;
+  for await (const chunk of regroup(data)) {
+    if (index >= blob.chunks.length) {
+      const found = index * CHUNK_BYTES + chunk.byteLength;
+      throw new ServiceError(
+        'data-loss',
+        'SIZE_MISMATCH',
+        `${blob.digest}: expected ${blob.sizeBytes} bytes, found at least ${found}`,
+      );
+    }
+    await upload.putChunk(index, chunk, signal);
+    index++;
+  }
+}
+
+/** @throws ServiceError data-loss SIZE_MISMATCH when the digest is that of a stored blob of another size. */
+async function isStored(blobs: BlobStore, blob: ChunkedBlob, signal: AbortSignal): Promise<boolean> {
+  const stored = await blobs.stat(blob.digest, signal);
+  if (stored !== undefined && stored.sizeBytes !== blob.sizeBytes) {
+    throw new ServiceError(
+      'data-loss',
+      'SIZE_MISMATCH',
+      `${blob.digest} is declared with ${blob.sizeBytes} bytes and stored with ${stored.sizeBytes}`,
+    );
+  }
+  return stored !== undefined;
+}

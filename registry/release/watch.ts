@@ -1,0 +1,73 @@
+import type { AliasState } from '../model/alias.ts';
+import { decodeCursor, encodeCursor } from '../model/cursor.ts';
+import { RequestCheck } from '../model/request-check.ts';
+import type { FollowingDeps } from './dependencies.ts';
+
+/** Aliases in one part of a snapshot: some 150 KB, far below a message's limit. */
+const SNAPSHOT_PART = 500;
+/** Changes read at a time; a watcher holds no more than these, however slowly it reads. */
+const BATCH = 100;
+const DEFAULT_HEARTBEAT_SECONDS = 10;
+const MAX_HEARTBEAT_SECONDS = 3600;
+
+export interface WatchAliasesQuery {
+  /** The cursor of the last event received, to go on after it; empty for the start. */
+  readonly cursor: string;
+  /** Between heartbeats when nothing happens; 0 means 10. */
+  readonly heartbeatSeconds: number;
+}
+
+export type WatchEvent =
+  | {
+      readonly kind: 'snapshot';
+      /** Empty in a part that others follow: an incomplete snapshot is no position to go on from. */
+      readonly cursor: string;
+      readonly aliases: readonly AliasState[];
+      readonly isComplete: boolean;
+    }
+  | { readonly kind: 'change'; readonly cursor: string; readonly alias: AliasState }
+  | { readonly kind: 'heartbeat'; readonly cursor: string };
+
+/**
+ * A snapshot of all aliases, unless the cursor says what is known already, then every change once and in order. Each watcher
+ * reads the feed at its own pace, so one that is slow costs no memory. Ends by an error only.
+ * @throws ServiceError invalid-argument INVALID_REQUEST or INVALID_CURSOR; whatever aborted `signal`.
+ */
+export async function* watchAliases(deps: FollowingDeps, query: WatchAliasesQuery, signal: AbortSignal): AsyncGenerator<WatchEvent> {
+  const check = new RequestCheck();
+  if (query.heartbeatSeconds > MAX_HEARTBEAT_SECONDS) {
+    check.violation('heartbeat_seconds', `${query.heartbeatSeconds}, at most ${MAX_HEARTBEAT_SECONDS}`);
+  }
+  check.throwIfBad();
+  const heartbeatMs = (query.heartbeatSeconds === 0 ? DEFAULT_HEARTBEAT_SECONDS : query.heartbeatSeconds) * 1000;
+  const { catalog, follower } = deps;
+  const { storeId } = catalog;
+  const resumed = decodeCursor(query.cursor);
+  let position = resumed?.storeId === storeId ? resumed.sequence : undefined;
+  for (;;) {
+    const entries = position === undefined ? undefined : await catalog.readFeed(position, BATCH, signal);
+    if (position === undefined || entries === undefined) {
+      const snapshot = await catalog.snapshot(signal);
+      yield* snapshotParts(snapshot.aliases, encodeCursor({ storeId, sequence: snapshot.sequence }));
+      position = snapshot.sequence;
+      continue;
+    }
+    for (const { sequence, event } of entries) {
+      position = sequence;
+      yield { kind: 'change', cursor: encodeCursor({ storeId, sequence }), alias: event.state };
+    }
+    if (entries.length === 0 && !(await follower.waitBeyond(position, heartbeatMs, signal))) {
+      yield { kind: 'heartbeat', cursor: encodeCursor({ storeId, sequence: position }) };
+    }
+  }
+}
+
+function* snapshotParts(aliases: readonly AliasState[], cursor: string): Generator<WatchEvent> {
+  let at = 0;
+  do {
+    const part = aliases.slice(at, at + SNAPSHOT_PART);
+    at += SNAPSHOT_PART;
+    const isComplete = at >= aliases.length;
+    yield { kind: 'snapshot', cursor: isComplete ? cursor : '', aliases: part, isComplete };
+  } while (at < aliases.length);
+}

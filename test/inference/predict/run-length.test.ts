@@ -1,0 +1,94 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { columnRunLengths } from '../../../inference/predict/column-runs.ts';
+import { findFilledRegions } from '../../../inference/predict/regions.ts';
+import { decodeMask, decodeRunLengths, encodeRunLengths } from '../../../inference/predict/run-length.ts';
+import { anyBitmap, type Bitmap, bitmap, bitmapOf, draw, manyMasks, pixelAt, regionOf, runsOf } from './bitmaps.ts';
+
+const RING = Array.from({ length: 10 }, (_, y) =>
+  Array.from({ length: 12 }, (_, x) =>
+    y >= 2 && y <= 8 && x >= 3 && x <= 7 && !(x === 5 && (y === 4 || y === 5)) ? '#' : '.',
+  ).join(''),
+);
+
+for (const [rows, lengths, counts] of [
+  [['....', '....', '....'], [12], '<'],
+  [['####', '####', '####'], [0, 12], '0<'],
+  [['..#.', '.##.', '.#..'], [4, 4, 4], '444'],
+  [RING, [32, 7, 3, 7, 3, 2, 2, 3, 3, 7, 3, 7, 41], 'P17300KO11400V1'],
+] as const) {
+  test(`${counts} is ${lengths.join(' ')}`, () => {
+    const map = bitmap(...rows);
+    assert.deepEqual(readColumns(map), lengths);
+    assert.equal(encodeRunLengths(lengths), counts);
+    assert.deepEqual(decodeRunLengths(counts), lengths);
+    assert.equal(draw({ ...map, pixels: decodeMask({ ...map, counts }) }), draw(map));
+  });
+}
+
+test('lengths of any size come back', () => {
+  fc.assert(
+    fc.property(fc.array(fc.integer({ min: 0, max: 2 ** 40 })), (lengths) => {
+      assert.deepEqual(decodeRunLengths(encodeRunLengths(lengths)), lengths);
+    }),
+    { seed: 4, numRuns: 1000 },
+  );
+});
+
+test("a region's lengths are those read pixel by pixel down the columns", () => {
+  fc.assert(
+    fc.property(anyBitmap, (map) => {
+      for (const region of findFilledRegions(runsOf(map))) {
+        const filled = bitmapOf(region.mask);
+        const lengths = columnRunLengths(region);
+        assert.deepEqual(lengths, readColumns(filled));
+        assert.equal(draw({ ...filled, pixels: decodeMask({ ...filled, counts: encodeRunLengths(lengths) }) }), draw(filled));
+      }
+    }),
+    manyMasks,
+  );
+});
+
+for (const [what, rows, lengths] of [
+  ['the first pixel', ['#.', '..'], [0, 1, 3]],
+  ['the last pixel', ['..', '.#'], [3, 1]],
+  ['a full column, which ends where the next begins', ['.##', '.##'], [2, 4]],
+  ['a column that goes on at the top of the next', ['.#', '#.'], [1, 2, 1]],
+] as const) {
+  test(`lengths of ${what}`, () => {
+    assert.deepEqual(columnRunLengths(regionOf(bitmap(...rows))), lengths);
+  });
+}
+
+for (const [what, counts] of [
+  ['a character below the alphabet', '4/4'],
+  ['a character above the alphabet', '4p4'],
+  ['an end within a number', '44P'],
+  ['a negative length', '4O4'],
+  ['too few pixels', '443'],
+  ['too many pixels', '4445'],
+  ['nothing', ''],
+  ['a length beyond what a double counts', `${'o'.repeat(12)}1`],
+] as const) {
+  test(`${what} is refused`, () => {
+    assert.throws(() => decodeMask({ width: 4, height: 3, counts }), RangeError);
+  });
+}
+
+function readColumns(map: Bitmap): number[] {
+  const lengths: number[] = [0];
+  let last = 0;
+  for (let x = 0; x < map.width; x++) {
+    for (let y = 0; y < map.height; y++) {
+      const pixel = pixelAt(map, x, y);
+      if (pixel === last) {
+        lengths.push((lengths.pop() ?? 0) + 1);
+      } else {
+        lengths.push(1);
+        last = pixel;
+      }
+    }
+  }
+  return lengths;
+}

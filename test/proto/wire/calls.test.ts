@@ -1,0 +1,167 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { Client, credentials } from '@grpc/grpc-js';
+import { callUnary } from '../../../proto/wire/calls.ts';
+import { ServiceError } from '../../../proto/wire/errors.ts';
+import { deferred, whenAborted } from '../../support/deferred.ts';
+import { isError, rejection } from '../../support/service-errors.ts';
+import { type Note, startNoteService } from '../../support/wire-service.ts';
+
+describe('calls', () => {
+  it('an unreachable server is unavailable', async () => {
+    const client = new Client('127.0.0.1:1', credentials.createInsecure());
+    try {
+      const call = callUnary<Note, Note>(
+        (q, m, o, done) =>
+          client.makeUnaryRequest(
+            '/test.Notes/Unary',
+            () => Buffer.from(''),
+            () => ({ text: '' }),
+            q,
+            m,
+            o,
+            (e, r) => done(e, r ?? { text: '' }),
+          ),
+        { text: '' },
+      );
+      isError('unavailable', 'REGISTRY_UNAVAILABLE'.slice('REGISTRY_'.length) as 'REGISTRY_UNAVAILABLE')(await rejection(call));
+    } finally {
+      client.close();
+    }
+  });
+
+  it('with a signal that is aborted already no call is made', async () => {
+    await using service = await startNoteService({ unary: async (request) => request });
+    const reason = new ServiceError('unavailable', 'SHUTTING_DOWN', 'x');
+    const options = { signal: AbortSignal.abort(reason) };
+    assert.equal(await rejection(service.unary({ text: '' }, options)), reason);
+    assert.equal(await rejection(service.clientStream([], options)), reason);
+    assert.equal(await rejection(service.serverStream({ text: '' }, options).next()), reason);
+    assert.equal(service.reports.length, 0);
+  });
+
+  it('a server stream ends with the reason of the signal that stopped it', async () => {
+    await using service = await startNoteService({
+      serverStream: async function* (_, { signal }) {
+        yield { text: '1' };
+        await whenAborted(signal);
+      },
+    });
+    const controller = new AbortController();
+    const reason = new ServiceError('deadline-exceeded', 'DEADLINE_EXCEEDED', 'x');
+    const stream = service.serverStream({ text: '' }, { signal: controller.signal });
+    assert.deepEqual(await stream.next(), { done: false, value: { text: '1' } });
+    controller.abort(reason);
+    assert.equal(await rejection(stream.next()), reason);
+  });
+
+  it('a server stream that nothing reads on is not read ahead of the loop', async () => {
+    let produced = 0;
+    const total = 1500;
+    await using service = await startNoteService({
+      unary: async (request) => request,
+      serverStream: async function* () {
+        for (; produced < total; produced += 1) {
+          yield { text: 'x'.repeat(64 * 1024) };
+        }
+      },
+    });
+    let received = 0;
+    for await (const _ of service.serverStream({ text: '' })) {
+      received += 1;
+      if (received === 1) {
+        for (let round = 0; round < 50; round += 1) {
+          await service.unary({ text: '' });
+        }
+        assert.equal(produced < total / 4, true, `${produced} of ${total} produced`);
+      }
+    }
+    assert.equal(received, total);
+  });
+
+  it('a client stream sends no faster than the server reads', async () => {
+    const total = 1500;
+    const proceed = deferred();
+    const started = deferred();
+    let sent = 0;
+    const warnings: Error[] = [];
+    const warn = (warning: Error): number => warnings.push(warning);
+    process.on('warning', warn);
+    await using service = await startNoteService({
+      unary: async (request) => request,
+      clientStream: async (requests) => {
+        started.resolve();
+        await proceed.promise;
+        let count = 0;
+        for await (const _ of requests) {
+          count += 1;
+        }
+        return { text: String(count) };
+      },
+    });
+    const call = service.clientStream(
+      (function* () {
+        for (; sent < total; sent += 1) {
+          yield { text: 'x'.repeat(64 * 1024) };
+        }
+      })(),
+    );
+    await started.promise;
+    for (let round = 0; round < 50; round += 1) {
+      await service.unary({ text: '' });
+    }
+    assert.equal(sent > 0 && sent < total / 4, true, `${sent} of ${total} sent`);
+    proceed.resolve();
+    assert.deepEqual(await call, { text: String(total) });
+    // Hundreds of waits for the transport leave no listener behind.
+    assert.deepEqual(warnings, []);
+    process.off('warning', warn);
+  });
+
+  it('a client stream that is answered early closes its requests', async () => {
+    const closed = deferred();
+    await using service = await startNoteService({ clientStream: async () => ({ text: 'enough' }) });
+    const requests = (async function* (): AsyncGenerator<Note> {
+      try {
+        for (;;) {
+          yield { text: 'x' };
+        }
+      } finally {
+        closed.resolve();
+      }
+    })();
+    assert.deepEqual(await service.clientStream(requests), { text: 'enough' });
+    await closed.promise;
+  });
+
+  it('an early error is thrown although the next request never comes', async () => {
+    await using service = await startNoteService({
+      clientStream: async () => {
+        throw new ServiceError('not-found', 'STAGING_NOT_FOUND', 'x');
+      },
+    });
+    const requests = (async function* (): AsyncGenerator<Note> {
+      yield { text: 'first' };
+      await new Promise(() => undefined);
+    })();
+    isError('not-found', 'STAGING_NOT_FOUND')(await rejection(service.clientStream(requests)));
+  });
+
+  it('an error of the requests cancels the call and is thrown as it is', async () => {
+    await using service = await startNoteService({
+      clientStream: async (requests) => {
+        for await (const _ of requests) {
+          // Until the client goes.
+        }
+        return { text: 'complete' };
+      },
+    });
+    const broken = new RangeError('disk read failed');
+    const requests = (async function* (): AsyncGenerator<Note> {
+      yield { text: '1' };
+      throw broken;
+    })();
+    await assert.rejects(service.clientStream(requests), (error) => error === broken);
+    isError('cancelled', 'CANCELLED')((await service.nextReport()).error);
+  });
+});
