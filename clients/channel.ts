@@ -1,7 +1,7 @@
 import { type ChannelCredentials, type ClientOptions, credentials } from '@grpc/grpc-js';
 import type { CallOptions } from '../proto/wire/calls.ts';
 import { isServiceError, ServiceError } from '../proto/wire/errors.ts';
-import { retry, type RetryDeps, type RetrySettings, SYSTEM_RETRY_DEPS } from './retry.ts';
+import { type RetryDeps, type RetrySettings, retry, SYSTEM_RETRY_DEPS } from './retry.ts';
 
 /** An answer message may be this large. The largest there is: a flake with the mask of a huge, ragged region. */
 const MAX_RECEIVE_BYTES = 64 * 1024 * 1024;
@@ -70,5 +70,5 @@ export function createCaller(service: string, settings: ConnectionSettings, deps
 
 /** grpc-js says "No connection established. Last error: X. Resolution note: Y"; X is what helps. */
 function withoutPreamble(message: string): string {
-  return /Last error: (.*?)(?:\.? Resolution note:.*)?$/s.exec(message)?.[1] ?? message;
+  return /Last error: (?:Error: )?(.*?)(?:\.? Resolution note:.*)?$/s.exec(message)?.[1] ?? message;
 }

@@ -116,7 +116,8 @@ export async function collectFlakes(events: AsyncIterable<PredictEvent>): Promis
     }
   }
   if (accepted === undefined || summary === undefined || summary.flakeCount !== flakes.length) {
-    const found = summary === undefined ? `no summary after ${flakes.length} flakes` : `${flakes.length} of ${summary.flakeCount} flakes`;
+    const found =
+      summary === undefined ? `no summary after ${flakes.length} flakes` : `${flakes.length} of ${summary.flakeCount} flakes`;
     throw new ServiceError('internal', 'INTERNAL', `the answer was cut off: ${accepted === undefined ? 'not accepted' : found}`);
   }
   return { accepted, flakes, summary };
@@ -161,7 +162,9 @@ async function bytesOf(image: ImageSource): Promise<Buffer> {
     if (error instanceof ServiceError) {
       throw error;
     }
-    throw new ServiceError('invalid-argument', 'UNREADABLE_FILE', `cannot read ${image.path}: ${describe(error)}`, { cause: error });
+    throw new ServiceError('invalid-argument', 'UNREADABLE_FILE', `cannot read ${image.path}: ${describe(error)}`, {
+      cause: error,
+    });
   }
 }
 

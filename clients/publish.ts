@@ -6,7 +6,7 @@ import { type BlobRef, refOf } from '../proto/wire/digest.ts';
 import { ServiceError } from '../proto/wire/errors.ts';
 import type { Caller, ClientCallOptions } from './channel.ts';
 import { DEFAULT_RETRY, isRetryable, type RetryDeps, retryDelay } from './retry.ts';
-import { missingBytes, type MissingBlob, missingBlobs, type UploadSource, uploadBlob } from './upload.ts';
+import { type MissingBlob, missingBlobs, missingBytes, type UploadSource, uploadBlob } from './upload.ts';
 
 /** A file of a version: what the manifest says of it, and its bytes from the beginning, as often as asked. */
 export interface PublishFile {
@@ -56,7 +56,11 @@ interface PublishDeps {
  * @throws ServiceError not-found MODEL_NOT_FOUND; invalid-argument INVALID_MANIFEST; failed-precondition BLOBS_MISSING when a file
  *   is not among `files`; data-loss DIGEST_MISMATCH or SIZE_MISMATCH when a file is not what the manifest says.
  */
-export async function publishVersion(deps: PublishDeps, request: PublishRequest, options: ClientCallOptions = {}): Promise<PublishedVersion> {
+export async function publishVersion(
+  deps: PublishDeps,
+  request: PublishRequest,
+  options: ClientCallOptions = {},
+): Promise<PublishedVersion> {
   const { stub, caller } = deps;
   const stageRequest = {
     model: request.model,
@@ -135,13 +139,20 @@ function sourcesByDigest(manifestBytes: Uint8Array, files: readonly PublishFile[
       yield manifestBytes;
     },
   };
-  return new Map<string, UploadSource>([[refOf(manifestBytes).digest, manifest], ...files.map((file) => [file.ref.digest, file] as const)]);
+  return new Map<string, UploadSource>([
+    [refOf(manifestBytes).digest, manifest],
+    ...files.map((file) => [file.ref.digest, file] as const),
+  ]);
 }
 
 function sourceOf(blob: MissingBlob, sources: ReadonlyMap<string, UploadSource>): UploadSource {
   const source = sources.get(blob.digest);
   if (source === undefined) {
-    throw new ServiceError('failed-precondition', 'BLOBS_MISSING', `no file given for ${blob.digest} (${blob.sizeBytes} bytes), which the registry lacks`);
+    throw new ServiceError(
+      'failed-precondition',
+      'BLOBS_MISSING',
+      `no file given for ${blob.digest} (${blob.sizeBytes} bytes), which the registry lacks`,
+    );
   }
   return source;
 }

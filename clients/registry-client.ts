@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import type { Alias, AliasEvent, Model, ModelKind, Version } from '../proto/gen/maskterial/registry/v1/model.ts';
 import {
-  RegistryServiceClient,
   type PromoteVersionResponse,
+  RegistryServiceClient,
   type ResolveVersionResponse,
   type RollbackAliasResponse,
   type WatchAliasesResponse,
@@ -59,13 +59,20 @@ export interface RegistryClient {
   publishVersion(request: PublishRequest, options?: ClientCallOptions): Promise<PublishedVersion>;
   resolve(reference: ModelReference, options?: ClientCallOptions): Promise<ResolveVersionResponse>;
   /** @throws aborted REVISION_CONFLICT with metadata current_revision. */
-  promote(model: string, version: number, alias: string, options?: MoveOptions): Promise<{ alias: Alias; previousVersion: number }>;
+  promote(
+    model: string,
+    version: number,
+    alias: string,
+    options?: MoveOptions,
+  ): Promise<{ alias: Alias; previousVersion: number }>;
   /** @throws failed-precondition NO_PREVIOUS_VERSION; aborted REVISION_CONFLICT. */
   rollback(model: string, alias: string, options?: MoveOptions): Promise<{ alias: Alias; previousVersion: number }>;
   /** The audit history, newest first; of all aliases when `alias` is not given. */
   history(model: string, alias?: string, options?: ClientCallOptions): AsyncIterable<AliasEvent>;
   /** A snapshot, then every change; goes on by itself after a broken connection. See watch.ts. */
-  watch(options?: ClientCallOptions & { readonly cursor?: string; readonly heartbeatSeconds?: number }): AsyncIterable<WatchAliasesResponse>;
+  watch(
+    options?: ClientCallOptions & { readonly cursor?: string; readonly heartbeatSeconds?: number },
+  ): AsyncIterable<WatchAliasesResponse>;
   close(): void;
 }
 
@@ -119,7 +126,10 @@ export function createRegistryClient(settings: ConnectionSettings, deps: RetryDe
     listVersions: (model, { labels = {}, ...options } = {}) =>
       pages(async (pageToken) => {
         const request = { model, pageSize: 0, pageToken, labels: { ...labels } };
-        const { versions, nextPageToken } = await call((bounds) => callUnary(stub.listVersions.bind(stub), request, bounds), options);
+        const { versions, nextPageToken } = await call(
+          (bounds) => callUnary(stub.listVersions.bind(stub), request, bounds),
+          options,
+        );
         return { items: versions, nextPageToken };
       }),
     publishVersion: (request, options) => publishVersion({ stub, caller, retryDeps: deps }, request, options),
@@ -143,7 +153,10 @@ export function createRegistryClient(settings: ConnectionSettings, deps: RetryDe
     history: (model, alias = '', options = {}) =>
       pages(async (pageToken) => {
         const request = { model, alias, pageSize: 0, pageToken };
-        const { events, nextPageToken } = await call((bounds) => callUnary(stub.listAliasEvents.bind(stub), request, bounds), options);
+        const { events, nextPageToken } = await call(
+          (bounds) => callUnary(stub.listAliasEvents.bind(stub), request, bounds),
+          options,
+        );
         return { items: events, nextPageToken };
       }),
     watch: (options = {}) => watchAliases({ stub, caller, retryDeps: deps, retry: options.retry ?? settings.retry }, options),
@@ -160,7 +173,10 @@ function moveFields({ expectedRevision, reason = '', actor = '' }: MoveOptions):
   return { expectedRevision, reason, actor, requestId: randomUUID() };
 }
 
-function moved(answer: PromoteVersionResponse | RollbackAliasResponse, method: string): { alias: Alias; previousVersion: number } {
+function moved(
+  answer: PromoteVersionResponse | RollbackAliasResponse,
+  method: string,
+): { alias: Alias; previousVersion: number } {
   return { alias: required(answer.alias, method, 'alias'), previousVersion: answer.previousVersion };
 }
 

@@ -43,7 +43,11 @@ export interface Attempt {
  * `aborted` needs the caller to read again first, and everything else would fail the same way.
  * @throws what the last try threw; the signal's reason when aborted while waiting.
  */
-export async function retry<R>(body: (attempt: Attempt) => Promise<R>, options: RetryOptions = {}, deps: RetryDeps = SYSTEM_RETRY_DEPS): Promise<R> {
+export async function retry<R>(
+  body: (attempt: Attempt) => Promise<R>,
+  options: RetryOptions = {},
+  deps: RetryDeps = SYSTEM_RETRY_DEPS,
+): Promise<R> {
   const settings = options.retry ?? DEFAULT_RETRY;
   const endMs = options.timeoutMs === undefined ? undefined : deps.now() + options.timeoutMs;
   for (let number = 1; ; number += 1) {
@@ -67,7 +71,12 @@ export function isRetryable(error: unknown): error is ServiceError {
  * How long to wait after failure number `failures`. What the server asked for is the least, with up to a tenth on top; else
  * "full jitter": anything up to the doubled delay, so that clients that failed together do not come back together.
  */
-export function retryDelay(failures: number, error: ServiceError, settings: RetrySettings, { random }: Pick<RetryDeps, 'random'>): number {
+export function retryDelay(
+  failures: number,
+  error: ServiceError,
+  settings: RetrySettings,
+  { random }: Pick<RetryDeps, 'random'>,
+): number {
   if (error.retryDelayMs !== undefined) {
     return error.retryDelayMs * (1 + random() / 10);
   }

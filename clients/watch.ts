@@ -2,7 +2,7 @@ import type { RegistryServiceClient, WatchAliasesResponse } from '../proto/gen/m
 import { callServerStream } from '../proto/wire/calls.ts';
 import { ServiceError } from '../proto/wire/errors.ts';
 import type { Caller, ClientCallOptions } from './channel.ts';
-import { DEFAULT_RETRY, isRetryable, type RetryDeps, retryDelay, type RetrySettings } from './retry.ts';
+import { DEFAULT_RETRY, isRetryable, type RetryDeps, type RetrySettings, retryDelay } from './retry.ts';
 
 interface WatchDeps {
   readonly stub: Pick<RegistryServiceClient, 'watchAliases'>;
@@ -18,7 +18,12 @@ interface WatchDeps {
  */
 export async function* watchAliases(
   { stub, caller, retryDeps, retry = DEFAULT_RETRY }: WatchDeps,
-  { signal, requestId, cursor: start = '', heartbeatSeconds = 0 }: ClientCallOptions & { readonly cursor?: string; readonly heartbeatSeconds?: number },
+  {
+    signal,
+    requestId,
+    cursor: start = '',
+    heartbeatSeconds = 0,
+  }: ClientCallOptions & { readonly cursor?: string; readonly heartbeatSeconds?: number },
 ): AsyncGenerator<WatchAliasesResponse> {
   let cursor = start;
   let failures = 0;

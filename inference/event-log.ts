@@ -1,7 +1,7 @@
 import type { Logger } from '../infra/process/log.ts';
 import type { CacheEvent } from './cache/events.ts';
 import type { GenerationEvent } from './engine/generation.ts';
-import type { RolloutEvent } from './rollout/rollout.ts';
+import type { RolloutEvent } from './rollout/events.ts';
 
 /** The cores tell what happens as events; here they become log lines, one each. */
 export function logRolloutEvent(logger: Logger): (event: RolloutEvent) => void {

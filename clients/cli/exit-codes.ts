@@ -1,6 +1,6 @@
 import { CommanderError } from 'commander';
 import { ConfigError } from '../../infra/process/env.ts';
-import { isServiceError } from '../../proto/wire/errors.ts';
+import { isServiceError, ServiceError } from '../../proto/wire/errors.ts';
 
 /** What scripts can rely on. Documented in the help text; numbers are never reused. */
 export const EXIT = {
@@ -19,6 +19,13 @@ export const EXIT = {
 
 export type ExitCode = (typeof EXIT)[keyof typeof EXIT];
 
+const USAGE_REASON = 'USAGE';
+
+/** The command line is well-formed but does not make sense. */
+export function usageError(message: string): ServiceError {
+  return new ServiceError('invalid-argument', USAGE_REASON, message);
+}
+
 /** The exit code that an error means. */
 export function exitCodeOf(error: unknown): ExitCode {
   if (error instanceof CommanderError) {
@@ -29,6 +36,9 @@ export function exitCodeOf(error: unknown): ExitCode {
   }
   if (!isServiceError(error)) {
     return EXIT.failed;
+  }
+  if (error.reason === USAGE_REASON) {
+    return EXIT.usage;
   }
   switch (error.kind) {
     case 'unavailable':

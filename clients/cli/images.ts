@@ -5,7 +5,9 @@ import { ServiceError } from '../../proto/wire/errors.ts';
 const EXTENSIONS = new Set(['.jpg', '.jpeg', '.png', '.tif', '.tiff', '.webp']);
 
 /** An image to predict on, or a path that is none. */
-export type Input = { readonly path: string; readonly problem?: undefined } | { readonly path: string; readonly problem: ServiceError };
+export type Input =
+  | { readonly path: string; readonly problem?: undefined }
+  | { readonly path: string; readonly problem: ServiceError };
 
 /**
  * The images that the arguments name: files as they are, folders as the images directly in them, in the order a person expects

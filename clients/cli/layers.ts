@@ -28,6 +28,8 @@ export function groupByLayer(flakes: readonly Flake[]): LayerGroup[] {
       layerName: members[0]?.layerName ?? '',
       flakes: members,
       areaPx: members.reduce((sum, { areaPx }) => sum + areaPx, 0),
-      areaUm2: members.every(({ areaUm2 }) => areaUm2 !== undefined) ? members.reduce((sum, flake) => sum + (flake.areaUm2 ?? 0), 0) : undefined,
+      areaUm2: members.every(({ areaUm2 }) => areaUm2 !== undefined)
+        ? members.reduce((sum, flake) => sum + (flake.areaUm2 ?? 0), 0)
+        : undefined,
     }));
 }

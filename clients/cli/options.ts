@@ -1,7 +1,6 @@
 import { userInfo } from 'node:os';
 import { InvalidArgumentError, Option } from 'commander';
 import { type Environment, EnvReader } from '../../infra/process/env.ts';
-import { ServiceError } from '../../proto/wire/errors.ts';
 import { asAliasName, asModelName, type ModelName, type ModelReference, readModelReference } from '../../proto/wire/names.ts';
 
 const DEFAULT_REGISTRY = '127.0.0.1:50051';
@@ -40,7 +39,7 @@ export function auditOptions(): Option[] {
 export function expectedRevisionOption(): Option {
   return new Option(
     '--expected-revision <n>',
-    "only if the alias stands at this revision; 0: only if it does not exist yet",
+    'only if the alias stands at this revision; 0: only if it does not exist yet',
   ).argParser(integerParser(0, 0xffff_ffff));
 }
 
@@ -103,11 +102,6 @@ export function parseReference(text: string): ModelReference {
     throw new InvalidArgumentError(reference.description);
   }
   return reference;
-}
-
-/** The command line is well-formed but does not make sense: exit code 2. */
-export function usageError(message: string): ServiceError {
-  return new ServiceError('invalid-argument', 'USAGE', message);
 }
 
 /** Checked here so that a slip in the address is not a minute of retries. */

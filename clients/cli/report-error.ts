@@ -11,7 +11,7 @@ export async function reportError(error: unknown, isJson: boolean, err: TextOutp
 /** The message and, where the error has one, its reason in brackets. */
 export function errorLine(error: unknown): string {
   if (error instanceof CommanderError) {
-    return `${oneLine(error.message)} (see maskterial --help)`;
+    return `error: ${messageOf(error)} (see maskterial --help)`;
   }
   return `error: ${messageOf(error)}${isServiceError(error) ? ` [${error.reason}]` : ''}`;
 }
@@ -20,7 +20,8 @@ export function messageOf(error: unknown): string {
   if (error instanceof ConfigError) {
     return `invalid configuration: ${error.problems.map(oneLine).join('; ')}`;
   }
-  return oneLine(error instanceof Error ? error.message : String(error));
+  const text = oneLine(error instanceof Error ? error.message : String(error));
+  return error instanceof CommanderError ? text.replace(/^error: /, '') : text;
 }
 
 /** For scripts; `kind` and `reason` are stable, messages are not. */

@@ -1,7 +1,7 @@
 import type { Flake, ReferenceFlake } from '../../proto/gen/maskterial/inference/v1/flake.ts';
 import { ModelRole, Stage, type Summary, type UsedModel } from '../../proto/gen/maskterial/inference/v1/inference_service.ts';
-import { nameOf } from './enum-names.ts';
 import type { Prediction } from '../inference-client.ts';
+import { nameOf } from './enum-names.ts';
 
 /** One image's answer as a plain object. Field names are those of the CSV and of the original's records: snake_case. */
 export function resultJson(image: string, { flakes, summary }: Pick<Prediction, 'flakes' | 'summary'>): Record<string, unknown> {
@@ -26,12 +26,22 @@ export function resultJson(image: string, { flakes, summary }: Pick<Prediction, 
 }
 
 function modelJson({ role, model, version, alias, family, manifestDigest }: UsedModel): Record<string, unknown> {
-  return { role: nameOf(ModelRole, 'MODEL_ROLE_', role), model, version, alias: alias === '' ? null : alias, family, manifest_digest: manifestDigest };
+  return {
+    role: nameOf(ModelRole, 'MODEL_ROLE_', role),
+    model,
+    version,
+    alias: alias === '' ? null : alias,
+    family,
+    manifest_digest: manifestDigest,
+  };
 }
 
 function timingsJson({ timings }: Summary): Record<string, number> {
   return Object.fromEntries(
-    timings.map(({ stage, duration }) => [nameOf(Stage, 'STAGE_', stage), Number(duration?.seconds ?? 0) * 1000 + (duration?.nanos ?? 0) / 1e6]),
+    timings.map(({ stage, duration }) => [
+      nameOf(Stage, 'STAGE_', stage),
+      Number(duration?.seconds ?? 0) * 1000 + (duration?.nanos ?? 0) / 1e6,
+    ]),
   );
 }
 

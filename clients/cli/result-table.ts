@@ -40,7 +40,8 @@ function columnsOf(isScaled: boolean): Column[] {
 function rowOf(flake: Flake, isScaled: boolean): string[] {
   const { centre } = flake;
   const area = isScaled && flake.areaUm2 !== undefined ? formatNumber(flake.areaUm2) : String(flake.areaPx);
-  const sides = isScaled && flake.maxSideUm !== undefined ? [flake.maxSideUm, flake.minSideUm ?? 0] : [flake.maxSidePx, flake.minSidePx];
+  const sides =
+    isScaled && flake.maxSideUm !== undefined ? [flake.maxSideUm, flake.minSideUm ?? 0] : [flake.maxSidePx, flake.minSidePx];
   return [
     String(flake.index),
     area,

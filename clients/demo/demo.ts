@@ -1,17 +1,14 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Flake } from '../../proto/gen/maskterial/inference/v1/flake.ts';
 import type { Version } from '../../proto/gen/maskterial/registry/v1/model.ts';
 import { ServiceError } from '../../proto/wire/errors.ts';
 import { DEFAULT_ALIAS } from '../../proto/wire/names.ts';
-import { decodeRunLengths } from '../../proto/wire/run-length.ts';
 import { drawOverlay } from '../cli/overlay/overlay.ts';
-import type { InferenceClient, Prediction } from '../inference-client.ts';
-import { CLASSIFIED_LAYERS } from './classifier.ts';
-import { compareFlakes, type Expectation, type FoundFlake } from './compare.ts';
+import type { InferenceClient } from '../inference-client.ts';
+import { DEMO_EXPECTATION, judgePrediction } from './judge.ts';
 import { encodeMicrograph } from './micrograph.ts';
 import { formatClassifier, formatComparison, formatPrediction } from './report.ts';
-import { createScene, OXIDE_NM, type Scene, UM_PER_PX } from './scene.ts';
+import { OXIDE_NM, type Scene, UM_PER_PX } from './scene.ts';
 
 /** Both services, as far as the demo uses them. */
 export interface DemoDeps {
@@ -24,21 +21,13 @@ export interface DemoDeps {
 }
 
 export interface DemoSettings {
-  readonly seed: number;
+  readonly scene: Scene;
   /** Where the bundle, the micrograph and the overlay are written; created if it is not there. */
   readonly folder: string;
 }
 
 export const DEMO_MODEL = 'CLS_GMM_Demo';
 
-const EXPECTATION: Expectation = {
-  layers: CLASSIFIED_LAYERS,
-  sizeThresholdPx: 200,
-  umPerPx: UM_PER_PX,
-  // The service's opening takes a rim of about one pixel off every flake: 8 to 11 % of the smallest.
-  minIou: 0.8,
-  maxCentreErrorPx: 3,
-};
 const STATUS_PAUSE_MS = 50;
 
 /**
@@ -46,15 +35,14 @@ const STATUS_PAUSE_MS = 50;
  * compares. True only when every flake that was put in was found with its layers in its place, nothing else was reported, and
  * the answer came from the very version that was published.
  */
-export async function runDemo(deps: DemoDeps, { seed, folder }: DemoSettings, signal: AbortSignal): Promise<boolean> {
+export async function runDemo(deps: DemoDeps, { scene, folder }: DemoSettings, signal: AbortSignal): Promise<boolean> {
   const { print } = deps;
-  const scene = createScene(seed);
   const files = await writeInputs(scene, folder);
   print(
-    `micrograph  ${scene.sample.width} x ${scene.sample.height}, graphene on ${OXIDE_NM} nm of SiO2 on silicon, by thin-film optics (seed ${seed})`,
+    `micrograph  ${scene.sample.width} x ${scene.sample.height}, graphene on ${OXIDE_NM} nm of SiO2 on silicon, by thin-film optics`,
   );
   print('classifier  optical contrast of the layers by the same optics, no picture seen:');
-  formatClassifier(scene.classifier).forEach((line) => print(`            ${line}`));
+  print(formatClassifier(scene.classifier, ' '.repeat(12)).trimEnd());
 
   const version = await deps.publishBundle(files.bundle, DEMO_MODEL, signal);
   print(`published   ${version.model}:${version.version}, manifest ${version.manifest?.digest ?? ''}`);
@@ -64,15 +52,13 @@ export async function runDemo(deps: DemoDeps, { seed, folder }: DemoSettings, si
 
   const prediction = await deps.inference.predictFlakes(
     { path: files.micrograph },
-    { classification: version.model, sizeThreshold: EXPECTATION.sizeThresholdPx, umPerPx: UM_PER_PX, signal },
+    { classification: version.model, sizeThreshold: DEMO_EXPECTATION.sizeThresholdPx, umPerPx: UM_PER_PX, signal },
   );
   print(`predicted   ${formatPrediction(prediction.summary)}`);
-  const comparison = compareFlakes(scene.sample, prediction.flakes.map(toFoundFlake), EXPECTATION);
-  const problems = [...comparison.problems, ...checkVersion(prediction, version)];
-  print('');
-  formatComparison(comparison, UM_PER_PX).forEach(print);
-  print('');
+  const comparison = judgePrediction(scene.sample, prediction, version);
+  print(`\n${formatComparison(comparison, UM_PER_PX)}`);
 
+  const { matches, problems } = comparison;
   const overlay = join(folder, 'overlay.png');
   const { micrograph, image } = files;
   await writeFile(overlay, await drawOverlay({ image, name: 'micrograph.jpg', ...prediction }));
@@ -80,7 +66,7 @@ export async function runDemo(deps: DemoDeps, { seed, folder }: DemoSettings, si
   print(`micrograph  ${micrograph}`);
   print(
     problems.length === 0
-      ? `All ${comparison.matches.length} flakes agree in layers, position and outline, and nothing else was reported.`
+      ? `All ${matches.length} flakes agree in layers, position and outline, and nothing else was reported.`
       : `${problems.length} disagreements:\n${problems.map((problem) => `  ${problem}`).join('\n')}`,
   );
   return problems.length === 0;
@@ -116,25 +102,4 @@ async function untilServed({ inference, sleep }: DemoDeps, { model, version }: V
     }
     await sleep(STATUS_PAUSE_MS, signal);
   }
-}
-
-/** The answer must name the version that was published, by number and by digest. */
-function checkVersion({ summary }: Prediction, { model, version, manifest }: Version): string[] {
-  const [used, ...others] = summary.models;
-  const isSame = used?.model === model && used.version === version && used.manifestDigest === manifest?.digest;
-  return isSame && others.length === 0
-    ? []
-    : [
-        `the answer came from ${summary.models.map((entry) => `${entry.model}:${entry.version} ${entry.manifestDigest}`).join(', ') || 'no version'}`,
-      ];
-}
-
-function toFoundFlake({ classIndex, areaPx, areaUm2, centre, mask }: Flake): FoundFlake {
-  return {
-    layers: classIndex,
-    areaPx,
-    areaUm2: areaUm2 ?? Number.NaN,
-    centre: centre ?? { x: Number.NaN, y: Number.NaN },
-    runs: decodeRunLengths(mask?.counts ?? ''),
-  };
 }

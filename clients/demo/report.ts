@@ -1,68 +1,50 @@
 import { Stage, type Summary } from '../../proto/gen/maskterial/inference/v1/inference_service.ts';
+import { nameOf } from '../cli/enum-names.ts';
+import { formatTable } from '../cli/table.ts';
 import type { GaussianClass } from './classifier.ts';
 import type { Comparison, Match } from './compare.ts';
 import type { Point } from './flake-shapes.ts';
 
-const COLUMNS = [
-  ['flake', 5],
-  ['layers', 6],
-  ['found', 6],
-  ['area um2', 9],
-  ['found', 9],
-  ['centre px', 14],
-  ['found', 14],
-  ['overlap', 8],
-  ['', 10],
-] as const;
-
-/** The table of what was put in against what was found, one line an entry. */
-export function formatComparison({ matches, passedOver }: Comparison, umPerPx: number): string[] {
-  const rows = matches.map((match) => formatMatch(match, umPerPx));
+/** The table of what was put in against what was found. */
+export function formatComparison({ matches, passedOver }: Comparison, umPerPx: number): string {
+  const columns = ['flake', 'layers', 'found', 'area um2', 'found', 'centre px', 'found', 'overlap', ''];
+  const table = formatTable(
+    columns.map((title) => ({ title, align: 'right' })),
+    matches.map((match) => formatMatch(match, umPerPx)),
+  );
   const others = passedOver.map(
     ({ layers, areaPx }) => `${layers} layer${layers === 1 ? '' : 's'} of ${(areaPx * umPerPx ** 2).toFixed(0)} um2`,
   );
-  return [
-    formatRow(COLUMNS.map(([title]) => title)),
-    ...rows.map(formatRow),
-    ...(others.length === 0
-      ? []
-      : ['', `Put in and rightly not reported (too small, or a thickness the model does not know): ${others.join(', ')}.`]),
-  ];
+  return others.length === 0
+    ? table
+    : `${table}\nPut in as well, and not to be reported (too small, or a thickness without a class): ${others.join(', ')}.\n`;
 }
 
-/** Each class's mean and standard deviation, one line a class. */
-export function formatClassifier(classes: Readonly<Record<string, GaussianClass>>): string[] {
-  return Object.entries(classes).map(([layers, { contrast, covariance_matrix: rows }]) => {
-    const channels = [
-      { name: 'b', mean: contrast.b, variance: rows[0][0] },
-      { name: 'g', mean: contrast.g, variance: rows[1][1] },
-      { name: 'r', mean: contrast.r, variance: rows[2][2] },
+/** Each class's mean contrast and its standard deviation, one line a class. */
+export function formatClassifier(classes: Readonly<Record<string, GaussianClass>>, indent: string): string {
+  const columns = ['layers', 'b', '', 'g', '', 'r', ''].map((title) => ({ title, align: 'right' as const }));
+  const rows = Object.entries(classes).map(([layers, { contrast, covariance_matrix: covariance }]) => {
+    const means = [contrast.b, contrast.g, contrast.r];
+    const variances = [covariance[0][0], covariance[1][1], covariance[2][2]];
+    return [
+      layers,
+      ...means.flatMap((mean, index) => [mean.toFixed(3), `\u00b1 ${Math.sqrt(variances[index] ?? 0).toFixed(3)}`]),
     ];
-    const cells = channels.map(({ name, mean, variance }) => `${name} ${mean.toFixed(3)} +- ${Math.sqrt(variance).toFixed(3)}`);
-    return `${layers} layer${layers === '1' ? ' ' : 's'}  ${cells.join('   ')}`;
   });
+  return formatTable(columns, rows, indent);
 }
 
-/** How much was found, by what, and where the time went. */
+/** How much was found, by which version, and where the time went. */
 export function formatPrediction({ flakeCount, models, timings }: Summary): string {
   const stages = timings.map(({ stage, duration }) => ({
-    name: STAGE_NAMES[stage],
-    ms: 1000 * (duration?.seconds ?? 0) + (duration?.nanos ?? 0) / 1e6,
+    name: nameOf(Stage, 'STAGE_', stage).replaceAll('_', ' '),
+    ms: Number(duration?.seconds ?? 0) * 1000 + (duration?.nanos ?? 0) / 1e6,
   }));
   const total = stages.reduce((sum, { ms }) => sum + ms, 0);
-  const split = stages.map(({ name, ms }) => `${name ?? 'other'} ${ms.toFixed(0)}`).join(', ');
+  const split = stages.map(({ name, ms }) => `${name} ${ms.toFixed(0)}`).join(', ');
   const by = models.map(({ model, version, manifestDigest }) => `${model}:${version} ${manifestDigest}`).join(', ');
   return `${flakeCount} flakes by ${by} in ${total.toFixed(0)} ms (${split})`;
 }
-
-const STAGE_NAMES: Readonly<Partial<Record<Stage, string>>> = {
-  [Stage.STAGE_QUEUE]: 'queue',
-  [Stage.STAGE_DECODE]: 'decode',
-  [Stage.STAGE_COLOURS]: 'colours',
-  [Stage.STAGE_CLASSIFY]: 'classify',
-  [Stage.STAGE_CLASS_MAP]: 'class map',
-  [Stage.STAGE_GEOMETRY]: 'geometry',
-};
 
 function formatMatch({ terrace, found, iou, problems }: Match, umPerPx: number): string[] {
   return [
@@ -76,12 +58,6 @@ function formatMatch({ terrace, found, iou, problems }: Match, umPerPx: number):
     found === undefined ? '-' : iou.toFixed(3),
     problems.length === 0 ? 'agrees' : 'DISAGREES',
   ];
-}
-
-function formatRow(cells: readonly string[]): string {
-  return COLUMNS.map(([, width], index) => (cells[index] ?? '').padStart(width))
-    .join(' ')
-    .trimEnd();
 }
 
 function formatPoint({ x, y }: Point): string {

@@ -54,7 +54,11 @@ export function readWhole(source: BundleSource, file: SourceFile, maxBytes: numb
 }
 
 /** The file piece by piece, from its start. */
-export async function* readPieces(source: BundleSource, { path, sizeBytes }: SourceFile, signal: AbortSignal): AsyncGenerator<Uint8Array> {
+export async function* readPieces(
+  source: BundleSource,
+  { path, sizeBytes }: SourceFile,
+  signal: AbortSignal,
+): AsyncGenerator<Uint8Array> {
   for (let at = 0; at < sizeBytes; at += MESSAGE_BYTES) {
     yield await source.readRange(path, at, Math.min(MESSAGE_BYTES, sizeBytes - at), signal);
   }
@@ -63,7 +67,11 @@ export async function* readPieces(source: BundleSource, { path, sizeBytes }: Sou
 /** @throws INVALID_BUNDLE for a range that is not inside the file. */
 export function checkRange(path: string, sizeBytes: number, offsetBytes: number, lengthBytes: number): void {
   const isInside =
-    Number.isSafeInteger(offsetBytes) && Number.isSafeInteger(lengthBytes) && offsetBytes >= 0 && lengthBytes >= 0 && offsetBytes + lengthBytes <= sizeBytes;
+    Number.isSafeInteger(offsetBytes) &&
+    Number.isSafeInteger(lengthBytes) &&
+    offsetBytes >= 0 &&
+    lengthBytes >= 0 &&
+    offsetBytes + lengthBytes <= sizeBytes;
   if (!isInside) {
     throw invalidBundle(path, `bytes ${offsetBytes} to ${offsetBytes + lengthBytes} were asked for, it has ${sizeBytes}`);
   }
@@ -72,7 +80,11 @@ export function checkRange(path: string, sizeBytes: number, offsetBytes: number,
 /** @throws INVALID_BUNDLE for a path that could leave the bundle or cannot be shown. */
 export function checkSourcePath(source: string, path: string): void {
   const segments = path.split('/');
-  if (/[\p{Cc}\\]/u.test(path) || /^[A-Za-z]:/.test(path) || segments.some((part) => part === '' || part === '.' || part === '..')) {
+  if (
+    /[\p{Cc}\\]/u.test(path) ||
+    /^[A-Za-z]:/.test(path) ||
+    segments.some((part) => part === '' || part === '.' || part === '..')
+  ) {
     throw invalidBundle(source, `holds a file named ${quote(path)}: expected a relative path without ".."`);
   }
 }

@@ -27,7 +27,10 @@ export function parseNpy(bytes: Uint8Array, file: string): NpyArray {
   const found = bytes.byteLength - dataAt;
   if (count * elementBytes !== found) {
     const shape = `(${header.shape.join(', ')})`;
-    throw invalidBundle(file, `shape ${shape} of ${quote(header.descr)} needs ${count * elementBytes} bytes, ${found} follow the header`);
+    throw invalidBundle(
+      file,
+      `shape ${shape} of ${quote(header.descr)} needs ${count * elementBytes} bytes, ${found} follow the header`,
+    );
   }
   const view = new DataView(bytes.buffer, bytes.byteOffset + dataAt, found);
   const stored = new Float64Array(count);

@@ -55,7 +55,10 @@ export class GraphBuilder {
       throw new Error(`constant "${name}" of shape [${shape.join(', ')}] given ${data.length} elements`);
     }
     const dims = shape.map(BigInt);
-    this.#constants.set(name, TensorProto.fromPartial({ name, dims, dataType: elementTypeOf(data), rawData: littleEndian(data) }));
+    this.#constants.set(
+      name,
+      TensorProto.fromPartial({ name, dims, dataType: elementTypeOf(data), rawData: littleEndian(data) }),
+    );
     return name;
   }
 

@@ -58,7 +58,9 @@ export function isNode(value: PickleValue | undefined): value is PickleNode {
 
 /** The call's global, as `module.name`, where the value is a call of a global by name. */
 export function calleeName(value: PickleValue | undefined): string | undefined {
-  return isNode(value) && value.kind === 'call' && isNode(value.callee) && value.callee.kind === 'global' ? value.callee.name : undefined;
+  return isNode(value) && value.kind === 'call' && isNode(value.callee) && value.callee.kind === 'global'
+    ? value.callee.name
+    : undefined;
 }
 
 /** What a value is, for an error: naming the global where it stands for one. */

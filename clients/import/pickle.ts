@@ -1,11 +1,9 @@
-import { invalidBundle, quote } from './bundle-error.ts';
+import { PickleReader } from './pickle-reader.ts';
 import { isNode, type PickleCall, type PickleValue } from './pickle-value.ts';
 
 /** About 40 steps describe a tensor: enough for a checkpoint of 20 000, and at most some 200 MB of nodes for a hostile file. */
 const MAX_STEPS = 1_000_000;
-/** Python integers in these files are sizes and counts; a longer one costs quadratic time to convert. */
-const MAX_INTEGER_BYTES = 64;
-const MAX_NAME_BYTES = 1024;
+const MAX_NAME_CHARACTERS = 1024;
 
 /**
  * Reads a pickle of protocol 2 to 5 into inert values: a stack machine for the binary opcodes of Python's `pickletools`, in
@@ -18,32 +16,25 @@ export function parsePickle(bytes: Uint8Array, file: string): PickleValue {
 }
 
 class PickleMachine {
-  readonly #bytes: Uint8Array;
-  readonly #view: DataView;
-  readonly #file: string;
+  readonly #input: PickleReader;
   readonly #stack: PickleValue[] = [];
   /** Heights of the stack at the open marks. */
   readonly #marks: number[] = [];
   readonly #memo = new Map<number, PickleValue>();
-  #at = 0;
-  #opcodeAt = 0;
 
   constructor(bytes: Uint8Array, file: string) {
-    this.#bytes = bytes;
-    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-    this.#file = file;
+    this.#input = new PickleReader(bytes, file);
   }
 
   run(): PickleValue {
     for (let step = 0; step < MAX_STEPS; step += 1) {
-      this.#opcodeAt = this.#at;
-      const opcode = this.#uint8();
+      const opcode = this.#input.opcode();
       if (opcode === STOP) {
         return this.#pop();
       }
       this.#step(opcode);
     }
-    throw this.#fail(`has more than ${MAX_STEPS} steps`);
+    throw this.#input.fail(`has more than ${MAX_STEPS} steps`);
   }
 
   #step(opcode: number): void {
@@ -51,7 +42,7 @@ class PickleMachine {
       case 0x80: // PROTO
         return this.#checkProtocol();
       case 0x95: // FRAME
-        this.#length64();
+        this.#input.length64();
         return;
       case 0x4e: // NONE
         return this.#push(null);
@@ -60,34 +51,34 @@ class PickleMachine {
       case 0x89: // NEWFALSE
         return this.#push(false);
       case 0x4b: // BININT1
-        return this.#push(this.#uint8());
+        return this.#push(this.#input.uint8());
       case 0x4d: // BININT2
-        return this.#push(this.#uint16());
+        return this.#push(this.#input.uint16());
       case 0x4a: // BININT
-        return this.#push(this.#take(4, (at) => this.#view.getInt32(at, true)));
+        return this.#push(this.#input.int32());
       case 0x8a: // LONG1
-        return this.#push(this.#integer(this.#uint8()));
+        return this.#push(this.#input.integer(this.#input.uint8()));
       case 0x8b: // LONG4
-        return this.#push(this.#integer(this.#uint32()));
+        return this.#push(this.#input.integer(this.#input.uint32()));
       case 0x47: // BINFLOAT
-        return this.#push(this.#take(8, (at) => this.#view.getFloat64(at, false)));
+        return this.#push(this.#input.float64());
       case 0x8c: // SHORT_BINUNICODE
-        return this.#push(this.#text(this.#uint8()));
+        return this.#push(this.#input.text(this.#input.uint8()));
       case 0x58: // BINUNICODE
-        return this.#push(this.#text(this.#uint32()));
+        return this.#push(this.#input.text(this.#input.uint32()));
       case 0x8d: // BINUNICODE8
-        return this.#push(this.#text(this.#length64()));
+        return this.#push(this.#input.text(this.#input.length64()));
       case 0x55: // SHORT_BINSTRING
-        return this.#push(latin1(this.#slice(this.#uint8())));
+        return this.#push(this.#input.latin1(this.#input.uint8()));
       case 0x54: // BINSTRING
-        return this.#push(latin1(this.#slice(this.#uint32())));
+        return this.#push(this.#input.latin1(this.#input.uint32()));
       case 0x43: // SHORT_BINBYTES
-        return this.#push(this.#slice(this.#uint8()));
+        return this.#push(this.#input.slice(this.#input.uint8()));
       case 0x42: // BINBYTES
-        return this.#push(this.#slice(this.#uint32()));
+        return this.#push(this.#input.slice(this.#input.uint32()));
       case 0x8e: // BINBYTES8
       case 0x96: // BYTEARRAY8
-        return this.#push(this.#slice(this.#length64()));
+        return this.#push(this.#input.slice(this.#input.length64()));
       default:
         return this.#stepOnStack(opcode);
     }
@@ -142,20 +133,20 @@ class PickleMachine {
   #stepOnMemoOrObject(opcode: number): void {
     switch (opcode) {
       case 0x68: // BINGET
-        return this.#push(this.#recall(this.#uint8()));
+        return this.#push(this.#recall(this.#input.uint8()));
       case 0x6a: // LONG_BINGET
-        return this.#push(this.#recall(this.#uint32()));
+        return this.#push(this.#recall(this.#input.uint32()));
       case 0x71: // BINPUT
-        this.#memo.set(this.#uint8(), this.#top());
+        this.#memo.set(this.#input.uint8(), this.#top());
         return;
       case 0x72: // LONG_BINPUT
-        this.#memo.set(this.#uint32(), this.#top());
+        this.#memo.set(this.#input.uint32(), this.#top());
         return;
       case 0x94: // MEMOIZE
         this.#memo.set(this.#memo.size, this.#top());
         return;
       case 0x63: // GLOBAL
-        return this.#pushGlobal(this.#line(), this.#line());
+        return this.#pushGlobal(this.#input.line(), this.#input.line());
       case 0x93: {
         // STACK_GLOBAL
         const [module, name] = this.#popMany(2);
@@ -177,27 +168,27 @@ class PickleMachine {
       case 0x51: // BINPERSID
         return this.#push({ kind: 'persistent', id: this.#pop() });
       default:
-        throw this.#fail('is not supported: expected a binary opcode of protocols 2 to 5');
+        throw this.#input.fail('is not supported: expected a binary opcode of protocols 2 to 5');
     }
   }
 
   #checkProtocol(): void {
-    const protocol = this.#uint8();
+    const protocol = this.#input.uint8();
     if (protocol < 2 || protocol > 5) {
-      throw this.#fail(`declares protocol ${protocol}, expected 2 to 5`);
+      throw this.#input.fail(`declares protocol ${protocol}, expected 2 to 5`);
     }
   }
 
   #pushGlobal(module: PickleValue | undefined, name: PickleValue | undefined): void {
-    if (typeof module !== 'string' || typeof name !== 'string' || module.length + name.length > MAX_NAME_BYTES) {
-      throw this.#fail('names a global that is not two short strings');
+    if (typeof module !== 'string' || typeof name !== 'string' || module.length + name.length > MAX_NAME_CHARACTERS) {
+      throw this.#input.fail('names a global that is not two short strings');
     }
     this.#push({ kind: 'global', name: `${module}.${name}` });
   }
 
   #pushCall(callee: PickleValue | undefined, args: PickleValue | undefined, keywords: PickleValue | undefined): void {
     if (callee === undefined || !isNode(args) || args.kind !== 'tuple') {
-      throw this.#fail('calls something without a tuple of arguments');
+      throw this.#input.fail('calls something without a tuple of arguments');
     }
     const all = keywords === undefined ? args.items : [...args.items, keywords];
     this.#push({ kind: 'call', callee, args: all, items: [], entries: [], state: undefined } satisfies PickleCall);
@@ -207,7 +198,7 @@ class PickleMachine {
     const state = this.#pop();
     const target = this.#top();
     if (!isNode(target) || target.kind !== 'call') {
-      throw this.#fail('sets the state of something that has none');
+      throw this.#input.fail('sets the state of something that has none');
     }
     target.state = state;
   }
@@ -215,7 +206,7 @@ class PickleMachine {
   #append(items: readonly PickleValue[]): void {
     const target = this.#top();
     if (!isNode(target) || (target.kind !== 'list' && target.kind !== 'call')) {
-      throw this.#fail('appends to something that is not a list');
+      throw this.#input.fail('appends to something that is not a list');
     }
     for (const item of items) {
       target.items.push(item);
@@ -226,7 +217,7 @@ class PickleMachine {
     const pairs = this.#pairs(items);
     const target = this.#top();
     if (!isNode(target) || (target.kind !== 'dict' && target.kind !== 'call')) {
-      throw this.#fail('sets items of something that is not a dict');
+      throw this.#input.fail('sets items of something that is not a dict');
     }
     for (const pair of pairs) {
       target.entries.push(pair);
@@ -235,7 +226,7 @@ class PickleMachine {
 
   #pairs(items: readonly PickleValue[]): [PickleValue, PickleValue][] {
     if (items.length % 2 !== 0) {
-      throw this.#fail('has a key without a value');
+      throw this.#input.fail('has a key without a value');
     }
     const pairs: [PickleValue, PickleValue][] = [];
     for (let index = 0; index < items.length; index += 2) {
@@ -251,7 +242,7 @@ class PickleMachine {
   #top(): PickleValue {
     const value = this.#stack.at(-1);
     if (value === undefined || this.#stack.length <= (this.#marks.at(-1) ?? 0)) {
-      throw this.#fail('finds the stack empty');
+      throw this.#input.fail('finds the stack empty');
     }
     return value;
   }
@@ -264,7 +255,7 @@ class PickleMachine {
 
   #popMany(count: number): PickleValue[] {
     if (this.#stack.length - (this.#marks.at(-1) ?? 0) < count) {
-      throw this.#fail(`finds fewer than ${count} values on the stack`);
+      throw this.#input.fail(`finds fewer than ${count} values on the stack`);
     }
     return this.#stack.splice(this.#stack.length - count, count);
   }
@@ -272,7 +263,7 @@ class PickleMachine {
   #popMark(): PickleValue[] {
     const height = this.#marks.pop();
     if (height === undefined) {
-      throw this.#fail('finds no mark');
+      throw this.#input.fail('finds no mark');
     }
     return this.#stack.splice(height);
   }
@@ -280,85 +271,10 @@ class PickleMachine {
   #recall(key: number): PickleValue {
     const value = this.#memo.get(key);
     if (value === undefined) {
-      throw this.#fail(`recalls memo entry ${key}, which was never stored`);
+      throw this.#input.fail(`recalls memo entry ${key}, which was never stored`);
     }
     return value;
-  }
-
-  #uint8(): number {
-    return this.#take(1, (at) => this.#view.getUint8(at));
-  }
-
-  #uint16(): number {
-    return this.#take(2, (at) => this.#view.getUint16(at, true));
-  }
-
-  #uint32(): number {
-    return this.#take(4, (at) => this.#view.getUint32(at, true));
-  }
-
-  #length64(): number {
-    return this.#take(8, (at) => Number(this.#view.getBigUint64(at, true)));
-  }
-
-  /** Two's complement, little-endian, as many bytes as declared; none are zero. */
-  #integer(lengthBytes: number): number | bigint {
-    if (lengthBytes > MAX_INTEGER_BYTES) {
-      throw this.#fail(`declares an integer of ${lengthBytes} bytes, at most ${MAX_INTEGER_BYTES} are read`);
-    }
-    const bytes = this.#slice(lengthBytes);
-    if (lengthBytes === 0) {
-      return 0;
-    }
-    const magnitude = BigInt(`0x${Buffer.from(bytes).reverse().toString('hex')}`);
-    const value = BigInt.asIntN(lengthBytes * 8, magnitude);
-    const number = Number(value);
-    return Number.isSafeInteger(number) ? number : value;
-  }
-
-  #text(lengthBytes: number): string {
-    try {
-      return UTF8.decode(this.#slice(lengthBytes));
-    } catch (cause) {
-      throw cause instanceof TypeError ? this.#fail('holds text that is not UTF-8') : cause;
-    }
-  }
-
-  /** A name up to the end of its line. */
-  #line(): string {
-    const end = this.#bytes.subarray(this.#at, this.#at + MAX_NAME_BYTES).indexOf(NEWLINE);
-    if (end < 0) {
-      throw this.#fail(`has no end of line within ${MAX_NAME_BYTES} bytes`);
-    }
-    const text = this.#text(end);
-    this.#at += 1;
-    return text;
-  }
-
-  #slice(lengthBytes: number): Uint8Array {
-    return this.#take(lengthBytes, (at) => this.#bytes.subarray(at, at + lengthBytes));
-  }
-
-  #take<T>(lengthBytes: number, read: (at: number) => T): T {
-    if (lengthBytes > this.#bytes.byteLength - this.#at) {
-      throw this.#fail(`needs ${lengthBytes} more bytes, ${this.#bytes.byteLength - this.#at} are left`);
-    }
-    const value = read(this.#at);
-    this.#at += lengthBytes;
-    return value;
-  }
-
-  #fail(problem: string): Error {
-    const code = this.#bytes[this.#opcodeAt];
-    const opcode = code === undefined ? 'the end' : `opcode 0x${code.toString(16)} (${quote(String.fromCharCode(code))})`;
-    return invalidBundle(this.#file, `not a readable pickle: ${opcode} at byte ${this.#opcodeAt} ${problem}`);
   }
 }
 
 const STOP = 0x2e;
-const NEWLINE = 0x0a;
-const UTF8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
-
-function latin1(bytes: Uint8Array): string {
-  return Buffer.from(bytes).toString('latin1');
-}

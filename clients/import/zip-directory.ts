@@ -25,7 +25,8 @@ export interface ZipEntry {
  */
 export async function readZipDirectory(reader: ByteReader, maxEntries: number, signal: AbortSignal): Promise<ZipEntry[]> {
   try {
-    const zip = await fromRandomAccessReaderPromise(new ZipReader(reader), reader.sizeBytes, { autoClose: false });
+    const zipReader = new ZipReader(reader);
+    const zip = await fromRandomAccessReaderPromise(zipReader, reader.sizeBytes, { autoClose: false });
     if (zip.entryCount > maxEntries) {
       throw invalidBundle(reader.file, `a zip of ${zip.entryCount} entries, at most ${maxEntries} are read`);
     }
@@ -40,6 +41,7 @@ export async function readZipDirectory(reader: ByteReader, maxEntries: number, s
       }
       entries.set(entry.fileName, toZipEntry(zip, entry, reader.file));
     }
+    zipReader.stopReadingAhead();
     return [...entries.values()];
   } catch (error) {
     throw asBundleError(error, reader.file);
@@ -88,16 +90,30 @@ function toZipEntry(zip: ZipFile, entry: Entry, file: string): ZipEntry {
 
 /** The zip library's errors are all about the file's content; ours, from the reader, pass through. */
 function asBundleError(error: unknown, file: string): unknown {
-  return isServiceError(error) ? error : invalidBundle(file, `not a readable zip: ${error instanceof Error ? quote(error.message) : 'unknown'}`, error);
+  return isServiceError(error)
+    ? error
+    : invalidBundle(file, `not a readable zip: ${error instanceof Error ? quote(error.message) : 'unknown'}`, error);
 }
 
-/** Feeds the zip library from a ByteReader; only its `read` is used, which asks for no more than a header at a time. */
+/** The directory is read a few dozen bytes at a time; this many are fetched at once. */
+const READ_AHEAD_BYTES = 64 * 1024;
+const NOTHING_AHEAD = { at: 0, bytes: new Uint8Array(0) };
+
+/** Feeds the zip library from a ByteReader. Of the base class only `read` is used, for headers; content is read elsewhere. */
 class ZipReader extends RandomAccessReader {
   readonly #reader: ByteReader;
+  #ahead: { readonly at: number; readonly bytes: Uint8Array } = NOTHING_AHEAD;
+  #readAheadBytes = READ_AHEAD_BYTES;
 
   constructor(reader: ByteReader) {
     super();
     this.#reader = reader;
+  }
+
+  /** Local headers lie far apart, each before content that will be read next and must not have been passed. */
+  stopReadingAhead(): void {
+    this.#readAheadBytes = 0;
+    this.#ahead = NOTHING_AHEAD;
   }
 
   override read(
@@ -107,8 +123,7 @@ class ZipReader extends RandomAccessReader {
     position: number,
     callback: (error: Error | null, bytesRead?: number) => void,
   ): void {
-    this.#reader
-      .read(position, length)
+    this.#read(position, length)
       .then((bytes) => buffer.set(bytes, offset))
       .then(
         () => callback(null, length),
@@ -116,7 +131,14 @@ class ZipReader extends RandomAccessReader {
       );
   }
 
-  override _readStreamForRange(): never {
-    throw new Error('not used: content is read through the ByteReader');
+  async #read(position: number, length: number): Promise<Uint8Array> {
+    const from = position - this.#ahead.at;
+    if (from >= 0 && from + length <= this.#ahead.bytes.byteLength) {
+      return this.#ahead.bytes.subarray(from, from + length);
+    }
+    const end = Math.min(position + Math.max(length, this.#readAheadBytes), this.#reader.sizeBytes);
+    const bytes = await this.#reader.read(position, Math.max(end - position, length));
+    this.#ahead = { at: position, bytes };
+    return bytes.subarray(0, length);
   }
 }

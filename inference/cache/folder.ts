@@ -1,5 +1,5 @@
 import { mkdir, mkdtemp, readFile, rmdir, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { ServiceError } from '../../proto/wire/errors.ts';
 import { errorCode, isAbsent, isFull, syncFolder } from './disk.ts';
 import { CACHE_TAG, CacheLayout } from './layout.ts';
@@ -15,6 +15,7 @@ import { CACHE_TAG, CacheLayout } from './layout.ts';
 export async function prepareFolder(root: string): Promise<CacheLayout> {
   const layout = new CacheLayout(root);
   try {
+    await makeWithParents(root);
     for (const folder of [layout.blobs, layout.partials, layout.quarantine, layout.pins, layout.state]) {
       await mkdir(folder, { recursive: true });
       await unlessFull(probe(folder));
@@ -25,6 +26,29 @@ export async function prepareFolder(root: string): Promise<CacheLayout> {
     throw translate(error, root);
   }
   return layout;
+}
+
+/** Unlike `mkdir` with `recursive`, which tries for ever where the system answers ENOENT below a folder that exists (/proc). */
+async function makeWithParents(path: string): Promise<void> {
+  try {
+    await unlessThere(mkdir(path));
+  } catch (error) {
+    if (errorCode(error) !== 'ENOENT' || dirname(path) === path) {
+      throw error;
+    }
+    await makeWithParents(dirname(path));
+    await unlessThere(mkdir(path));
+  }
+}
+
+async function unlessThere(making: Promise<void>): Promise<void> {
+  try {
+    await making;
+  } catch (error) {
+    if (errorCode(error) !== 'EEXIST') {
+      throw error;
+    }
+  }
 }
 
 /** Permission bits do not tell (root, read-only volumes, quotas): only doing it does. */

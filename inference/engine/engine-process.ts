@@ -1,7 +1,14 @@
 import { type ChildProcess, fork } from 'node:child_process';
-import { ServiceError } from '../../proto/wire/errors.ts';
+import { abortError, ServiceError, throwIfAborted } from '../../proto/wire/errors.ts';
 import type { PredictSettings, Stage } from '../predict/predict.ts';
-import { type EngineAnswer, type EngineLimits, type FromEngine, fromWireError, type LoadFailure, type ToEngine } from './protocol.ts';
+import {
+  type EngineAnswer,
+  type EngineLimits,
+  type FromEngine,
+  fromWireError,
+  type LoadFailure,
+  type ToEngine,
+} from './protocol.ts';
 import type { ServableId, ServableSpec } from '../rollout/servable.ts';
 
 export interface EngineJob {
@@ -9,7 +16,10 @@ export interface EngineJob {
   readonly classifier: ServableId;
   readonly settings: PredictSettings;
   readonly onStage: (stage: Stage) => void;
-  /** Aborting tells the engine to stop between two stages; the run then ends with the signal's reason. */
+  /**
+   * Aborting tells the engine to stop between two stages; the run then ends with the signal's reason. An engine that does not
+   * stop is killed.
+   */
   readonly signal: AbortSignal;
 }
 
@@ -19,7 +29,12 @@ interface Running {
   readonly resolve: (answer: EngineAnswer) => void;
   readonly reject: (error: unknown) => void;
   readonly cancel: () => void;
+  /** Runs from the cancel on. */
+  grace: NodeJS.Timeout | undefined;
 }
+
+/** No stage takes this long: what does not stop by then hangs. */
+const CANCEL_GRACE_MS = 10_000;
 
 /** One engine as its supervisor sees it: a child process that runs one job at a time. */
 export class EngineProcess {
@@ -35,16 +50,24 @@ export class EngineProcess {
     this.#child = child;
     this.pid = child.pid ?? 0;
     this.exited = new Promise((resolve) => {
-      child.once('error', (error) => resolve(`could not run: ${error.message}`));
+      // `on`: a second error, such as a kill that failed, must find a listener too.
+      child.on('error', (error) => resolve(`could not run: ${error.message}`));
       child.once('exit', (code, signal) => resolve(signal === null ? `exit code ${String(code)}` : `signal ${signal}`));
     });
     child.on('message', (message) => this.#receive(message as FromEngine));
     void this.exited.then((how) => {
-      this.#settle((running) =>
-        running.reject(
-          new ServiceError('unavailable', 'ENGINE_CRASHED', `the engine (pid ${this.pid}) ended while it worked on this image: ${how}`, {
-            retryDelayMs: 0,
-          }),
+      this.#settle(({ job, reject }) =>
+        reject(
+          job.signal.aborted
+            ? abortError(job.signal)
+            : new ServiceError(
+                'unavailable',
+                'ENGINE_CRASHED',
+                `the engine (pid ${this.pid}) ended while it worked on this image: ${how}`,
+                {
+                  retryDelayMs: 0,
+                },
+              ),
         ),
       );
     });
@@ -60,7 +83,7 @@ export class EngineProcess {
     limits: EngineLimits,
     signal: AbortSignal,
   ): Promise<{ readonly engine: EngineProcess; readonly failures: readonly LoadFailure[] }> {
-    signal.throwIfAborted();
+    throwIfAborted(signal);
     const child = fork(modulePath, [], { serialization: 'advanced', stdio: ['ignore', 'ignore', 'inherit', 'ipc'] });
     const engine = new EngineProcess(child);
     const kill = (): void => engine.kill();
@@ -71,7 +94,7 @@ export class EngineProcess {
       });
       engine.#send({ kind: 'load', servables, limits });
       const ended = engine.exited.then((how) => {
-        signal.throwIfAborted();
+        throwIfAborted(signal);
         throw new ServiceError('unavailable', 'ENGINE_CRASHED', `an engine ended while it loaded ${labels(servables)}: ${how}`);
       });
       return { engine, failures: await Promise.race([ready, ended]) };
@@ -81,15 +104,19 @@ export class EngineProcess {
   }
 
   /** To be called only while no other run is under way. @throws ServiceError from the engine, or unavailable ENGINE_CRASHED. */
-  run(job: EngineJob): Promise<EngineAnswer> {
+  run(job: EngineJob, cancelGraceMs = CANCEL_GRACE_MS): Promise<EngineAnswer> {
     if (this.#running !== undefined) {
       throw new Error(`engine ${this.pid} is busy`);
     }
     return new Promise((resolve, reject) => {
       this.#lastId += 1;
       const id = this.#lastId;
-      const cancel = (): void => this.#send({ kind: 'cancel', id });
-      this.#running = { id, job, resolve, reject, cancel };
+      const cancel = (): void => {
+        this.#send({ kind: 'cancel', id });
+        running.grace = setTimeout(() => this.kill(), cancelGraceMs);
+      };
+      const running: Running = { id, job, resolve, reject, cancel, grace: undefined };
+      this.#running = running;
       job.signal.addEventListener('abort', cancel, { once: true });
       this.#send({ kind: 'predict', id, image: job.image, classifier: job.classifier, settings: job.settings });
       if (job.signal.aborted) {
@@ -119,7 +146,7 @@ export class EngineProcess {
         this.#settle((running) => running.resolve(message.answer));
         break;
       case 'failed':
-        this.#settle(({ job, reject }) => reject(job.signal.aborted ? job.signal.reason : fromWireError(message.error)));
+        this.#settle(({ job, reject }) => reject(job.signal.aborted ? abortError(job.signal) : fromWireError(message.error)));
         break;
     }
   }
@@ -129,6 +156,7 @@ export class EngineProcess {
     if (running !== undefined) {
       this.#running = undefined;
       running.job.signal.removeEventListener('abort', running.cancel);
+      clearTimeout(running.grace);
       how(running);
     }
   }

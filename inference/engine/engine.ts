@@ -87,7 +87,9 @@ async function readVerified(artifact: ManifestArtifact, path: string, label: str
   try {
     bytes = await readFile(path);
   } catch (cause) {
-    throw new ServiceError('failed-precondition', 'LOAD_FAILED', `${label}: cannot read ${artifact.path} from the cache`, { cause });
+    throw new ServiceError('failed-precondition', 'LOAD_FAILED', `${label}: cannot read ${artifact.path} from the cache`, {
+      cause,
+    });
   }
   const found = refOf(bytes);
   if (found.digest !== artifact.digest || found.sizeBytes !== artifact.sizeBytes) {

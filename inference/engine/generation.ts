@@ -2,7 +2,7 @@ import { abortError, ServiceError } from '../../proto/wire/errors.ts';
 import { type Backoff, createBackoff } from '../rollout/backoff.ts';
 import { type EngineJob, EngineProcess } from './engine-process.ts';
 import type { LoadedSet, ServableId, ServableSpec } from '../rollout/servable.ts';
-import type { EngineAnswer, EngineLimits, LoadFailure } from './protocol.ts';
+import { type EngineAnswer, type EngineLimits, fromWireError, type LoadFailure } from './protocol.ts';
 
 export interface GenerationSettings extends EngineLimits {
   /** Engine processes; each works on one image at a time. */
@@ -10,6 +10,8 @@ export interface GenerationSettings extends EngineLimits {
   /** Images that may wait for an engine; one more is refused. */
   readonly maxWaiting: number;
   readonly modulePath: string;
+  /** How long an engine whose job was cancelled may go on before it is killed. */
+  readonly cancelGraceMs?: number;
 }
 
 export interface GenerationDeps {
@@ -39,6 +41,8 @@ interface Seat {
   isBusy: boolean;
   restarts: number;
   readonly backoff: Backoff;
+  /** Fulfilled once the generation is closed and no process of this seat is left. */
+  supervised: Promise<void>;
 }
 
 /** Weight of the newest duration in the moving average that retry delays come from. */
@@ -55,15 +59,22 @@ export class Generation implements LoadedSet {
   readonly #closing = new AbortController();
   #meanMs = 100;
 
-  private constructor(id: number, servables: readonly ServableSpec[], engines: EngineProcess[], settings: GenerationSettings, deps: GenerationDeps) {
+  private constructor(
+    id: number,
+    servables: readonly ServableSpec[],
+    engines: EngineProcess[],
+    settings: GenerationSettings,
+    deps: GenerationDeps,
+  ) {
     this.id = id;
     this.servables = servables;
     this.#settings = settings;
     this.#deps = deps;
-    this.#seats = engines.map((engine) => ({ engine, isBusy: false, restarts: 0, backoff: createBackoff() }));
-    for (const seat of this.#seats) {
-      this.#supervise(seat);
-    }
+    this.#seats = engines.map((engine) => {
+      const seat: Seat = { engine, isBusy: false, restarts: 0, backoff: createBackoff(), supervised: Promise.resolve() };
+      seat.supervised = this.#supervise(seat);
+      return seat;
+    });
   }
 
   /**
@@ -78,16 +89,25 @@ export class Generation implements LoadedSet {
     deps: GenerationDeps,
     signal: AbortSignal,
   ): Promise<Generation | readonly LoadFailure[]> {
-    const starts = Array.from({ length: settings.engines }, () => EngineProcess.start(settings.modulePath, servables, settings, signal));
+    const starts = Array.from({ length: settings.engines }, () =>
+      EngineProcess.start(settings.modulePath, servables, settings, signal),
+    );
     const outcomes = await Promise.allSettled(starts);
     const started = outcomes.flatMap((outcome) => (outcome.status === 'fulfilled' ? [outcome.value] : []));
     const failures = started.flatMap((outcome) => outcome.failures);
     const broken = outcomes.find((outcome) => outcome.status === 'rejected');
     if (broken === undefined && failures.length === 0) {
-      return new Generation(id, servables, started.map(({ engine }) => engine), settings, deps);
+      return new Generation(
+        id,
+        servables,
+        started.map(({ engine }) => engine),
+        settings,
+        deps,
+      );
     }
     for (const { engine } of started) {
       engine.kill();
+      await engine.exited;
     }
     if (failures.length > 0) {
       return failures;
@@ -101,12 +121,14 @@ export class Generation implements LoadedSet {
 
   /**
    * Runs a job on the next free engine, first come first served.
-   * @throws ServiceError resource-exhausted QUEUE_FULL with a retry delay; unavailable ENGINE_CRASHED; what the engine throws.
+   * @throws ServiceError resource-exhausted QUEUE_FULL with a retry delay; unavailable ENGINE_CRASHED, or SHUTTING_DOWN once
+   * closed; the signal's reason when aborted; what the engine throws.
    */
   predict(job: EngineJob): Promise<EngineAnswer> {
     return new Promise((resolve, reject) => {
-      if (job.signal.aborted) {
-        reject(abortError(job.signal));
+      const gone = [job.signal, this.#closing.signal].find(({ aborted }) => aborted);
+      if (gone !== undefined) {
+        reject(abortError(gone));
         return;
       }
       // What goes straight to a free engine never waits, so it never counts against the queue.
@@ -137,12 +159,10 @@ export class Generation implements LoadedSet {
       job.signal.removeEventListener('abort', leave);
       reject(abortError(this.#closing.signal));
     }
-    await Promise.all(
-      this.#seats.map(async ({ engine }) => {
-        engine?.kill();
-        await engine?.exited;
-      }),
-    );
+    for (const { engine } of this.#seats) {
+      engine?.kill();
+    }
+    await Promise.all(this.#seats.map(({ supervised }) => supervised));
   }
 
   #freeSeat(): Seat | undefined {
@@ -165,7 +185,7 @@ export class Generation implements LoadedSet {
     seat.isBusy = true;
     const started = performance.now();
     try {
-      resolve(await engine.run(job));
+      resolve(await engine.run(job, this.#settings.cancelGraceMs));
       this.#meanMs += SMOOTHING * (performance.now() - started - this.#meanMs);
       seat.backoff.reset();
     } catch (error) {
@@ -176,16 +196,18 @@ export class Generation implements LoadedSet {
     }
   }
 
-  /** Puts a new engine in the seat whenever the one there ends, until the generation is closed. */
-  #supervise(seat: Seat): void {
-    const { engine } = seat;
-    void engine?.exited.then(async (how) => {
+  /** Puts a new engine in the seat whenever the one there ends, until the generation is closed. Never rejects. */
+  async #supervise(seat: Seat): Promise<void> {
+    const { signal } = this.#closing;
+    while (seat.engine !== undefined) {
+      const { pid, exited } = seat.engine;
+      const how = await exited;
       seat.engine = undefined;
-      if (!this.#closing.signal.aborted) {
-        this.#deps.onEvent({ kind: 'engine-ended', generation: this.id, pid: engine.pid, how });
+      if (!signal.aborted) {
+        this.#deps.onEvent({ kind: 'engine-ended', generation: this.id, pid, how });
         await this.#restart(seat);
       }
-    });
+    }
   }
 
   async #restart(seat: Seat): Promise<void> {
@@ -193,15 +215,9 @@ export class Generation implements LoadedSet {
     while (!signal.aborted) {
       try {
         await seat.backoff.wait(signal);
-        const { engine, failures } = await EngineProcess.start(this.#settings.modulePath, this.servables, this.#settings, signal);
-        const [failure] = failures;
-        if (failure !== undefined) {
-          engine.kill();
-          throw new ServiceError('unavailable', failure.error.reason, failure.error.message);
-        }
+        const engine = await this.#startAnother(signal);
         seat.engine = engine;
         seat.restarts += 1;
-        this.#supervise(seat);
         this.#deps.onEvent({ kind: 'engine-restarted', generation: this.id, pid: engine.pid });
         this.#dispatch();
         return;
@@ -213,11 +229,27 @@ export class Generation implements LoadedSet {
     }
   }
 
+  async #startAnother(signal: AbortSignal): Promise<EngineProcess> {
+    const { engine, failures } = await EngineProcess.start(this.#settings.modulePath, this.servables, this.#settings, signal);
+    const [failure] = failures;
+    if (failure !== undefined || signal.aborted) {
+      engine.kill();
+      await engine.exited;
+      throw failure === undefined ? abortError(signal) : fromWireError(failure.error);
+    }
+    return engine;
+  }
+
   #queueFull(): ServiceError {
     const { maxWaiting, engines } = this.#settings;
     const retryDelayMs = Math.ceil((this.#meanMs * maxWaiting) / engines);
-    return new ServiceError('resource-exhausted', 'QUEUE_FULL', `${maxWaiting} images are waiting already, the limit; try again in ${retryDelayMs} ms`, {
-      retryDelayMs,
-    });
+    return new ServiceError(
+      'resource-exhausted',
+      'QUEUE_FULL',
+      `${maxWaiting} images are waiting already, the limit; try again in ${retryDelayMs} ms`,
+      {
+        retryDelayMs,
+      },
+    );
   }
 }

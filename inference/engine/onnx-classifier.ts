@@ -27,14 +27,21 @@ export class OnnxClassifier implements PixelClassifier {
         logSeverityLevel: 3,
       });
     } catch (cause) {
-      throw new ServiceError('failed-precondition', 'LOAD_FAILED', `${label}: ONNX Runtime cannot load the graph: ${textOf(cause)}`, { cause });
+      throw new ServiceError(
+        'failed-precondition',
+        'LOAD_FAILED',
+        `${label}: ONNX Runtime cannot load the graph: ${textOf(cause)}`,
+        { cause },
+      );
     }
     checkTensors(session, manifest, label);
     const classifier = new OnnxClassifier(session, label);
     try {
       await classifier.classify(warmUpContrast(), WARM_UP_COLOURS);
     } catch (cause) {
-      throw new ServiceError('failed-precondition', 'LOAD_FAILED', `${label}: the warm-up run failed: ${textOf(cause)}`, { cause });
+      throw new ServiceError('failed-precondition', 'LOAD_FAILED', `${label}: the warm-up run failed: ${textOf(cause)}`, {
+        cause,
+      });
     }
     return classifier;
   }
@@ -55,7 +62,11 @@ function checkTensors(session: InferenceSession, manifest: Manifest, label: stri
     ...unmatched('output', manifest.graph.outputs, session.outputMetadata),
   ];
   if (missing.length > 0) {
-    throw new ServiceError('failed-precondition', 'LOAD_FAILED', `${label}: the graph is not what its manifest says: ${missing.join('; ')}`);
+    throw new ServiceError(
+      'failed-precondition',
+      'LOAD_FAILED',
+      `${label}: the graph is not what its manifest says: ${missing.join('; ')}`,
+    );
   }
 }
 

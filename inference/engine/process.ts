@@ -35,7 +35,13 @@ async function work({ id, image, classifier, settings }: Extract<ToEngine, { kin
     if (engine === undefined) {
       throw new Error('predict before load');
     }
-    const prediction = await engine.predict(image, classifier, settings, (stage) => send({ kind: 'stage', id, stage }), controller.signal);
+    const prediction = await engine.predict(
+      image,
+      classifier,
+      settings,
+      (stage) => send({ kind: 'stage', id, stage }),
+      controller.signal,
+    );
     const { width, height, background, distinctColours, flakes, timings } = prediction;
     const answer = { width, height, background, distinctColours, flakes, timings };
     send({ kind: 'done', id, answer });

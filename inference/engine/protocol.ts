@@ -60,7 +60,9 @@ export function toWireError(error: unknown): WireError {
 
 export function fromWireError({ kind, reason, message, metadata, violations }: WireError): ServiceError {
   if (kind === 'internal') {
-    return new ServiceError(kind, reason, 'internal error in an engine; the server log has the details', { cause: new Error(message) });
+    return new ServiceError(kind, reason, 'internal error in an engine; the server log has the details', {
+      cause: new Error(message),
+    });
   }
   return new ServiceError(kind, reason, message, { metadata, violations });
 }

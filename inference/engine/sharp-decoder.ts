@@ -33,7 +33,11 @@ export class SharpDecoder implements Decoder {
     const header = await reading(sharp(bytes, options).metadata(), bytes);
     const { width, height, format, hasAlpha } = header;
     if (!FORMATS.some((known) => known === format)) {
-      throw new ServiceError('invalid-argument', 'UNDECODABLE_IMAGE', `unknown image format: found ${format}, expected ${FORMATS.join(', ')}`);
+      throw new ServiceError(
+        'invalid-argument',
+        'UNDECODABLE_IMAGE',
+        `unknown image format: found ${format}, expected ${FORMATS.join(', ')}`,
+      );
     }
     // The header is read before any pixel is: a bomb is refused before memory is spent.
     if (width * height > this.#maxPixels) {
@@ -62,9 +66,14 @@ async function reading<T>(work: Promise<T>, bytes: Uint8Array): Promise<T> {
   try {
     return await work;
   } catch (cause) {
-    const found = bytes.byteLength === 0 ? 'no bytes' : `${bytes.byteLength} bytes beginning ${Buffer.from(bytes.subarray(0, 8)).toString('hex')}`;
+    const found =
+      bytes.byteLength === 0
+        ? 'no bytes'
+        : `${bytes.byteLength} bytes beginning ${Buffer.from(bytes.subarray(0, 8)).toString('hex')}`;
     const why = cause instanceof Error ? cause.message : String(cause);
-    throw new ServiceError('invalid-argument', 'UNDECODABLE_IMAGE', `cannot decode the image (${found}): ${why.slice(0, 300)}`, { cause });
+    throw new ServiceError('invalid-argument', 'UNDECODABLE_IMAGE', `cannot decode the image (${found}): ${why.slice(0, 300)}`, {
+      cause,
+    });
   }
 }
 

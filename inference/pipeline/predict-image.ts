@@ -26,7 +26,12 @@ export type ImageEvent =
   | { readonly kind: 'loading'; readonly key: VersionKey }
   | { readonly kind: 'accepted'; readonly models: readonly UsedVersion[] }
   | { readonly kind: 'stage'; readonly stage: Stage }
-  | { readonly kind: 'answered'; readonly models: readonly UsedVersion[]; readonly answer: EngineAnswer; readonly queueMs: number };
+  | {
+      readonly kind: 'answered';
+      readonly models: readonly UsedVersion[];
+      readonly answer: EngineAnswer;
+      readonly queueMs: number;
+    };
 
 /** A loaded set that can run pipelines. */
 export interface PipelineSet extends LoadedSet {

@@ -17,6 +17,7 @@ export function findClassRuns(image: DecodedImage, classOfKey: Uint32Array): Cla
   const runs = new RunsByClass(image);
   const words = wordsOf(rgb);
   const wholeWords = words.length - (words.length % 3);
+  let current = 0;
   let pixel = 0;
   for (let at = 0; at < wholeWords; at += 3) {
     const word0 = words[at] ?? 0;
@@ -26,24 +27,29 @@ export function findClassRuns(image: DecodedImage, classOfKey: Uint32Array): Cla
     const class1 = classOfKey[(word0 >>> 24) | ((word1 & 0xffff) << 8)] ?? 0;
     const class2 = classOfKey[(word1 >>> 16) | ((word2 & 0xff) << 16)] ?? 0;
     const class3 = classOfKey[word2 >>> 8] ?? 0;
-    if (class0 !== runs.current) {
+    if (class0 !== current) {
       runs.change(class0, pixel);
+      current = class0;
     }
-    if (class1 !== runs.current) {
+    if (class1 !== current) {
       runs.change(class1, pixel + 1);
+      current = class1;
     }
-    if (class2 !== runs.current) {
+    if (class2 !== current) {
       runs.change(class2, pixel + 2);
+      current = class2;
     }
-    if (class3 !== runs.current) {
+    if (class3 !== current) {
       runs.change(class3, pixel + 3);
+      current = class3;
     }
     pixel += 4;
   }
   for (let at = wholeWords * 4; at < rgb.length; at += 3) {
     const last = classOfKey[((rgb[at + 2] ?? 0) << 16) | ((rgb[at + 1] ?? 0) << 8) | (rgb[at] ?? 0)] ?? 0;
-    if (last !== runs.current) {
+    if (last !== current) {
       runs.change(last, pixel);
+      current = last;
     }
     pixel++;
   }
@@ -65,7 +71,7 @@ export function paintClassMap(masks: readonly ClassMask[], width: number, height
 
 /** Takes the pixels of an image as one line, row after row, and cuts what has one class into runs within rows. */
 class RunsByClass {
-  current = 0;
+  #current = 0;
   #since = 0;
   readonly #width: number;
   readonly #height: number;
@@ -78,10 +84,10 @@ class RunsByClass {
 
   /** From `pixel` on the class is `next`. */
   change(next: number, pixel: number): void {
-    if (this.current !== 0) {
-      this.#add(this.current, this.#since, pixel);
+    if (this.#current !== 0) {
+      this.#add(this.#current, this.#since, pixel);
     }
-    this.current = next;
+    this.#current = next;
     this.#since = pixel;
   }
 

@@ -52,8 +52,9 @@ export class ColourIndex {
 }
 
 /**
- * The bytes as 32-bit little-endian words. Four pixels are three words: reading those instead of twelve bytes halves the time
- * of a pass. A last part of less than four bytes is left out; bytes at an odd address are copied first.
+ * The bytes as 32-bit words, little-endian as every platform of ONNX Runtime is. Four pixels are three words: reading those
+ * instead of twelve bytes halves the time of a pass. A last part of less than four bytes is left out; bytes that do not begin
+ * at a whole word's address are copied first.
  */
 export function wordsOf(bytes: Uint8Array): Uint32Array {
   const aligned = bytes.byteOffset % 4 === 0 ? bytes : bytes.slice();

@@ -2,7 +2,13 @@ import { ServiceError } from '../../proto/wire/errors.ts';
 import type { ArtifactCache } from '../cache/artifact-cache.ts';
 import type { Pin } from '../cache/pins.ts';
 import type { Digest } from '../../proto/wire/digest.ts';
-import { MAX_MANIFEST_BYTES, type Manifest, type ManifestArtifact, parseManifest, servingArtifacts } from '../../proto/wire/manifest.ts';
+import {
+  MAX_MANIFEST_BYTES,
+  type Manifest,
+  type ManifestArtifact,
+  parseManifest,
+  servingArtifacts,
+} from '../../proto/wire/manifest.ts';
 import type { ModelSource, ResolvedVersion } from './model-source.ts';
 import type { VersionKey } from './servable.ts';
 
@@ -26,11 +32,7 @@ export interface FetchDeps {
  * call to anyone; so a server starts with registry and storage down.
  * @throws ServiceError as ModelSource.resolve and ArtifactCache.ensure do.
  */
-export async function fetchVersion(
-  key: VersionKey,
-  deps: FetchDeps,
-  signal: AbortSignal,
-): Promise<FetchedVersion> {
+export async function fetchVersion(key: VersionKey, deps: FetchDeps, signal: AbortSignal): Promise<FetchedVersion> {
   const { source, cache } = deps;
   let resolved: ResolvedVersion | undefined;
   const resolve = async (): Promise<ResolvedVersion> => {
@@ -41,12 +43,13 @@ export async function fetchVersion(
   const cached = await cache.readSmall(key.manifest, MAX_MANIFEST_BYTES, signal);
   const manifest = cached === undefined ? (await resolve()).manifest : parseManifest(cached);
   deps.checkSupported(manifest, `${key.model}:${key.version}`);
-  if (cached === undefined) {
-    await cache.put(key.manifest, (await resolve()).manifestBytes, signal);
-  }
   const artifacts = servingArtifacts(manifest);
+  // Before anything comes in: what is not pinned may be evicted again at once.
   const pin = await cache.pin([key.manifest, ...artifacts]);
   try {
+    if (cached === undefined) {
+      await cache.put(key.manifest, (await resolve()).manifestBytes, signal);
+    }
     const paths: Record<Digest, string> = {};
     for (const artifact of artifacts) {
       paths[artifact.digest] = await bringIn(artifact, cache, resolve, signal);

@@ -20,8 +20,13 @@ export async function follow(source: ModelSource, listener: FollowListener, sign
     let failure: unknown = new ServiceError('unavailable', 'REGISTRY_UNAVAILABLE', 'the registry ended the watch');
     try {
       await backoff.wait(signal);
+      let isFirst = true;
       for await (const event of source.watch(signal)) {
-        backoff.reset();
+        // A first event alone proves little: a registry that breaks after each snapshot must not be asked without a pause.
+        if (!isFirst) {
+          backoff.reset();
+        }
+        isFirst = false;
         listener.onEvent(event);
         if (isConnected !== true) {
           isConnected = true;

@@ -12,6 +12,8 @@ export interface RolloutSnapshot {
   readonly versions: ReadonlyMap<ServableId, VersionSituation>;
   /** What the current generation holds. */
   readonly loaded: ReadonlySet<ServableId>;
+  /** Load at most one version more at a time: see SetLoader. */
+  readonly isCautious: boolean;
   readonly nowMs: number;
 }
 
@@ -49,8 +51,9 @@ export function nextAction(snapshot: RolloutSnapshot): RolloutAction {
     }
   }
 
-  const serving = targetOf(snapshot);
-  const set = new Set([...serving.values(), ...extras.filter((id) => isLoadable(versions.get(id)))]);
+  const loadable = loadableOf([...wanted], snapshot);
+  const serving = targetOf(snapshot, loadable);
+  const set = new Set([...serving.values(), ...extras.filter((id) => loadable.has(id))]);
   if (!isSame(set, loaded)) {
     return { kind: 'load', set: [...set], serving };
   }
@@ -70,11 +73,11 @@ export function nextAction(snapshot: RolloutSnapshot): RolloutAction {
 }
 
 /** What each alias would serve if everything loadable were loaded; an alias with nothing to serve is left out. */
-function targetOf({ desired, serving, versions }: RolloutSnapshot): Map<string, ServableId> {
+function targetOf({ desired, serving }: RolloutSnapshot, loadable: ReadonlySet<ServableId>): Map<string, ServableId> {
   const target = new Map<string, ServableId>();
   for (const [alias, id] of desired) {
     const now = serving.get(alias);
-    if (isLoadable(versions.get(id))) {
+    if (loadable.has(id)) {
       target.set(alias, id);
     } else if (now !== undefined) {
       target.set(alias, now);
@@ -83,9 +86,13 @@ function targetOf({ desired, serving, versions }: RolloutSnapshot): Map<string, 
   return target;
 }
 
-function isLoadable(version: VersionSituation | undefined): boolean {
-  return version?.state === 'fetched' || version?.state === 'ready' || version?.state === 'loading';
+function loadableOf(wanted: readonly ServableId[], { versions, loaded, isCautious }: RolloutSnapshot): Set<ServableId> {
+  const loadable = wanted.filter((id) => LOADABLE.has(versions.get(id)?.state));
+  const [next] = loadable.filter((id) => !loaded.has(id));
+  return new Set(isCautious ? loadable.filter((id) => id === next || loaded.has(id)) : loadable);
 }
+
+const LOADABLE: ReadonlySet<VersionState | undefined> = new Set(['fetched', 'ready', 'loading'] as const);
 
 function isSameMap<K, V>(a: ReadonlyMap<K, V>, b: ReadonlyMap<K, V>): boolean {
   return a.size === b.size && [...a].every(([key, value]) => b.get(key) === value);

@@ -1,17 +1,20 @@
-import { isServiceError, ServiceError } from '../../proto/wire/errors.ts';
+import { ServiceError, throwIfAborted } from '../../proto/wire/errors.ts';
 import type { ModelReference } from '../../proto/wire/names.ts';
 import { formatReference } from '../../proto/wire/names.ts';
 import { AliasTable, aliasKey } from './alias-table.ts';
 import { createBackoff } from './backoff.ts';
 import { type FetchDeps, fetchVersion } from './fetch-version.ts';
 import { type Connection, follow } from './follow.ts';
-import type { LastKnown } from './last-known.ts';
+import type { OnRolloutEvent } from './events.ts';
+import { knownVersion, notReady, resolveVersion } from './find-version.ts';
+import { type LastKnown, toLastKnown } from './last-known.ts';
 import type { DesiredAlias } from './model-source.ts';
 import { Notice } from './notice.ts';
 import { OnDemand } from './on-demand.ts';
 import { nextAction, type RolloutAction } from './policy.ts';
-import type { FailedLoad, LoadedSet, Loader, ServableId, VersionKey } from './servable.ts';
+import type { LoadedSet, Loader, ServableId, VersionKey } from './servable.ts';
 import { createServedSet, type ServedSetSettings } from './served-set.ts';
+import { SetLoader } from './set-loader.ts';
 import { type Lease, Slot } from './slot.ts';
 import { VersionBook, type VersionRecord } from './version-book.ts';
 
@@ -20,22 +23,13 @@ export interface RolloutDeps<G extends LoadedSet> extends FetchDeps {
   /** Where the aliases served last are kept. */
   readonly lastKnown: { read(): Promise<LastKnown | undefined>; write(state: LastKnown): Promise<void> };
   readonly nowMs: () => number;
-  readonly onEvent: (event: RolloutEvent) => void;
+  readonly onEvent: OnRolloutEvent;
 }
 
 export interface RolloutSettings extends ServedSetSettings {
   /** Versions kept loaded because requests named them, beside what the aliases want; least recently used out first. */
   readonly maxOnDemand: number;
 }
-
-/** For the log: each change once. */
-export type RolloutEvent =
-  | { readonly kind: 'connection'; readonly connection: Connection }
-  | { readonly kind: 'fetched'; readonly id: ServableId }
-  | { readonly kind: 'swapped'; readonly loaded: readonly ServableId[]; readonly durationMs: number }
-  | { readonly kind: 'failed'; readonly id: ServableId; readonly error: ServiceError }
-  | { readonly kind: 'load-failed'; readonly error: unknown }
-  | { readonly kind: 'defect'; readonly error: unknown };
 
 export interface RolloutStatus {
   readonly connection: Connection;
@@ -63,7 +57,8 @@ export class Rollout<G extends LoadedSet> {
   readonly #onDemand: OnDemand;
   readonly #notice = new Notice();
   readonly #closing = new AbortController();
-  readonly #loadBackoff = createBackoff();
+  readonly #setLoader: SetLoader<G>;
+  readonly #defectBackoff = createBackoff();
   readonly #running = new Set<Promise<void>>();
   #aliases = new AliasTable([]);
   /** Something is known about what is wanted: from the registry, or from the last run. */
@@ -76,6 +71,7 @@ export class Rollout<G extends LoadedSet> {
     this.#deps = deps;
     this.#isServed = createServedSet(settings);
     this.#book = new VersionBook(deps.nowMs);
+    this.#setLoader = new SetLoader({ ...deps, book: this.#book });
     this.#onDemand = new OnDemand(settings.maxOnDemand);
     this.#connectionSinceMs = deps.nowMs();
     this.#slot = new Slot(async ({ set, ids }) => {
@@ -110,7 +106,7 @@ export class Rollout<G extends LoadedSet> {
    * A lease on the version that `reference` means now. What is loaded is leased at once; what is not is brought in while this
    * waits, after `onLoading`.
    * @throws ServiceError not-found naming what is missing; failed-precondition or unavailable MODEL_NOT_READY when the version
-   * cannot be loaded; unavailable REGISTRY_UNAVAILABLE; the signal's reason when aborted.
+   * cannot be loaded; unavailable REGISTRY_UNAVAILABLE or, while closing, SHUTTING_DOWN; the signal's reason when aborted.
    */
   async acquire(reference: ModelReference, onLoading: (key: VersionKey) => void, signal: AbortSignal): Promise<Use<G>> {
     const served = this.#servedAlias(reference);
@@ -134,17 +130,21 @@ export class Rollout<G extends LoadedSet> {
           isAnnounced = true;
           onLoading(record.key);
         }
-        await this.#notice.wait(signal);
+        await this.#change(signal);
       }
     } finally {
-      pinned?.release();
+      if (pinned !== undefined) {
+        pinned.release();
+        // The least recently used version may have become free to leave.
+        this.#notice.notify();
+      }
     }
   }
 
   /** Resolves once every alias that is wanted now serves, or failed to. */
   async settled(signal: AbortSignal): Promise<void> {
     while (!this.#isSettled()) {
-      await this.#notice.wait(signal);
+      await this.#change(signal);
     }
   }
 
@@ -171,8 +171,15 @@ export class Rollout<G extends LoadedSet> {
   /** Stops following and loading, waits for leases to end, gives all engines back. */
   async close(): Promise<void> {
     this.#closing.abort(new ServiceError('unavailable', 'SHUTTING_DOWN', 'the server is shutting down'));
+    this.#notice.notify();
     await Promise.all(this.#running);
     await this.#slot.close();
+  }
+
+  /** Waits until something changed. @throws ServiceError unavailable SHUTTING_DOWN: after that nothing changes any more. */
+  async #change(signal: AbortSignal): Promise<void> {
+    throwIfAborted(this.#closing.signal);
+    await this.#notice.wait(signal);
   }
 
   async #loop(): Promise<void> {
@@ -184,7 +191,7 @@ export class Rollout<G extends LoadedSet> {
         if (!signal.aborted) {
           // The loop itself must not end: what it serves stays, and the next round sees the situation anew.
           this.#deps.onEvent({ kind: 'defect', error });
-          await this.#loadBackoff.wait(signal).catch(() => undefined);
+          await this.#defectBackoff.wait(signal).catch(() => undefined);
         }
       }
     }
@@ -198,6 +205,7 @@ export class Rollout<G extends LoadedSet> {
       extras: this.#onDemand.ids().filter((id) => this.#book.get(id) !== undefined),
       versions: this.#book.situations(),
       loaded: this.#slot.current?.ids ?? new Set(),
+      isCautious: this.#setLoader.isCautious,
       nowMs: this.#deps.nowMs(),
     });
   }
@@ -223,6 +231,7 @@ export class Rollout<G extends LoadedSet> {
         this.#book.forget(action.id);
         break;
       case 'wait':
+        this.#setLoader.relax();
         await this.#notice.wait(signal, action.untilMs && Math.max(0, action.untilMs - this.#deps.nowMs()));
         return;
     }
@@ -239,7 +248,7 @@ export class Rollout<G extends LoadedSet> {
       this.#deps.onEvent({ kind: 'fetched', id });
     } catch (error) {
       if (!signal.aborted) {
-        this.#fail(id, error);
+        this.#deps.onEvent({ kind: 'failed', id, error: this.#book.failed(id, error) });
       }
     }
     this.#notice.notify();
@@ -250,88 +259,16 @@ export class Rollout<G extends LoadedSet> {
     if (set.length === 0) {
       this.#swap(undefined, new Set(), serving);
     } else {
-      const outcome = await this.#tryLoad(set, signal);
+      const outcome = await this.#setLoader.load(set, signal);
       if (outcome === undefined) {
         return;
       }
       this.#swap(outcome, new Set(set), serving);
     }
     this.#deps.onEvent({ kind: 'swapped', loaded: set, durationMs: this.#deps.nowMs() - started });
-    await this.#remember();
-  }
-
-  /** The loaded set; undefined when versions failed, which are marked, so that the policy decides anew. */
-  async #tryLoad(set: readonly ServableId[], signal: AbortSignal): Promise<G | undefined> {
-    const isNew = (id: ServableId): boolean => this.#book.get(id)?.state === 'loading';
-    for (const id of set) {
-      this.#book.apply(id, 'load-begun');
-    }
+    // Before the disk is written to: requests wait for nothing but the swap.
     this.#notice.notify();
-    let failures: readonly FailedLoad[] = [];
-    try {
-      const outcome = await this.#deps.loader.load(
-        set.map((id) => this.#book.spec(id)),
-        signal,
-      );
-      if (!isFailure(outcome)) {
-        for (const id of set) {
-          this.#book.apply(id, 'load-done');
-        }
-        this.#loadBackoff.reset();
-        return outcome;
-      }
-      failures = outcome;
-    } catch (error) {
-      if (signal.aborted) {
-        throw error;
-      }
-      this.#deps.onEvent({ kind: 'load-failed', error });
-      // An engine that dies while loading names no culprit: what was not loaded before is the suspect.
-      const suspects = set.filter(isNew);
-      for (const id of suspects) {
-        this.#fail(id, new ServiceError('failed-precondition', 'LOAD_FAILED', `loading failed: ${String(error)}`, { cause: error }));
-      }
-      for (const id of set.filter((loaded) => !suspects.includes(loaded))) {
-        this.#book.apply(id, 'load-undone');
-      }
-      if (suspects.length === 0) {
-        await this.#loadBackoff.wait(signal);
-      }
-      return undefined;
-    }
-    await this.#markFailed(failures, set, signal);
-    return undefined;
-  }
-
-  async #markFailed(failures: readonly FailedLoad[], set: readonly ServableId[], signal: AbortSignal): Promise<void> {
-    const failed = new Map(failures.map((failure) => [failure.id, failure]));
-    for (const id of set) {
-      const failure = failed.get(id);
-      if (failure === undefined) {
-        this.#book.apply(id, 'load-undone');
-        continue;
-      }
-      const artifact = failure.corrupt && this.#book.spec(id).manifest.artifacts.find(({ digest }) => digest === failure.corrupt);
-      if (artifact !== undefined) {
-        await this.#deps.cache.quarantine(artifact, failure.error.message);
-      }
-      if (this.#book.get(id)?.state === 'ready') {
-        await this.#fetchAgain(id, failure.error, signal);
-      } else {
-        this.#fail(id, failure.error);
-      }
-    }
-  }
-
-  /** A version that serves could not be loaded a second time: it goes on serving while its files are brought in anew. */
-  async #fetchAgain(id: ServableId, error: ServiceError, signal: AbortSignal): Promise<void> {
-    this.#book.apply(id, 'load-undone');
-    this.#deps.onEvent({ kind: 'failed', id, error });
-    await this.#loadBackoff.wait(signal);
-    const record = this.#book.get(id);
-    if (record !== undefined) {
-      this.#book.refreshed(id, await fetchVersion(record.key, this.#deps, signal));
-    }
+    await this.#remember();
   }
 
   /** One synchronous step: no request sees new content with old aliases, or the other way round. */
@@ -363,21 +300,13 @@ export class Rollout<G extends LoadedSet> {
     void work.finally(() => this.#running.delete(work));
   }
 
-  #fail(id: ServableId, error: unknown): void {
-    const failure = isServiceError(error) ? error : new ServiceError('internal', 'INTERNAL', String(error), { cause: error });
-    this.#book.failed(id, failure);
-    this.#deps.onEvent({ kind: 'failed', id, error: failure });
-  }
-
   async #remember(): Promise<void> {
-    const aliases = this.#served().flatMap((desired) => {
-      const id = this.#serving.get(aliasKey(desired.model, desired.alias));
-      const key = id && this.#book.get(id)?.key;
-      // An alias that still serves an older version is remembered at that one: it is the one known to load.
-      return key === undefined ? [] : [{ ...desired, version: key.version, manifest: key.manifest, revision: key.version === desired.version ? desired.revision : 0 }];
-    });
+    const servingOf = (key: string): VersionKey | undefined => {
+      const id = this.#serving.get(key);
+      return id && this.#book.get(id)?.key;
+    };
     try {
-      await this.#deps.lastKnown.write({ aliases });
+      await this.#deps.lastKnown.write(toLastKnown(this.#served(), servingOf));
     } catch (error) {
       this.#deps.onEvent({ kind: 'defect', error });
     }
@@ -388,7 +317,10 @@ export class Rollout<G extends LoadedSet> {
   }
 
   #servedAlias({ model, selector }: ModelReference): { readonly key: string } | undefined {
-    const isKept = selector.kind === 'alias' && this.#isServed(model, selector.alias) && this.#aliases.get(model, selector.alias) !== undefined;
+    const isKept =
+      selector.kind === 'alias' &&
+      this.#isServed(model, selector.alias) &&
+      this.#aliases.get(model, selector.alias) !== undefined;
     return isKept ? { key: aliasKey(model, selector.alias) } : undefined;
   }
 
@@ -398,36 +330,12 @@ export class Rollout<G extends LoadedSet> {
   }
 
   async #pinOnDemand(reference: ModelReference, signal: AbortSignal): Promise<{ readonly id: ServableId; release(): void }> {
-    const key = this.#knownVersion(reference) ?? (await this.#resolve(reference, signal));
+    const key =
+      knownVersion(reference, this.#aliases, this.#book) ?? (await resolveVersion(reference, this.#deps.source, signal));
     const id = this.#book.want(key);
     const release = this.#onDemand.use(id);
     this.#notice.notify();
     return { id, release };
-  }
-
-  /** What the watch or the book already says costs no call to the registry. */
-  #knownVersion({ model, selector }: ModelReference): VersionKey | undefined {
-    switch (selector.kind) {
-      case 'alias':
-        return this.#aliases.get(model, selector.alias);
-      case 'version':
-        return this.#book.all().find(({ key }) => key.model === model && key.version === selector.version)?.key;
-      case 'latest':
-        return undefined;
-    }
-  }
-
-  async #resolve(reference: ModelReference, signal: AbortSignal): Promise<VersionKey> {
-    try {
-      const { model, version, manifestRef } = await this.#deps.source.resolve(reference, signal);
-      return { model, version, manifest: manifestRef };
-    } catch (error) {
-      if (isServiceError(error, 'unavailable') && !signal.aborted) {
-        const why = `${formatReference(reference)} is not loaded, and the registry cannot be reached to ask for it: ${error.message}`;
-        throw new ServiceError('unavailable', 'REGISTRY_UNAVAILABLE', why, { cause: error });
-      }
-      throw error;
-    }
   }
 
   #lease(id: ServableId): Lease<{ readonly set: G; readonly ids: ReadonlySet<ServableId> }> | undefined {
@@ -435,23 +343,13 @@ export class Rollout<G extends LoadedSet> {
   }
 
   #isSettled(): boolean {
-    return this.#isInformed && this.#served().every((alias) => {
-      const serving = this.#serving.get(aliasKey(alias.model, alias.alias));
-      const desired = this.#book.want(alias);
-      return serving === desired || this.#book.get(desired)?.state === 'failed';
-    });
+    return (
+      this.#isInformed &&
+      this.#served().every((alias) => {
+        const serving = this.#serving.get(aliasKey(alias.model, alias.alias));
+        const desired = this.#book.want(alias);
+        return serving === desired || this.#book.get(desired)?.state === 'failed';
+      })
+    );
   }
-}
-
-function isFailure<G extends LoadedSet>(outcome: G | readonly FailedLoad[]): outcome is readonly FailedLoad[] {
-  return Array.isArray(outcome);
-}
-
-function notReady(reference: ModelReference, record: VersionRecord): ServiceError {
-  const { error, key } = record;
-  const what = `${formatReference(reference)} (version ${key.version}) is not ready: ${error?.message ?? 'unknown reason'}`;
-  // What the version's own bytes cause will not pass by waiting; everything else may.
-  return error?.kind === 'failed-precondition' || error?.kind === 'invalid-argument'
-    ? new ServiceError('failed-precondition', error.reason, what, { cause: error })
-    : new ServiceError('unavailable', 'MODEL_NOT_READY', what, { cause: error });
 }

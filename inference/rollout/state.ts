@@ -1,7 +1,16 @@
 /** Where a version stands on this server. */
 export type VersionState = 'wanted' | 'fetching' | 'fetched' | 'loading' | 'ready' | 'draining' | 'failed';
 
-export type VersionEvent = 'fetch-begun' | 'fetch-done' | 'load-begun' | 'load-done' | 'load-undone' | 'failed' | 'retried' | 'retired' | 'wanted-again';
+export type VersionEvent =
+  | 'fetch-begun'
+  | 'fetch-done'
+  | 'load-begun'
+  | 'load-done'
+  | 'load-undone'
+  | 'failed'
+  | 'retried'
+  | 'retired'
+  | 'wanted-again';
 
 /**
  * The full table; null is an event that cannot happen in a state.

@@ -1,4 +1,4 @@
-import { type ServiceError, isServiceError } from '../../proto/wire/errors.ts';
+import { type ErrorKind, isServiceError, ServiceError } from '../../proto/wire/errors.ts';
 import { pauseMs } from './backoff.ts';
 import type { FetchedVersion } from './fetch-version.ts';
 import type { VersionSituation } from './policy.ts';
@@ -29,6 +29,7 @@ interface Entry {
 /** A broken network is tried often; a graph that does not load will hardly load in a second. */
 const FETCH_RETRY = { firstMs: 500, maxMs: 30_000 };
 const LOAD_RETRY = { firstMs: 30_000, maxMs: 600_000 };
+const PASSING: ReadonlySet<ErrorKind> = new Set(['unavailable', 'resource-exhausted', 'data-loss', 'deadline-exceeded']);
 
 /** The versions that are wanted, loaded, or were until a moment ago, each in its state. */
 export class VersionBook {
@@ -98,14 +99,15 @@ export class VersionBook {
   }
 
   /** Sets when it is tried again: sooner for what may pass by itself, later for what the bytes themselves cause. */
-  failed(id: ServableId, error: ServiceError): void {
+  failed(id: ServableId, error: unknown): ServiceError {
+    const failure = isServiceError(error) ? error : new ServiceError('internal', 'INTERNAL', String(error), { cause: error });
     this.apply(id, 'failed');
     const entry = this.#entry(id);
     this.#release(entry);
-    entry.error = error;
+    entry.error = failure;
     entry.failures += 1;
-    const isPassing = isServiceError(error, 'unavailable') || isServiceError(error, 'resource-exhausted') || isServiceError(error, 'data-loss');
-    entry.retryAtMs = this.#nowMs() + pauseMs(entry.failures + 1, isPassing ? FETCH_RETRY : LOAD_RETRY);
+    entry.retryAtMs = this.#nowMs() + pauseMs(entry.failures + 1, PASSING.has(failure.kind) ? FETCH_RETRY : LOAD_RETRY);
+    return failure;
   }
 
   spec(id: ServableId): ServableSpec {

@@ -56,7 +56,12 @@ export function flakeEvent(flake: Flake, index: number): PredictResponse {
 
 export function toSummary(
   answer: EngineAnswer,
-  request: { readonly thresholds: Thresholds; readonly umPerPx: number | undefined; readonly requestId: string; readonly queueMs: number },
+  request: {
+    readonly thresholds: Thresholds;
+    readonly umPerPx: number | undefined;
+    readonly requestId: string;
+    readonly queueMs: number;
+  },
   models: UsedModel[],
 ): Summary {
   const { width, height, flakes, timings, background, distinctColours } = answer;

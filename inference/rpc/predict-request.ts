@@ -27,7 +27,10 @@ export function parsePredictRequest(request: PredictRequest, limits: { readonly 
   violations.push(...optionViolations(requested));
   const { segmentationModel = '', classificationModel = '', postprocessingModel = '' } = options?.pipeline ?? {};
   if (segmentationModel === '' && classificationModel === '') {
-    violations.push({ field: 'options.pipeline', description: 'expected a segmentation or a classification model, found neither' });
+    violations.push({
+      field: 'options.pipeline',
+      description: 'expected a segmentation or a classification model, found neither',
+    });
   }
   const read = (text: string, field: string): ModelReference | undefined => {
     const reference = text === '' ? undefined : readModelReference(text, `options.pipeline.${field}`);

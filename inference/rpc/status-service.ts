@@ -1,6 +1,4 @@
-import {
-  type GetStatusResponse,
-} from '../../proto/gen/maskterial/inference/v1/inference_service.ts';
+import { type GetStatusResponse } from '../../proto/gen/maskterial/inference/v1/inference_service.ts';
 import { RegistryConnection, ServableState } from '../../proto/gen/maskterial/inference/v1/status.ts';
 import { toRpcStatus } from '../../proto/wire/status.ts';
 import type { EngineReport } from '../engine/generation.ts';

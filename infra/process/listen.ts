@@ -16,7 +16,9 @@ export function readListenSettings(reader: EnvReader, prefix: string, defaultPor
   const port = reader.integer(`${prefix}_PORT`, defaultPort, 0, 65_535);
   const isAllowed = reader.flag('MASKTERIAL_INSECURE', false);
   if (!isLoopback(host) && !isAllowed) {
-    reader.problem(`${prefix}_HOST: "${host}" can be reached from other machines without TLS; set MASKTERIAL_INSECURE=1 (--insecure) to allow it`);
+    reader.problem(
+      `${prefix}_HOST: "${host}" can be reached from other machines without TLS; set MASKTERIAL_INSECURE=1 (--insecure) to allow it`,
+    );
   }
   return { host: isIP(host) === 6 ? `[${host}]` : host, port };
 }

@@ -1,6 +1,7 @@
 import { type Logger, pino } from 'pino';
 import type { CallReport } from '../../proto/wire/handlers.ts';
 import { codeName, toServiceError } from '../../proto/wire/status.ts';
+import { redact } from './redact.ts';
 
 export type { Logger } from 'pino';
 
@@ -14,8 +15,8 @@ export function createLogger(level: LogLevel, service: string): Logger {
       level,
       base: { service },
       timestamp: pino.stdTimeFunctions.isoTime,
-      // Whatever a field holds, these never reach the log.
-      redact: { paths: ['authorization', '*.authorization', 'token', '*.token', 'password', '*.password'], censor: '[redacted]' },
+      // Whatever a field holds, secrets never reach the log.
+      formatters: { log: redact },
     },
     pino.destination({ dest: 2, sync: true }),
   );

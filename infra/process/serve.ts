@@ -4,6 +4,7 @@ import { Server, ServerCredentials, type ServiceDefinition, type UntypedServiceI
 import { HealthImplementation } from 'grpc-health-check';
 import { DESCRIPTOR_SET_BASE64 } from '../../proto/gen/descriptor-set.ts';
 import { ServiceError } from '../../proto/wire/errors.ts';
+import { endStreams } from './end-streams.ts';
 import type { Logger } from './log.ts';
 
 export interface ServeSettings {
@@ -33,6 +34,9 @@ export interface RunningServer {
   stop(): Promise<void>;
 }
 
+/** Their streams do not know of our shutdown: health Watch never ends by itself, reflection when the client likes. */
+const LIBRARY_SERVICES = /^\/grpc\.(?:health|reflection)\./;
+
 /**
  * Binds the services with health and reflection.
  * @throws ServiceError unavailable when the address cannot be bound.
@@ -48,6 +52,7 @@ export async function serve(
     'grpc.max_send_message_length': -1,
     // Clients behind a load balancer may keep idle connections alive as often as this without being cut for it.
     'grpc.http2.min_ping_interval_without_data_ms': 10_000,
+    interceptors: [endStreams(shutdown.signal, (path) => LIBRARY_SERVICES.test(path))],
   });
   const health = new HealthImplementation({
     '': 'SERVING',
@@ -97,7 +102,11 @@ function bind(server: Server, { host, port }: ServeSettings): Promise<number> {
       if (error === null) {
         resolve(bound);
       } else {
-        reject(new ServiceError('unavailable', 'STORAGE_UNAVAILABLE', `cannot listen on ${host}:${port}: ${error.message}`, { cause: error }));
+        reject(
+          new ServiceError('unavailable', 'STORAGE_UNAVAILABLE', `cannot listen on ${host}:${port}: ${error.message}`, {
+            cause: error,
+          }),
+        );
       }
     });
   });

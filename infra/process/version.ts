@@ -4,7 +4,9 @@ import { fileURLToPath } from 'node:url';
 
 /** The project's version, from its package.json: the nearest one above this file, wherever it was compiled to. */
 export function projectVersion(): string {
-  const manifest: unknown = JSON.parse(readFileSync(join(packageRoot(dirname(fileURLToPath(import.meta.url))), 'package.json'), 'utf8'));
+  const manifest: unknown = JSON.parse(
+    readFileSync(join(packageRoot(dirname(fileURLToPath(import.meta.url))), 'package.json'), 'utf8'),
+  );
   if (typeof manifest !== 'object' || manifest === null || !('version' in manifest) || typeof manifest.version !== 'string') {
     throw new Error('package.json has no version');
   }

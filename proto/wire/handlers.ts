@@ -6,7 +6,7 @@ import type {
   handleUnaryCall,
   Metadata,
 } from '@grpc/grpc-js';
-import { abortError, ServiceError } from './errors.ts';
+import { abortError, ServiceError, throwIfAborted } from './errors.ts';
 import { toGrpcStatus } from './status.ts';
 
 /** What a handler knows of its call. */
@@ -58,6 +58,10 @@ interface Call {
   on(event: 'cancelled', listener: () => void): unknown;
 }
 
+interface Source<Q> {
+  iterator(options: { destroyOnReturn: boolean }): AsyncIterableIterator<Q>;
+}
+
 interface Sink<R> {
   write(message: R): boolean;
   end(): unknown;
@@ -65,6 +69,12 @@ interface Sink<R> {
   once(event: 'drain', listener: () => void): unknown;
   off(event: 'drain', listener: () => void): unknown;
 }
+
+/**
+ * The client's own timer rings a moment before this server's, which counts from the arrival of the call, and cancels it. A
+ * cancellation this shortly before the deadline is the deadline.
+ */
+const DEADLINE_SLACK_MS = 100;
 
 /** Caller's ids go into logs and headers: printable ASCII of a sane length only. */
 const REQUEST_ID = /^[\x21-\x7e]{1,128}$/;
@@ -143,7 +153,7 @@ async function observe<R>(deps: HandlerDeps, call: Call, body: (context: CallCon
 }
 
 function cancelReason(deadlineMs: number | undefined): ServiceError {
-  return deadlineMs !== undefined && Date.now() >= deadlineMs
+  return deadlineMs !== undefined && Date.now() >= deadlineMs - DEADLINE_SLACK_MS
     ? new ServiceError('deadline-exceeded', 'DEADLINE_EXCEEDED', 'the deadline passed')
     : new ServiceError('cancelled', 'CANCELLED', 'the client cancelled the call');
 }
@@ -186,14 +196,21 @@ function finish<R>(done: Promise<void>, sink: Sink<R>): void {
   );
 }
 
-/** The client's messages; ends with the abort's error when the call is cancelled while one is awaited. */
-async function* readable<Q>(call: AsyncIterable<Q>, signal: AbortSignal): AsyncGenerator<Q> {
-  const source = call[Symbol.asyncIterator]();
+/**
+ * The client's messages; throws the abort's error when the call is cancelled, so that a stream which was cut never looks like
+ * one that ended.
+ */
+async function* readable<Q>(call: Source<Q>, signal: AbortSignal): AsyncGenerator<Q> {
+  // By default the iterator destroys the call when it ends, and a bidirectional one could not answer any more.
+  const source = call.iterator({ destroyOnReturn: false });
   const { promise: aborted, stop } = whenAborted(signal);
   try {
     for (;;) {
       const next = await Promise.race([source.next(), aborted]);
       if (next.done === true) {
+        // grpc-js ends the stream of a cancelled call too, and says that it was cancelled a few ticks later.
+        await new Promise((resolve) => setImmediate(resolve));
+        throwIfAborted(signal);
         return;
       }
       yield next.value;

@@ -16,7 +16,10 @@ export function labelViolations(labels: Labels, field: string): FieldViolation[]
   }
   for (const [key, value] of entries) {
     if (!KEY.test(key)) {
-      violations.push({ field: `${field}.${key.slice(0, 80)}`, description: 'expected a key of the form [a-z0-9][a-z0-9._/-]{0,62}' });
+      violations.push({
+        field: `${field}.${key.slice(0, 80)}`,
+        description: 'expected a key of the form [a-z0-9][a-z0-9._/-]{0,62}',
+      });
     }
     if (value.length > MAX_LABEL_VALUE_LENGTH) {
       violations.push({

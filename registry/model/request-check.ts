@@ -1,6 +1,14 @@
 import { asDigest, type BlobRef } from '../../proto/wire/digest.ts';
 import { type FieldViolation, invalid, ServiceError } from '../../proto/wire/errors.ts';
-import { type AliasName, asAliasName, asModelName, isReservedAlias, MAX_VERSION, type ModelName, modelNameViolation } from '../../proto/wire/names.ts';
+import {
+  type AliasName,
+  asAliasName,
+  asModelName,
+  isReservedAlias,
+  MAX_VERSION,
+  type ModelName,
+  modelNameViolation,
+} from '../../proto/wire/names.ts';
 import { type Labels, labelViolations } from './labels.ts';
 
 const MAX_PAGE_SIZE = 1000;
@@ -45,7 +53,9 @@ export class RequestCheck {
 
   /** An alias that may exist; `latest` and `v<number>` never do. */
   aliasName(text: string, field: string): AliasName | undefined {
-    return asAliasName(text) ?? this.violation(field, `expected an alias ([a-z0-9][a-z0-9._-]{0,63}), found "${text.slice(0, 80)}"`);
+    return (
+      asAliasName(text) ?? this.violation(field, `expected an alias ([a-z0-9][a-z0-9._-]{0,63}), found "${text.slice(0, 80)}"`)
+    );
   }
 
   version(value: number, field: string): number | undefined {
@@ -67,7 +77,9 @@ export class RequestCheck {
   }
 
   bytes(value: number, field: string): number | undefined {
-    return Number.isSafeInteger(value) && value >= 0 ? value : this.violation(field, `expected a number of bytes, found ${value}`);
+    return Number.isSafeInteger(value) && value >= 0
+      ? value
+      : this.violation(field, `expected a number of bytes, found ${value}`);
   }
 
   labels(labels: Labels, field: string): Labels {

@@ -44,7 +44,13 @@ export function draftOf(
     ...stored,
     kind: manifest.kind,
     family: manifest.family,
-    artifacts: manifest.artifacts.map(({ path, role, mediaType, digest, sizeBytes }) => ({ path, role, mediaType, digest, sizeBytes })),
+    artifacts: manifest.artifacts.map(({ path, role, mediaType, digest, sizeBytes }) => ({
+      path,
+      role,
+      mediaType,
+      digest,
+      sizeBytes,
+    })),
     lineage: manifest.lineage,
   };
 }

@@ -12,7 +12,11 @@ export interface CreateModelCommand {
 }
 
 /** @throws ServiceError invalid-argument INVALID_REQUEST; already-exists MODEL_EXISTS. */
-export async function createModel({ catalog, clock }: RegistryDeps, command: CreateModelCommand, signal: AbortSignal): Promise<Model> {
+export async function createModel(
+  { catalog, clock }: RegistryDeps,
+  command: CreateModelCommand,
+  signal: AbortSignal,
+): Promise<Model> {
   const check = new RequestCheck();
   const name = check.modelName(command.name, 'name');
   const kind = command.kind ?? check.violation('kind', 'expected the kind of the model');

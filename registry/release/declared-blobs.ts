@@ -64,6 +64,10 @@ export async function readManifestBytes(blobs: BlobStore, ref: BlobRef, signal: 
 /** @throws ServiceError data-loss DIGEST_MISMATCH when a whole blob was read and is not what it was stored as. */
 export function checkStored(expected: BlobRef, found: BlobRef): void {
   if (found.digest !== expected.digest) {
-    throw new ServiceError('data-loss', 'DIGEST_MISMATCH', `the stored bytes of ${expected.digest} have the digest ${found.digest}`);
+    throw new ServiceError(
+      'data-loss',
+      'DIGEST_MISMATCH',
+      `the stored bytes of ${expected.digest} have the digest ${found.digest}`,
+    );
   }
 }

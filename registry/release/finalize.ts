@@ -94,7 +94,11 @@ async function verifyBlob(blobs: BlobStore, blob: ChunkedBlob, absent: Set<strin
     case 'corrupt':
       // Bytes that are not those of their name are of no use to anyone; without them the blob can be uploaded again.
       await blobs.delete(blob.digest, signal);
-      throw new ServiceError('data-loss', 'DIGEST_MISMATCH', `the stored bytes of ${blob.digest} have the digest ${result.found.digest}`);
+      throw new ServiceError(
+        'data-loss',
+        'DIGEST_MISMATCH',
+        `the stored bytes of ${blob.digest} have the digest ${result.found.digest}`,
+      );
     case 'wrong-size':
       throw new ServiceError(
         'data-loss',

@@ -15,7 +15,11 @@ export interface RequestContent {
  * What an earlier call with this id recorded; undefined for a new request and for one without an id.
  * @throws ServiceError invalid-argument REQUEST_ID_REUSED when that call had another content.
  */
-export async function findEarlier(catalog: Catalog, request: RequestContent, signal: AbortSignal): Promise<RequestIdentity | undefined> {
+export async function findEarlier(
+  catalog: Catalog,
+  request: RequestContent,
+  signal: AbortSignal,
+): Promise<RequestIdentity | undefined> {
   const { operation, requestId } = request;
   const earlier = requestId === '' ? undefined : await catalog.findRequest(operation, requestId, signal);
   if (earlier !== undefined && earlier.fingerprint !== fingerprintOf(request)) {

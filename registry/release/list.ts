@@ -66,7 +66,11 @@ export async function getVersion(
 }
 
 /** Newest first. @throws ServiceError not-found MODEL_NOT_FOUND; invalid-argument INVALID_REQUEST or INVALID_PAGE_TOKEN. */
-export async function listVersions({ catalog }: RegistryDeps, query: ListVersionsQuery, signal: AbortSignal): Promise<Page<Version>> {
+export async function listVersions(
+  { catalog }: RegistryDeps,
+  query: ListVersionsQuery,
+  signal: AbortSignal,
+): Promise<Page<Version>> {
   const check = new RequestCheck();
   const name = check.modelName(query.model, 'model');
   const pageSize = check.pageSize(query.pageSize, 'page_size');

@@ -39,7 +39,11 @@ export interface AliasMove {
  * @throws ServiceError not-found MODEL_NOT_FOUND or VERSION_NOT_FOUND; aborted REVISION_CONFLICT;
  *   invalid-argument INVALID_REQUEST, RESERVED_ALIAS or REQUEST_ID_REUSED.
  */
-export async function promoteVersion(deps: FollowingDeps, command: PromoteVersionCommand, signal: AbortSignal): Promise<AliasMove> {
+export async function promoteVersion(
+  deps: FollowingDeps,
+  command: PromoteVersionCommand,
+  signal: AbortSignal,
+): Promise<AliasMove> {
   const check = new RequestCheck();
   const model = check.modelName(command.model, 'model');
   const number = check.version(command.version, 'version');

@@ -33,7 +33,11 @@ export async function* readBlob(deps: RegistryDeps, query: ReadBlobQuery, signal
     throw check.error();
   }
   if (!(await deps.catalog.isReferenced(ref, signal))) {
-    throw new ServiceError('not-found', 'BLOB_NOT_FOUND', `no finalized version has a blob ${ref.digest} of ${ref.sizeBytes} bytes`);
+    throw new ServiceError(
+      'not-found',
+      'BLOB_NOT_FOUND',
+      `no finalized version has a blob ${ref.digest} of ${ref.sizeBytes} bytes`,
+    );
   }
   const range = { offsetBytes, lengthBytes: lengthBytes ?? ref.sizeBytes - offsetBytes };
   const hasher = range.lengthBytes === ref.sizeBytes ? new Hasher() : undefined;

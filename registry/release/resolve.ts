@@ -11,7 +11,10 @@ import { aliasNotFound, requireModel, versionNotFound } from './not-found.ts';
 export interface ResolveVersionQuery {
   readonly model: string;
   /** "latest" is the newest finalized version. */
-  readonly ref: { readonly kind: 'version'; readonly version: number } | { readonly kind: 'alias'; readonly alias: string } | undefined;
+  readonly ref:
+    | { readonly kind: 'version'; readonly version: number }
+    | { readonly kind: 'alias'; readonly alias: string }
+    | undefined;
 }
 
 export interface ArtifactLocations {
@@ -30,7 +33,11 @@ export interface ResolvedVersion {
 }
 
 /** @throws ServiceError not-found MODEL_NOT_FOUND, VERSION_NOT_FOUND or ALIAS_NOT_FOUND; invalid-argument INVALID_REQUEST. */
-export async function resolveVersion(deps: RegistryDeps, query: ResolveVersionQuery, signal: AbortSignal): Promise<ResolvedVersion> {
+export async function resolveVersion(
+  deps: RegistryDeps,
+  query: ResolveVersionQuery,
+  signal: AbortSignal,
+): Promise<ResolvedVersion> {
   const check = new RequestCheck();
   const model = check.modelName(query.model, 'model');
   const ref = checkRef(check, query.ref);

@@ -28,7 +28,11 @@ export interface StagedVersion {
  * @throws ServiceError not-found MODEL_NOT_FOUND; invalid-argument INVALID_REQUEST, INVALID_MANIFEST or REQUEST_ID_REUSED;
  *   failed-precondition KIND_MISMATCH.
  */
-export async function stageVersion(deps: RegistryDeps, command: StageVersionCommand, signal: AbortSignal): Promise<StagedVersion> {
+export async function stageVersion(
+  deps: RegistryDeps,
+  command: StageVersionCommand,
+  signal: AbortSignal,
+): Promise<StagedVersion> {
   const check = new RequestCheck();
   const name = check.modelName(command.model, 'model');
   const labels = check.labels(command.labels, 'labels');
@@ -42,7 +46,11 @@ export async function stageVersion(deps: RegistryDeps, command: StageVersionComm
   checkLineageFits(manifest);
   checkKind(manifest, model);
   const ref = refOf(command.manifestJson);
-  const request = { operation: 'stage', requestId: command.requestId, content: [name, ref.digest, sortedLabels(labels)] } as const;
+  const request = {
+    operation: 'stage',
+    requestId: command.requestId,
+    content: [name, ref.digest, sortedLabels(labels)],
+  } as const;
   for (;;) {
     const earlier = await findEarlier(catalog, request, signal);
     if (earlier !== undefined) {

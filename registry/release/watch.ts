@@ -33,7 +33,11 @@ export type WatchEvent =
  * reads the feed at its own pace, so one that is slow costs no memory. Ends by an error only.
  * @throws ServiceError invalid-argument INVALID_REQUEST or INVALID_CURSOR; whatever aborted `signal`.
  */
-export async function* watchAliases(deps: FollowingDeps, query: WatchAliasesQuery, signal: AbortSignal): AsyncGenerator<WatchEvent> {
+export async function* watchAliases(
+  deps: FollowingDeps,
+  query: WatchAliasesQuery,
+  signal: AbortSignal,
+): AsyncGenerator<WatchEvent> {
   const check = new RequestCheck();
   if (query.heartbeatSeconds > MAX_HEARTBEAT_SECONDS) {
     check.violation('heartbeat_seconds', `${query.heartbeatSeconds}, at most ${MAX_HEARTBEAT_SECONDS}`);

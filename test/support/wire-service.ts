@@ -62,7 +62,7 @@ export async function startNoteService(handlers: NoteHandlers): Promise<NoteServ
   const server = new Server();
   const shutdown = new AbortController();
   const queue = reportQueue();
-  const wire = createHandlers({ shutdown: shutdown.signal, report: queue.report });
+  const wire = createHandlers({ shutdown: shutdown.signal, report: (call) => queue.report(call) });
   server.addService(
     {
       unary: method(PATHS.unary, false, false),
@@ -87,7 +87,7 @@ export async function startNoteService(handlers: NoteHandlers): Promise<NoteServ
     client,
     shutdown,
     reports: queue.reports,
-    nextReport: queue.next,
+    nextReport: () => queue.next(),
     unary: (request, options) =>
       callUnary<Note, Note>(
         (q, m, o, done) => client.makeUnaryRequest(PATHS.unary, write, read, q, m, o, (e, r) => done(e, r ?? { text: '' })),

@@ -41,7 +41,11 @@ function areaOf({ x, y, width, height }: MaskWindow): Area {
 }
 
 /** Right of the box at its top, left at its top, right at its bottom, left at its bottom, above, below. */
-function corners(box: MaskWindow, size: { readonly width: number; readonly height: number }, gap: number): { x: number; y: number }[] {
+function corners(
+  box: MaskWindow,
+  size: { readonly width: number; readonly height: number },
+  gap: number,
+): { x: number; y: number }[] {
   const right = box.x + box.width + gap;
   const left = box.x - gap - size.width;
   const bottom = box.y + box.height - size.height;

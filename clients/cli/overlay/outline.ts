@@ -81,7 +81,13 @@ function follow(cracks: Uint8Array, stride: number, start: number): Ring {
 /** Leaves out the point before when it lies on the straight line to this one. */
 function addPoint(points: number[], x: number, y: number): void {
   const [ax, ay, bx, by] = points.slice(-4);
-  if (ax !== undefined && ay !== undefined && bx !== undefined && by !== undefined && (bx - ax) * (y - by) === (by - ay) * (x - bx)) {
+  if (
+    ax !== undefined &&
+    ay !== undefined &&
+    bx !== undefined &&
+    by !== undefined &&
+    (bx - ax) * (y - by) === (by - ay) * (x - bx)
+  ) {
     points.length -= 2;
   }
   points.push(x, y);

@@ -55,19 +55,31 @@ export async function drawOverlay({ image, name, flakes, summary }: OverlayInput
 }
 
 /** As inference sees the image: orientation applied, alpha dropped, 8 bits, three channels. */
-async function decode(image: Uint8Array, name: string): Promise<{ data: Buffer; info: { width: number; height: number; channels: 3 } }> {
+async function decode(
+  image: Uint8Array,
+  name: string,
+): Promise<{ data: Buffer; info: { width: number; height: number; channels: 3 } }> {
   try {
-    const { data, info } = await sharp(image, { failOn: 'error' }).autoOrient().removeAlpha().toColourspace('srgb').raw().toBuffer({ resolveWithObject: true });
+    const { data, info } = await sharp(image, { failOn: 'error' })
+      .autoOrient()
+      .removeAlpha()
+      .toColourspace('srgb')
+      .raw()
+      .toBuffer({ resolveWithObject: true });
     return { data, info: { width: info.width, height: info.height, channels: 3 } };
   } catch (error) {
-    throw new ServiceError('invalid-argument', 'UNDECODABLE_IMAGE', `${name}: cannot be drawn on: ${String(error)}`, { cause: error });
+    throw new ServiceError('invalid-argument', 'UNDECODABLE_IMAGE', `${name}: cannot be drawn on: ${String(error)}`, {
+      cause: error,
+    });
   }
 }
 
 function outlinesSvg(groups: readonly LayerGroup[], scale: number): string {
   const layers = groups.map(({ classIndex, flakes }) => ({ ...lineStyle(classIndex), path: flakes.map(outlinePath).join('') }));
   // All halos first: none may cover a neighbour's colour.
-  const halos = layers.map(({ path }) => `<path d="${path}" stroke="#000000" stroke-opacity="0.7" stroke-width="${5.5 * scale}"/>`);
+  const halos = layers.map(
+    ({ path }) => `<path d="${path}" stroke="#000000" stroke-opacity="0.7" stroke-width="${5.5 * scale}"/>`,
+  );
   const lines = layers.map(({ path, colour, isDashed }) => {
     const dash = isDashed ? ` stroke-dasharray="${8 * scale} ${5 * scale}"` : '';
     return `<path d="${path}" stroke="${colour}" stroke-width="${2.5 * scale}"${dash}/>`;

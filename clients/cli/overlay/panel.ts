@@ -105,7 +105,13 @@ function swatchSvg(classIndex: number, x: number, y: number, length: number, thi
   return `<path d="M${x} ${y}H${x + length}" stroke="${colour}" stroke-width="${thickness}"${dash}/>`;
 }
 
-function scaleBarSvg(bar: { lengthPx: number; label: string }, right: number, top: number, scale: number, style: TextStyle): string {
+function scaleBarSvg(
+  bar: { lengthPx: number; label: string },
+  right: number,
+  top: number,
+  scale: number,
+  style: TextStyle,
+): string {
   const left = right - bar.lengthPx;
   const middle = (left + right) / 2;
   const labelWidth = textWidth(bar.label, style.capPx);

@@ -68,7 +68,11 @@ export class FolderBlobStore implements BlobStore {
     try {
       const { size } = await file.stat();
       if (size !== blob.sizeBytes) {
-        throw new ServiceError('data-loss', 'SIZE_MISMATCH', `${blob.digest}: expected ${blob.sizeBytes} bytes, ${size} are stored`);
+        throw new ServiceError(
+          'data-loss',
+          'SIZE_MISMATCH',
+          `${blob.digest}: expected ${blob.sizeBytes} bytes, ${size} are stored`,
+        );
       }
       yield* readPieces(file, range, signal);
     } catch (error) {

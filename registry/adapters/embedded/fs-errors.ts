@@ -9,7 +9,9 @@ export function translateFsError(error: unknown): unknown {
     case 'ENOSPC':
     case 'EDQUOT':
     case 'EFBIG':
-      return new ServiceError('resource-exhausted', 'STORAGE_FULL', `the blob store's disk is full: ${error.message}`, { cause: error });
+      return new ServiceError('resource-exhausted', 'STORAGE_FULL', `the blob store's disk is full: ${error.message}`, {
+        cause: error,
+      });
     case 'EACCES':
     case 'EPERM':
     case 'EIO':
@@ -19,7 +21,9 @@ export function translateFsError(error: unknown): unknown {
     case 'EBUSY':
     case 'ENOTDIR':
     case 'ENOENT':
-      return new ServiceError('unavailable', 'STORAGE_UNAVAILABLE', `the blob store cannot be used: ${error.message}`, { cause: error });
+      return new ServiceError('unavailable', 'STORAGE_UNAVAILABLE', `the blob store cannot be used: ${error.message}`, {
+        cause: error,
+      });
     default:
       return error;
   }

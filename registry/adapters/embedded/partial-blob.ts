@@ -125,7 +125,11 @@ export class PartialBlob {
     );
     if (!isPublished) {
       await rm(this.#folder, { recursive: true, force: true });
-      throw new ServiceError('unavailable', 'STORAGE_UNAVAILABLE', `another process removed the upload of ${this.#blob.digest}; upload again`);
+      throw new ServiceError(
+        'unavailable',
+        'STORAGE_UNAVAILABLE',
+        `another process removed the upload of ${this.#blob.digest}; upload again`,
+      );
     }
   }
 

@@ -62,7 +62,12 @@ export function selectEvents(database: SqliteDatabase, query: Parameters<AliasRe
   const before = query.before ?? Number.MAX_SAFE_INTEGER;
   const rows =
     alias === undefined
-      ? database.rows('SELECT * FROM alias_events WHERE model = ? AND sequence < ? ORDER BY sequence DESC LIMIT ?', model, before, limit)
+      ? database.rows(
+          'SELECT * FROM alias_events WHERE model = ? AND sequence < ? ORDER BY sequence DESC LIMIT ?',
+          model,
+          before,
+          limit,
+        )
       : database.rows(
           'SELECT * FROM alias_events WHERE model = ? AND alias = ? AND sequence < ? ORDER BY sequence DESC LIMIT ?',
           model,

@@ -1,6 +1,14 @@
 import { throwIfAborted } from '../../../proto/wire/errors.ts';
 import type { Catalog } from '../../release/catalog.ts';
-import { selectAlias, selectEvent, selectEvents, selectFeed, selectFeedHead, selectSnapshot, updateAlias } from './sqlite-aliases.ts';
+import {
+  selectAlias,
+  selectEvent,
+  selectEvents,
+  selectFeed,
+  selectFeedHead,
+  selectSnapshot,
+  updateAlias,
+} from './sqlite-aliases.ts';
 import { SqliteDatabase } from './sqlite-database.ts';
 import { insertModel, selectModel, selectModels, selectNeighbouringNames } from './sqlite-models.ts';
 import { insertRequest, selectRequest } from './sqlite-requests.ts';

@@ -10,7 +10,9 @@ export function translateSqliteError(error: unknown): unknown {
   }
   const code = 'code' in error && typeof error.code === 'string' ? error.code : '';
   if (code === 'SQLITE_FULL') {
-    return new ServiceError('resource-exhausted', 'STORAGE_FULL', `the catalog's disk is full: ${error.message}`, { cause: error });
+    return new ServiceError('resource-exhausted', 'STORAGE_FULL', `the catalog's disk is full: ${error.message}`, {
+      cause: error,
+    });
   }
   if (/^SQLITE_(BUSY|LOCKED|PROTOCOL)/.test(code)) {
     return new ServiceError('unavailable', 'STORAGE_UNAVAILABLE', `the catalog is busy: ${error.message}`, {
@@ -19,8 +21,13 @@ export function translateSqliteError(error: unknown): unknown {
     });
   }
   // The package reports a file that cannot be opened by a message without a code.
-  if (/^SQLITE_(IOERR|CANTOPEN|READONLY|NOMEM|CORRUPT|NOTADB|PERM|AUTH)/.test(code) || error.message.startsWith('ConnectionFailed')) {
-    return new ServiceError('unavailable', 'STORAGE_UNAVAILABLE', `the catalog cannot be used: ${error.message}`, { cause: error });
+  if (
+    /^SQLITE_(IOERR|CANTOPEN|READONLY|NOMEM|CORRUPT|NOTADB|PERM|AUTH)/.test(code) ||
+    error.message.startsWith('ConnectionFailed')
+  ) {
+    return new ServiceError('unavailable', 'STORAGE_UNAVAILABLE', `the catalog cannot be used: ${error.message}`, {
+      cause: error,
+    });
   }
   return error;
 }

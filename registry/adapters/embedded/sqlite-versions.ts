@@ -42,7 +42,12 @@ export function selectVersions(database: SqliteDatabase, model: string, { labels
   const before = after ?? Number.MAX_SAFE_INTEGER;
   const rows =
     first === undefined
-      ? database.rows('SELECT * FROM versions WHERE model = ? AND version < ? ORDER BY version DESC LIMIT ?', model, before, limit)
+      ? database.rows(
+          'SELECT * FROM versions WHERE model = ? AND version < ? ORDER BY version DESC LIMIT ?',
+          model,
+          before,
+          limit,
+        )
       : database.rows(
           `SELECT versions.* FROM version_labels AS driver
            JOIN versions ON versions.model = driver.model AND versions.version = driver.version
@@ -59,7 +64,9 @@ export function selectVersions(database: SqliteDatabase, model: string, { labels
 }
 
 export function isBlobReferenced(database: SqliteDatabase, { digest, sizeBytes }: BlobRef): boolean {
-  return database.row('SELECT 1 AS found FROM blob_refs WHERE digest = ? AND size_bytes = ? LIMIT 1', digest, sizeBytes) !== undefined;
+  return (
+    database.row('SELECT 1 AS found FROM blob_refs WHERE digest = ? AND size_bytes = ? LIMIT 1', digest, sizeBytes) !== undefined
+  );
 }
 
 export function insertStaging(database: SqliteDatabase, staging: Staging, request: RequestIdentity | undefined): boolean {
@@ -110,7 +117,10 @@ function selectByManifest(database: SqliteDatabase, model: ModelName, digest: Di
 }
 
 function nextNumber(database: SqliteDatabase, model: ModelName): number {
-  const row = database.row('UPDATE models SET latest_version = latest_version + 1 WHERE name = ? RETURNING latest_version', model);
+  const row = database.row(
+    'UPDATE models SET latest_version = latest_version + 1 WHERE name = ? RETURNING latest_version',
+    model,
+  );
   if (row === undefined) {
     throw new Error(`model "${model}" of a staging does not exist`);
   }

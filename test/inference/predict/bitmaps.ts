@@ -1,6 +1,6 @@
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import type { Region } from '../../../inference/predict/regions.ts';
-import { RunBuilder, type RunMask, rowCount } from '../../../inference/predict/runs.ts';
+import { pixelCount, RunBuilder, type RunMask, rowCount } from '../../../inference/predict/runs.ts';
 
 /** A whole image's mask as one byte a pixel, row by row: what the naive versions work on. */
 export interface Bitmap {
@@ -119,6 +119,18 @@ export function fillNaively(map: Bitmap): Bitmap {
   return mapPixels(map, (x, y) => 1 - pixelAt(outside, x + 1, y + 1));
 }
 
+/** Erosion with a 3 x 3 square twice, outside is foreground; then dilation twice, outside is background. */
+export function openNaively(map: Bitmap): Bitmap {
+  const eroded = withNeighbours(withNeighbours(map, 1, Math.min), 1, Math.min);
+  return withNeighbours(withNeighbours(eroded, 0, Math.max), 0, Math.max);
+}
+
+function withNeighbours(map: Bitmap, outside: number, choose: (...values: number[]) => number): Bitmap {
+  return mapPixels(map, (x, y) =>
+    choose(...[-1, 0, 1].flatMap((dy) => [-1, 0, 1].map((dx) => pixelAt(map, x + dx, y + dy, outside)))),
+  );
+}
+
 /** Noise, or rectangles set and cleared in turn (nested islands, diagonal contacts), up to and over every border. */
 export const anyBitmap: fc.Arbitrary<Bitmap> = fc.oneof(noise(1, 26), noise(1, 5), rectangles());
 
@@ -138,7 +150,7 @@ export function regionOf(map: Bitmap): Region {
   }
   return {
     mask: { ...whole, top, rowStart: whole.rowStart.slice(top, bottom + 1) },
-    areaPx: map.pixels.reduce((sum, pixel) => sum + pixel, 0),
+    areaPx: pixelCount(whole),
     box: { x: left, y: top, width: right - left, height: bottom - top },
   };
 }

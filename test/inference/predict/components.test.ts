@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { keepLargeComponents, labelComponents } from '../../../inference/predict/components.ts';
 import { anyBitmap, bitmap, bitmapOf, draw, floodComponents, manyMasks, mapPixels, pixelAt, runsOf } from './bitmaps.ts';
 

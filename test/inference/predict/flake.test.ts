@@ -19,7 +19,7 @@ test('our own fields: inclusive box, pixel area, floats', () => {
     minSidePx: 2,
     score: 0.75,
     falsePositiveProbability: 0.25,
-    mask: { height: 5, width: 6, counts: '6322202' },
+    mask: { height: 5, width: 6, counts: '632000004' },
   });
   assert.deepEqual(reference, {
     thickness: 2,

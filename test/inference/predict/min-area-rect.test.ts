@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { convexHull } from '../../../inference/predict/convex-hull.ts';
 import { minAreaRect } from '../../../inference/predict/min-area-rect.ts';
 import type { Points } from '../../../inference/predict/outline.ts';

@@ -1,15 +1,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { open } from '../../../inference/predict/morphology.ts';
-import { anyBitmap, type Bitmap, bitmap, bitmapOf, draw, manyMasks, mapPixels, pixelAt, runsOf } from './bitmaps.ts';
+import { anyBitmap, type Bitmap, bitmap, bitmapOf, draw, manyMasks, mapPixels, openNaively, pixelAt, runsOf } from './bitmaps.ts';
 
 test('opening equals erosion and dilation with a 3 x 3 square, pixel by pixel, twice each', () => {
   fc.assert(
     fc.property(anyBitmap, (map) => {
-      const eroded = step(step(map, 1, Math.min), 1, Math.min);
-      const opened = step(step(eroded, 0, Math.max), 0, Math.max);
-      assert.equal(draw(bitmapOf(open(runsOf(map)))), draw(opened));
+      assert.equal(draw(bitmapOf(open(runsOf(map)))), draw(openNaively(map)));
     }),
     manyMasks,
   );
@@ -38,10 +36,4 @@ for (const size of [
     const full: Bitmap = { width, height, pixels: new Uint8Array(width * height).fill(1) };
     assert.equal(draw(bitmapOf(open(runsOf(full)))), draw(full));
   });
-}
-
-function step(map: Bitmap, outside: number, choose: (...values: number[]) => number): Bitmap {
-  return mapPixels(map, (x, y) =>
-    choose(...[-1, 0, 1].flatMap((dy) => [-1, 0, 1].map((dx) => pixelAt(map, x + dx, y + dy, outside)))),
-  );
 }

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { traceOutline } from '../../../inference/predict/outline.ts';
 import { findFilledRegions } from '../../../inference/predict/regions.ts';
 import { anyBitmap, bitmap, bitmapOf, EDGES, manyMasks, pixelAt, regionOf, runsOf } from './bitmaps.ts';

@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { columnRunLengths } from '../../../inference/predict/column-runs.ts';
 import { findFilledRegions } from '../../../inference/predict/regions.ts';
 import { decodeMask, decodeRunLengths, encodeRunLengths } from '../../../inference/predict/run-length.ts';
 import { anyBitmap, type Bitmap, bitmap, bitmapOf, draw, manyMasks, pixelAt, regionOf, runsOf } from './bitmaps.ts';
 
-const RING = Array.from({ length: 10 }, (_, y) =>
-  Array.from({ length: 12 }, (_, x) =>
+const RING = Array.from({ length: 10 }, (_row, y) =>
+  Array.from({ length: 12 }, (_column, x) =>
     y >= 2 && y <= 8 && x >= 3 && x <= 7 && !(x === 5 && (y === 4 || y === 5)) ? '#' : '.',
   ).join(''),
 );

@@ -24,7 +24,8 @@ describe('calls', () => {
           ),
         { text: '' },
       );
-      isError('unavailable', 'REGISTRY_UNAVAILABLE'.slice('REGISTRY_'.length) as 'REGISTRY_UNAVAILABLE')(await rejection(call));
+      const { kind } = await rejection(call);
+      assert.equal(kind, 'unavailable');
     } finally {
       client.close();
     }
@@ -57,7 +58,7 @@ describe('calls', () => {
 
   it('a server stream that nothing reads on is not read ahead of the loop', async () => {
     let produced = 0;
-    const total = 1500;
+    const total = 600;
     await using service = await startNoteService({
       unary: async (request) => request,
       serverStream: async function* () {
@@ -73,14 +74,14 @@ describe('calls', () => {
         for (let round = 0; round < 50; round += 1) {
           await service.unary({ text: '' });
         }
-        assert.equal(produced < total / 4, true, `${produced} of ${total} produced`);
+        assert.equal(produced < total / 2, true, `${produced} of ${total} produced`);
       }
     }
     assert.equal(received, total);
   });
 
   it('a client stream sends no faster than the server reads', async () => {
-    const total = 1500;
+    const total = 600;
     const proceed = deferred();
     const started = deferred();
     let sent = 0;
@@ -110,7 +111,7 @@ describe('calls', () => {
     for (let round = 0; round < 50; round += 1) {
       await service.unary({ text: '' });
     }
-    assert.equal(sent > 0 && sent < total / 4, true, `${sent} of ${total} sent`);
+    assert.equal(sent > 0 && sent < total / 2, true, `${sent} of ${total} sent`);
     proceed.resolve();
     assert.deepEqual(await call, { text: String(total) });
     // Hundreds of waits for the transport leave no listener behind.
@@ -148,10 +149,11 @@ describe('calls', () => {
   });
 
   it('an error of the requests cancels the call and is thrown as it is', async () => {
+    const arrived = deferred();
     await using service = await startNoteService({
       clientStream: async (requests) => {
         for await (const _ of requests) {
-          // Until the client goes.
+          arrived.resolve();
         }
         return { text: 'complete' };
       },
@@ -159,6 +161,7 @@ describe('calls', () => {
     const broken = new RangeError('disk read failed');
     const requests = (async function* (): AsyncGenerator<Note> {
       yield { text: '1' };
+      await arrived.promise;
       throw broken;
     })();
     await assert.rejects(service.clientStream(requests), (error) => error === broken);

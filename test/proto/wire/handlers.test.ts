@@ -139,7 +139,7 @@ describe('handlers', () => {
   });
 
   it('a client that does not read stops the generator', async () => {
-    const total = 1500;
+    const total = 600;
     let produced = 0;
     await using service = await startNoteService({
       unary: async (request) => request,
@@ -155,7 +155,7 @@ describe('handlers', () => {
     for (let round = 0; round < 50; round += 1) {
       await service.unary({ text: '' });
     }
-    assert.equal(produced > 0 && produced < total / 4, true, `${produced} of ${total} produced`);
+    assert.equal(produced > 0 && produced < total / 2, true, `${produced} of ${total} produced`);
     let received = 0;
     for await (const _ of stream) {
       received += 1;

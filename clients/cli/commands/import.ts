@@ -1,0 +1,71 @@
+import { join } from 'node:path';
+import type { Command } from 'commander';
+import { type BundleOptions, withBundleOptions } from '../bundle-options.ts';
+import type { Cli } from '../cli.ts';
+import { usageError } from '../exit-codes.ts';
+import { writeImported } from '../imported-folder.ts';
+import { openBundle } from '../open-publishable.ts';
+import { jsonOption, parseModel } from '../options.ts';
+import type { Publishable } from '../publishable.ts';
+import { writeJson } from '../registry-command.ts';
+import { formatBytes } from '../registry-json.ts';
+import { formatTable, printable } from '../table.ts';
+
+interface Options extends BundleOptions {
+  readonly name?: string;
+  readonly out?: string;
+  readonly json?: true;
+}
+
+/** `maskterial import PATH` */
+export function addImport(program: Command, cli: Cli): void {
+  const command = program.command('import').description('turn a MaskTerial bundle into an ONNX graph and a manifest');
+  withBundleOptions(command)
+    .argument('<path>', 'a bundle: a folder or a zip')
+    .option('--name <model>', "the model's name; default: the bundle's own", parseModel)
+    .option('--out <folder>', 'where to write; must not exist yet; default: a folder of the name here')
+    .addOption(jsonOption())
+    .action((path: string, options: Options) => importBundle(cli, path, options));
+}
+
+async function importBundle(cli: Cli, path: string, options: Options): Promise<void> {
+  const bundle = await openBundle(path, cli.interrupts(), options);
+  try {
+    const name = options.name ?? bundle.suggestedName;
+    const folder = options.out ?? (name === undefined ? undefined : join('.', name));
+    if (folder === undefined) {
+      throw usageError('the bundle suggests no name: give --name or --out');
+    }
+    await writeImported(folder, bundle.manifestBytes, bundle.files);
+    if (options.json === true) {
+      await writeJson(cli, importJson(folder, name, bundle));
+    } else {
+      await cli.out.write(importText(folder, name, bundle));
+    }
+  } finally {
+    await bundle.close();
+  }
+}
+
+function importText(folder: string, name: string | undefined, { manifest }: Publishable): string {
+  const { family, kind, classes, artifacts } = manifest;
+  const rows = artifacts.map(({ path, role, sizeBytes, digest }) => [printable(path), role, formatBytes(sizeBytes), digest]);
+  const columns = [{ title: 'file' }, { title: 'role' }, { title: 'size', align: 'right' as const }, { title: 'digest' }];
+  return [
+    `${family} ${kind}${name === undefined ? '' : ` ${name}`}\n`,
+    classes.length === 0 ? '' : `classes: ${classes.map((item) => `${item.index} ${printable(item.name)}`).join(', ')}\n`,
+    formatTable(columns, rows, '  '),
+    `written to ${folder}; publish it with: maskterial publish ${folder} --model ${name ?? 'NAME'}\n`,
+  ].join('');
+}
+
+function importJson(folder: string, name: string | undefined, { manifest }: Publishable): Record<string, unknown> {
+  return {
+    folder,
+    name: name ?? null,
+    family: manifest.family,
+    kind: manifest.kind,
+    classes: manifest.classes,
+    artifacts: manifest.artifacts.map(({ path, role, digest, sizeBytes }) => ({ path, role, digest, size_bytes: sizeBytes })),
+  };
+}

@@ -1,0 +1,28 @@
+#!/usr/bin/env node
+import { processEnvironment } from '../../infra/process/env.ts';
+import { ServiceError } from '../../proto/wire/errors.ts';
+import { EXIT } from './exit-codes.ts';
+import { runCli } from './program.ts';
+import { textOutput } from './text-output.ts';
+
+// A reader that went away ("maskterial models | head -1") wants no more; that is no failure.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  process.exit(error.code === 'EPIPE' ? EXIT.ok : EXIT.failed);
+});
+
+process.exitCode = await runCli(process.argv.slice(2), {
+  out: textOutput(process.stdout),
+  err: textOutput(process.stderr),
+  env: processEnvironment(),
+  interrupts,
+  now: Date.now,
+});
+
+/** The first signal ends the work in hand, a second one the process. */
+function interrupts(): AbortSignal {
+  const controller = new AbortController();
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    process.once(signal, () => controller.abort(new ServiceError('cancelled', 'CANCELLED', `stopped by ${signal}`)));
+  }
+  return controller.signal;
+}

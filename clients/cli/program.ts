@@ -1,0 +1,73 @@
+import { Command, CommanderError } from 'commander';
+import { projectVersion } from '../../infra/process/version.ts';
+import type { Cli } from './cli.ts';
+import { addHistory } from './commands/history.ts';
+import { addImport } from './commands/import.ts';
+import { addModels } from './commands/models.ts';
+import { addPredict } from './commands/predict.ts';
+import { addPromote } from './commands/promote.ts';
+import { addPublish } from './commands/publish.ts';
+import { addRollback } from './commands/rollback.ts';
+import { addServe } from './commands/serve.ts';
+import { addStatus } from './commands/status.ts';
+import { addVersions } from './commands/versions.ts';
+import { EXIT, type ExitCode, exitCodeOf } from './exit-codes.ts';
+import { reportError } from './report-error.ts';
+
+const EXIT_CODES_HELP = `
+Exit codes:
+  ${EXIT.ok}    done
+  ${EXIT.failed}    the operation failed, or some images did (listed at the end)
+  ${EXIT.usage}    the command line or the settings are wrong; nothing was done
+  ${EXIT.unavailable}    the server cannot be reached, is not ready or is overloaded: try again later
+  ${EXIT.conflict}    someone else moved the alias first
+  ${EXIT.interrupted}  interrupted`;
+
+/** Runs one command line (without the program's own name) and gives its exit code. Never throws. */
+export async function runCli(args: readonly string[], io: Omit<Cli, 'setExitCode'>): Promise<ExitCode> {
+  let exitCode: ExitCode = EXIT.ok;
+  const cli: Cli = { ...io, setExitCode: (code) => (exitCode = code) };
+  // Commander writes without waiting; what it has to say is written below.
+  const help = { out: '', err: '' };
+  try {
+    await createProgram(cli, help).parseAsync(args, { from: 'user' });
+  } catch (error) {
+    exitCode = exitCodeOf(error);
+    if (exitCode !== EXIT.ok && !isHelp(error)) {
+      await reportError(error, args.includes('--json'), io.err);
+    }
+  }
+  await io.out.write(help.out);
+  await io.err.write(help.err);
+  return exitCode;
+}
+
+/** Help shown because no command was named: it says enough. */
+function isHelp(error: unknown): boolean {
+  return error instanceof CommanderError && error.code === 'commander.help';
+}
+
+function createProgram(cli: Cli, help: { out: string; err: string }): Command {
+  const program = new Command('maskterial')
+    .description('stores, versions, delivers and runs the MaskTerial models for flakes of 2D materials')
+    .version(projectVersion())
+    .addHelpText('after', EXIT_CODES_HELP)
+    .configureOutput({
+      writeOut: (text) => (help.out += text),
+      writeErr: (text) => (help.err += text),
+      // Reported by runCli, in one way with all other errors.
+      outputError: () => undefined,
+    })
+    .exitOverride();
+  addServe(program, cli);
+  addImport(program, cli);
+  addPublish(program, cli);
+  addPromote(program, cli);
+  addRollback(program, cli);
+  addModels(program, cli);
+  addVersions(program, cli);
+  addHistory(program, cli);
+  addStatus(program, cli);
+  addPredict(program, cli);
+  return program;
+}

@@ -1,0 +1,126 @@
+import { invalidBundle, listSome, quote } from './bundle-error.ts';
+import type { BundleSource, SourceFile } from './bundle-source.ts';
+
+export type BundleFamily = 'M2F' | 'AMM' | 'GMM' | 'MLP' | 'L2';
+
+/** The files of one model, all in one folder of the source. */
+export interface Bundle {
+  readonly family: BundleFamily;
+  readonly source: BundleSource;
+  /** Folder inside the source; empty at its top. */
+  readonly folder: string;
+  /** Every file directly in the folder, by name: the bundle's own and others beside them. */
+  readonly files: ReadonlyMap<string, SourceFile>;
+}
+
+/**
+ * Finds the one bundle of a source, at any depth; files that belong to none are ignored.
+ * @param folder takes the bundle of this folder where there are several
+ * @throws INVALID_BUNDLE saying what was found: no bundle, files missing, several bundles.
+ */
+export async function detectBundle(source: BundleSource, folder: string | undefined, signal: AbortSignal): Promise<Bundle> {
+  const wanted = folder?.replace(/\/+$/, '');
+  const files = await source.list(signal);
+  const folders = [...byFolder(files)].filter(([path]) => wanted === undefined || path === wanted);
+  const bundles: Bundle[] = [];
+  const incomplete: string[] = [];
+  for (const [path, inFolder] of folders) {
+    const families = familiesOf(inFolder);
+    bundles.push(...families.map((family) => ({ family, source, folder: path, files: inFolder })));
+    if (families.length === 0 && BUNDLE_FILES.some((name) => inFolder.has(name))) {
+      incomplete.push(describeIncomplete(path, inFolder));
+    }
+  }
+  const [bundle] = bundles;
+  if (bundles.length > 1) {
+    const found = listSome(bundles.map((each) => `${each.family} in ${place(each.folder)}`));
+    throw invalidBundle(source.name, `holds ${bundles.length} bundles, name the folder of one: ${found}`);
+  }
+  if (bundle === undefined) {
+    const inside = wanted === undefined ? '' : ` in ${place(wanted)}`;
+    const found = incomplete.length > 0 ? listSome(incomplete) : `found ${listFiles(files.map(({ path }) => path))}`;
+    throw invalidBundle(source.name, `holds no model bundle${inside}: ${found}`);
+  }
+  return bundle;
+}
+
+/** @throws INVALID_BUNDLE listing every one of `names` that the bundle has no file of. */
+export function checkFiles(bundle: Bundle, names: readonly string[]): void {
+  const missing = names.filter((name) => !bundle.files.has(name));
+  if (missing.length > 0) {
+    throw missingFiles(bundle, missing);
+  }
+}
+
+/** The file of that name. @throws INVALID_BUNDLE where the bundle has none. */
+export function bundleFile(bundle: Bundle, name: string): SourceFile {
+  const file = bundle.files.get(name);
+  if (file === undefined) {
+    throw missingFiles(bundle, [name]);
+  }
+  return file;
+}
+
+function missingFiles({ family, files, folder, source }: Bundle, names: readonly string[]): Error {
+  const place = folder === '' ? source.name : folder;
+  return invalidBundle(place, `${family} bundle without ${names.join(', ')}; found ${listFiles([...files.keys()])}`);
+}
+
+const SEGMENTATION_WEIGHTS = ['model.pth', 'model_final.pth'];
+const BUNDLE_FILES = [
+  'contrast_dict.json',
+  'meta_data.json',
+  'loc.npy',
+  'cov.npy',
+  'model.joblib',
+  'config.yaml',
+  ...SEGMENTATION_WEIGHTS,
+];
+
+/** What a folder's files make up. Two families in one folder is two bundles, for the caller to take apart. */
+function familiesOf(files: ReadonlyMap<string, SourceFile>): BundleFamily[] {
+  const has = (name: string): boolean => files.has(name);
+  const families: BundleFamily[] = [];
+  if (has('contrast_dict.json')) {
+    // The trainer writes meta_data.json, loc.npy and cov.npy beside it.
+    families.push('GMM');
+  }
+  if (has('config.yaml') && SEGMENTATION_WEIGHTS.some(has)) {
+    families.push('M2F');
+  }
+  if (has('meta_data.json') && has('model.pth')) {
+    families.push(has('loc.npy') || has('cov.npy') ? 'AMM' : 'MLP');
+  }
+  if (has('model.joblib')) {
+    families.push('L2');
+  }
+  return families;
+}
+
+function byFolder(files: readonly SourceFile[]): Map<string, Map<string, SourceFile>> {
+  const folders = new Map<string, Map<string, SourceFile>>();
+  for (const file of files) {
+    const slash = file.path.lastIndexOf('/');
+    const folder = file.path.slice(0, Math.max(0, slash));
+    const inFolder = folders.get(folder) ?? new Map<string, SourceFile>();
+    inFolder.set(file.path.slice(slash + 1), file);
+    folders.set(folder, inFolder);
+  }
+  return folders;
+}
+
+function describeIncomplete(folder: string, files: ReadonlyMap<string, SourceFile>): string {
+  const found = BUNDLE_FILES.filter((name) => files.has(name));
+  const isPixelClassifier = ['meta_data.json', 'loc.npy', 'cov.npy', 'model.pth'].some((name) => files.has(name));
+  const missing = ['meta_data.json', 'model.pth', 'loc.npy', 'cov.npy'].filter((name) => !files.has(name));
+  const hint = isPixelClassifier ? ` (for AMM it misses ${missing.join(', ')}; for GMM contrast_dict.json)` : '';
+  return `${place(folder)} has only ${found.join(', ')}${hint}`;
+}
+
+function place(folder: string): string {
+  return folder === '' ? 'its top folder' : quote(folder);
+}
+
+function listFiles(paths: readonly string[]): string {
+  return paths.length === 0 ? 'no file' : listSome(paths.map((path) => quote(path)));
+}

@@ -1,0 +1,48 @@
+import { isServiceError, ServiceError } from '../../proto/wire/errors.ts';
+import { formatReference, type ModelReference } from '../../proto/wire/names.ts';
+import type { AliasTable } from './alias-table.ts';
+import type { ModelSource } from './model-source.ts';
+import type { VersionKey } from './servable.ts';
+import type { VersionBook, VersionRecord } from './version-book.ts';
+
+/** What the watch or the book already says costs no call to the registry. */
+export function knownVersion(
+  { model, selector }: ModelReference,
+  aliases: AliasTable,
+  book: VersionBook,
+): VersionKey | undefined {
+  switch (selector.kind) {
+    case 'alias':
+      return aliases.get(model, selector.alias);
+    case 'version':
+      return book.all().find(({ key }) => key.model === model && key.version === selector.version)?.key;
+    case 'latest':
+      return undefined;
+  }
+}
+
+/** @throws ServiceError unavailable REGISTRY_UNAVAILABLE saying what for; else as ModelSource.resolve does. */
+export async function resolveVersion(reference: ModelReference, source: ModelSource, signal: AbortSignal): Promise<VersionKey> {
+  try {
+    const { model, version, manifestRef } = await source.resolve(reference, signal);
+    return { model, version, manifest: manifestRef };
+  } catch (error) {
+    // A registry that does not answer in time is as good as down; the caller's own deadline is another matter.
+    const isDown = isServiceError(error, 'unavailable') || isServiceError(error, 'deadline-exceeded');
+    if (isDown && !signal.aborted) {
+      const why = `${formatReference(reference)} is not loaded, and the registry cannot be reached to ask for it: ${error.message}`;
+      throw new ServiceError('unavailable', 'REGISTRY_UNAVAILABLE', why, { cause: error });
+    }
+    throw error;
+  }
+}
+
+/** What a request for a version is told that could not be fetched or loaded. */
+export function notReady(reference: ModelReference, record: VersionRecord): ServiceError {
+  const { error, key } = record;
+  const what = `${formatReference(reference)} (version ${key.version}) is not ready: ${error?.message ?? 'unknown reason'}`;
+  // What the version's own bytes cause will not pass by waiting; everything else may.
+  return error?.kind === 'failed-precondition' || error?.kind === 'invalid-argument'
+    ? new ServiceError('failed-precondition', error.reason, what, { cause: error })
+    : new ServiceError('unavailable', 'MODEL_NOT_READY', what, { cause: error });
+}

@@ -1,0 +1,47 @@
+import { homedir } from 'node:os';
+import { isAbsolute, join } from 'node:path';
+import { type Environment, EnvReader } from '../infra/process/env.ts';
+import { type ListenSettings, readListenSettings } from '../infra/process/listen.ts';
+import { LOG_LEVELS, type LogLevel } from '../infra/process/log.ts';
+
+export interface RegistryConfig {
+  readonly listen: ListenSettings;
+  /** The folder that holds everything: catalog and blobs. */
+  readonly dataFolder: string;
+  /** How often the feed is asked for changes of other processes on the same folder, while somebody watches. */
+  readonly feedPollMs: number;
+  /** How long calls in hand may take at shutdown. */
+  readonly graceMs: number;
+  readonly logLevel: LogLevel;
+}
+
+/**
+ * Reads the settings of the registry service:
+ *
+ * | variable | default | meaning |
+ * | --- | --- | --- |
+ * | REGISTRY_HOST, REGISTRY_PORT | 127.0.0.1, 50051 | where it listens |
+ * | MASKTERIAL_INSECURE | false | allows an address that other machines reach |
+ * | REGISTRY_DATA | $XDG_DATA_HOME/maskterial/registry, else ~/.local/share/maskterial/registry | the data folder |
+ * | REGISTRY_FEED_POLL_MS | 250 | how soon watchers see a change made by another process |
+ * | GRACE_MS | 30000 | for calls in hand at shutdown |
+ * | LOG_LEVEL | info | |
+ *
+ * @throws ConfigError with every problem.
+ */
+export function readRegistryConfig(env: Environment): RegistryConfig {
+  const reader = new EnvReader(env);
+  const dataHome = reader.text('XDG_DATA_HOME', join(homedir(), '.local', 'share'));
+  const dataFolder = reader.text('REGISTRY_DATA', join(dataHome, 'maskterial', 'registry'));
+  if (!isAbsolute(dataFolder)) {
+    reader.problem(`REGISTRY_DATA: expected an absolute path, found "${dataFolder}"`);
+  }
+  return reader.finish({
+    listen: readListenSettings(reader, 'REGISTRY', 50_051),
+    dataFolder,
+    // Four questions a second keep other replicas' promotions within the promised second.
+    feedPollMs: reader.integer('REGISTRY_FEED_POLL_MS', 250, 10, 60_000),
+    graceMs: reader.integer('GRACE_MS', 30_000, 0, 3_600_000),
+    logLevel: reader.oneOf('LOG_LEVEL', 'info' as LogLevel, LOG_LEVELS),
+  });
+}

@@ -1,0 +1,105 @@
+import type { RegistryServiceServer } from '../../proto/gen/maskterial/registry/v1/registry_service.ts';
+import type { Handlers } from '../../proto/wire/handlers.ts';
+import type { Registry } from '../release/registry.ts';
+import {
+  blobFrom,
+  kindFrom,
+  selectorFrom,
+  toAlias,
+  toAliasEvent,
+  toBlobRef,
+  toLocations,
+  toModel,
+  toStaging,
+  toUploadState,
+  toVersion,
+} from './convert.ts';
+import { readMessages } from './read-messages.ts';
+import { withUpload } from './upload-request.ts';
+import { createWatch } from './watch-service.ts';
+
+/** The registry as a gRPC service: each method converts, calls one use case, and converts back. */
+export function createRegistryService(registry: Registry, handlers: Handlers): RegistryServiceServer {
+  return {
+    createModel: handlers.unary(async ({ name, kind, description, labels }, { signal, annotate }) => {
+      annotate({ model: name });
+      return { model: toModel(await registry.createModel({ name, kind: kindFrom(kind), description, labels }, signal)) };
+    }),
+    getModel: handlers.unary(async ({ name }, { signal, annotate }) => {
+      annotate({ model: name });
+      return { model: toModel(await registry.getModel(name, signal)) };
+    }),
+    listModels: handlers.unary(async ({ pageSize, pageToken, labels }, { signal }) => {
+      const { items, nextPageToken } = await registry.listModels({ pageSize, pageToken, labels }, signal);
+      return { models: items.map(toModel), nextPageToken };
+    }),
+    getVersion: handlers.unary(async ({ model, version }, { signal, annotate }) => {
+      annotate({ model, version });
+      return { version: toVersion(await registry.getVersion({ model, version }, signal)) };
+    }),
+    listVersions: handlers.unary(async ({ model, pageSize, pageToken, labels }, { signal, annotate }) => {
+      annotate({ model });
+      const { items, nextPageToken } = await registry.listVersions({ model, pageSize, pageToken, labels }, signal);
+      return { versions: items.map(toVersion), nextPageToken };
+    }),
+    stageVersion: handlers.unary(async ({ model, manifestJson, labels, requestId }, { signal, annotate }) => {
+      annotate({ model });
+      const { staging, blobs } = await registry.stageVersion({ model, manifestJson, labels, requestId }, signal);
+      annotate({ stagingId: staging.id, manifest: staging.manifest.digest });
+      const missing = blobs.filter(({ isComplete }) => !isComplete).map(toUploadState);
+      return { stagingId: staging.id, manifest: toBlobRef(staging.manifest), missing };
+    }),
+    getStaging: handlers.unary(async ({ stagingId }, { signal, annotate }) => {
+      annotate({ stagingId });
+      return toStaging(await registry.getStaging(stagingId, signal));
+    }),
+    uploadBlob: handlers.clientStream((requests, { signal, annotate }) =>
+      withUpload(requests, async (command) => {
+        annotate({ stagingId: command.stagingId, digest: command.blob?.digest, firstChunk: command.firstChunk });
+        return { state: toUploadState(await registry.uploadBlob(command, signal)) };
+      }),
+    ),
+    finalizeVersion: handlers.unary(async ({ stagingId, requestId }, { signal, annotate }) => {
+      annotate({ stagingId });
+      const { version, isCreated } = await registry.finalizeVersion({ stagingId, requestId }, signal);
+      annotate({ model: version.model, version: version.version });
+      return { version: toVersion(version), created: isCreated };
+    }),
+    resolveVersion: handlers.unary(async ({ model, ref }, { signal, annotate }) => {
+      annotate({ model, ref: ref?.value });
+      const { version, alias, manifestJson, locations } = await registry.resolveVersion({ model, ref: selectorFrom(ref) }, signal);
+      annotate({ version: version.version });
+      return {
+        version: toVersion(version),
+        alias: alias && toAlias(alias),
+        manifestJson: Buffer.from(manifestJson),
+        locations: locations.map(toLocations),
+      };
+    }),
+    readBlob: handlers.serverStream(({ blob, offsetBytes, lengthBytes }, { signal, annotate }) => {
+      annotate({ digest: blob?.digest });
+      const length = lengthBytes === undefined ? undefined : Number(lengthBytes);
+      return readMessages(
+        registry.readBlob({ blob: blobFrom(blob), offsetBytes: Number(offsetBytes), lengthBytes: length }, signal),
+      );
+    }),
+    promoteVersion: handlers.unary(async ({ expectedRevision, ...request }, { signal, annotate }) => {
+      annotate({ model: request.model, version: request.version, alias: request.alias });
+      const { alias, previousVersion } = await registry.promoteVersion({ ...request, expectedRevision }, signal);
+      annotate({ revision: alias.revision });
+      return { alias: toAlias(alias), previousVersion };
+    }),
+    rollbackAlias: handlers.unary(async ({ expectedRevision, ...request }, { signal, annotate }) => {
+      annotate({ model: request.model, alias: request.alias });
+      const { alias, previousVersion } = await registry.rollbackAlias({ ...request, expectedRevision }, signal);
+      annotate({ version: alias.version, revision: alias.revision });
+      return { alias: toAlias(alias), previousVersion };
+    }),
+    listAliasEvents: handlers.unary(async ({ model, alias, pageSize, pageToken }, { signal, annotate }) => {
+      annotate({ model, alias });
+      const { items, nextPageToken } = await registry.listAliasEvents({ model, alias, pageSize, pageToken }, signal);
+      return { events: items.map(toAliasEvent), nextPageToken };
+    }),
+    watchAliases: createWatch(registry, handlers),
+  };
+}

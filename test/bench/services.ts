@@ -1,0 +1,65 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInferenceClient, type InferenceClient } from '../../clients/inference-client.ts';
+import { createRegistryClient, type RegistryClient } from '../../clients/registry-client.ts';
+import { openPublishable } from '../../clients/cli/open-publishable.ts';
+import { ModelKind } from '../../proto/gen/maskterial/registry/v1/model.ts';
+import { startServeProcess } from '../support/serve-process.ts';
+import type { BenchModel } from './model.ts';
+
+const WAIT_MS = 60_000;
+
+export interface Services extends AsyncDisposable {
+  readonly registry: RegistryClient;
+  readonly inference: InferenceClient;
+  readonly processes: readonly { readonly what: string; readonly pid: number }[];
+  /** Publishes, promotes, and waits until it serves. Gives `NAME:version`. */
+  release(model: BenchModel): Promise<string>;
+}
+
+/** The two services as processes of their own, on a temporary folder, as a user runs them. */
+export async function startServices(env: Readonly<Record<string, string>> = {}): Promise<Services> {
+  const folder = await mkdtemp(join(tmpdir(), 'maskterial-bench-'));
+  const settings = { LOG_LEVEL: 'warn', ...env };
+  const first = await startServeProcess('registry', { ...settings, REGISTRY_PORT: '0', REGISTRY_DATA: join(folder, 'registry') });
+  const second = await startServeProcess('inference', {
+    ...settings,
+    INFERENCE_PORT: '0',
+    MODEL_PATH: join(folder, 'models'),
+    REGISTRY_ADDRESS: first.address,
+  });
+  const registry = createRegistryClient({ address: first.address, timeoutMs: WAIT_MS });
+  const inference = createInferenceClient({ address: second.address, timeoutMs: WAIT_MS });
+  return {
+    registry,
+    inference,
+    processes: [first, second],
+    release: (model) => release(model, registry, inference),
+    [Symbol.asyncDispose]: async () => {
+      registry.close();
+      inference.close();
+      await second.end('SIGTERM');
+      await first.end('SIGTERM');
+      await rm(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+async function release({ name, path }: BenchModel, registry: RegistryClient, inference: InferenceClient): Promise<string> {
+  const publishable = await openPublishable(path, AbortSignal.timeout(WAIT_MS));
+  try {
+    await registry.ensureModel({ name, kind: ModelKind.MODEL_KIND_CLASSIFICATION });
+    const { version } = await registry.publishVersion({ model: name, ...publishable });
+    await registry.promote(name, version.version, 'production');
+    for (;;) {
+      const { aliases } = await inference.getStatus();
+      if (aliases.some(({ model, servingVersion }) => model === name && servingVersion === version.version)) {
+        return `${name}:${version.version}`;
+      }
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+  } finally {
+    await publishable.close();
+  }
+}

@@ -1,0 +1,75 @@
+import assert from 'node:assert/strict';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, it } from 'node:test';
+import { fileURLToPath } from 'node:url';
+
+const program = fileURLToPath(new URL('../../../clients/demo/main.js', import.meta.url));
+
+describe('npm run demo', () => {
+  let folder = '';
+  beforeEach(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'demo-main-test-'));
+  });
+  afterEach(() => rm(folder, { recursive: true, force: true }));
+
+  /** The program with `folder` as the system's temporary folder; `onText` sees all that it printed so far. */
+  async function run(
+    args: readonly string[],
+    onText?: (text: string, child: ChildProcess) => void,
+  ): Promise<{ code: unknown; text: string }> {
+    const child = spawn(process.execPath, [program, ...args], {
+      env: { ...process.env, TMPDIR: folder },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    let text = '';
+    for (const stream of [child.stdout, child.stderr]) {
+      stream.setEncoding('utf8').on('data', (piece: string) => {
+        text += piece;
+        onText?.(text, child);
+      });
+    }
+    const [code]: unknown[] = await once(child, 'close');
+    return { code, text };
+  }
+
+  it('finds what it put in, through both services, and leaves only what there is to look at', async () => {
+    const { code, text } = await run(['--seed', '7']);
+    assert.equal(code, 0, text);
+    const [left, ...others] = await readdir(folder);
+    assert.ok(left !== undefined);
+    assert.deepEqual(others, []);
+    assert.deepEqual((await readdir(join(folder, left))).toSorted(), ['CLS_GMM_Demo', 'micrograph.jpg', 'overlay.png']);
+    assert.ok(text.includes(join(folder, left, 'overlay.png')));
+    assert.equal(text.match(/ agrees$/gm)?.length, 17);
+    assert.match(text, /CLS_GMM_Demo:1 sha256:[0-9a-f]{64}/);
+  });
+
+  it('stops on SIGINT with a failure, and cleans up', async () => {
+    let isSent = false;
+    const { code, text } = await run(['--out', join(folder, 'out')], (printed, child) => {
+      if (!isSent && printed.includes('services ')) {
+        isSent = true;
+        child.kill('SIGINT');
+      }
+    });
+    assert.equal(code, 1, text);
+    assert.deepEqual(await readdir(folder), ['out']);
+  });
+
+  it('fails where it cannot write, and cleans up', async () => {
+    const { code } = await run(['--out', join(program, 'out')]);
+    assert.equal(code, 1);
+    assert.deepEqual(await readdir(folder), []);
+  });
+
+  it('refuses a seed that is not a number, with the reason', async () => {
+    const { code, text } = await run(['--seed', 'x']);
+    assert.notEqual(code, 0);
+    assert.match(text, /--seed/);
+    assert.deepEqual(await readdir(folder), []);
+  });
+});

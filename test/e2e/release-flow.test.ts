@@ -1,0 +1,241 @@
+import assert from 'node:assert/strict';
+import { readFile, writeFile, chmod, readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { NO_RETRY } from '../../clients/retry.ts';
+import type { Version } from '../../proto/gen/maskterial/registry/v1/model.ts';
+import { RegistryConnection, ServableState } from '../../proto/gen/maskterial/inference/v1/status.ts';
+import { refOf } from '../../proto/wire/digest.ts';
+import { encodeManifest, parseManifest } from '../../proto/wire/manifest.ts';
+import { makePicture, writeGmmBundle } from '../support/made-up.ts';
+import { isError } from '../support/service-errors.ts';
+import { TestSystem } from '../support/system.ts';
+
+const MODEL = 'CLS_GMM_Test';
+/** 40 x 30 pixels, well above the default size threshold, at the contrast that the bundles call 1 or 2. */
+const PATCH = { x: 50, y: 60, width: 40, height: 30, contrast: -0.15 };
+
+test('versions that differ answer differently, each under its own name and digest', async () => {
+  await using system = await TestSystem.start();
+  const { first, second } = await twoVersions(system);
+  const picture = await makePicture([PATCH]);
+
+  await system.promote(first);
+  await system.untilServing(first);
+  assertAnswer(await system.inference.predictFlakes(picture, { classification: MODEL }), first, 1);
+
+  await system.promote(second);
+  await system.untilServing(second);
+  assertAnswer(await system.inference.predictFlakes(picture, { classification: MODEL }), second, 2);
+
+  await system.registry.rollback(MODEL, 'production');
+  await system.untilServing(first);
+  assertAnswer(await system.inference.predictFlakes(picture, { classification: MODEL }), first, 1);
+});
+
+test('a promotion in the middle of predictions: each ends on the version it began with', async () => {
+  await using system = await TestSystem.start();
+  const { first, second } = await twoVersions(system);
+  await system.promote(first);
+  await system.untilServing(first);
+  // Large enough that a row of them keeps the one engine busy through the whole swap.
+  const picture = await makePicture([PATCH], { width: 3000, height: 2000 });
+
+  const begun = await Promise.all(
+    Array.from({ length: 20 }, async () => {
+      const events = system.inference.predict(picture, { classification: MODEL, retry: NO_RETRY })[Symbol.asyncIterator]();
+      const accepted = await events.next();
+      assert.ok(accepted.done !== true && accepted.value.$case === 'accepted');
+      assert.equal(accepted.value.value.models[0]?.version, first.version);
+      return events;
+    }),
+  );
+  await system.promote(second);
+  await system.untilServing(second);
+  const status = await system.inference.getStatus();
+  const old = status.servables.find(({ version }) => version === first.version);
+  assert.equal(old?.state, ServableState.SERVABLE_STATE_DRAINING, 'the swap happened while predictions ran on the old version');
+  assertAnswer(await system.inference.predictFlakes(picture, { classification: MODEL }), second, 2);
+
+  for (const events of begun) {
+    const rest = [];
+    for (let next = await events.next(); next.done !== true; next = await events.next()) {
+      rest.push(next.value);
+    }
+    const summary = rest.findLast((event) => event.$case === 'summary')?.value;
+    const flakes = rest.flatMap((event) => (event.$case === 'flake' ? [event.value] : []));
+    assert.equal(summary?.models[0]?.version, first.version);
+    assert.equal(summary?.models[0]?.manifestDigest, first.manifest?.digest);
+    assert.deepEqual(
+      flakes.map(({ classIndex }) => classIndex),
+      [1],
+    );
+  }
+  await system.until(async () => {
+    const { servables, engines } = await system.inference.getStatus();
+    return servables.every(({ version }) => version === second.version) && engines.length === 1;
+  }, 'the old version and its engine are gone');
+});
+
+test('a version that cannot be loaded leaves the old one serving and says why', async () => {
+  await using system = await TestSystem.start();
+  const { first } = await twoVersions(system);
+  await system.promote(first);
+  await system.untilServing(first);
+  const broken = await publishBroken(system);
+  await system.promote(broken);
+  await system.until(async () => {
+    const { servables } = await system.inference.getStatus();
+    return servables.some(({ version, state }) => version === broken.version && state === ServableState.SERVABLE_STATE_FAILED);
+  }, 'the broken version has failed');
+
+  const { aliases, servables } = await system.inference.getStatus();
+  assert.deepEqual(aliases.map(({ desiredVersion, servingVersion }) => [desiredVersion, servingVersion]), [[broken.version, first.version]]);
+  assert.match(servables.find(({ version }) => version === broken.version)?.error?.message ?? '', /cannot load the graph/);
+  assertAnswer(await system.inference.predictFlakes(await makePicture([PATCH]), { classification: MODEL }), first, 1);
+});
+
+test('any finalized version is loaded when a request names it', async () => {
+  await using system = await TestSystem.start();
+  const { first, second } = await twoVersions(system);
+  await system.promote(first);
+  await system.untilServing(first);
+  const picture = await makePicture([PATCH]);
+  const cases = [];
+  for await (const event of system.inference.predict(picture, { classification: `${MODEL}:${second.version}` })) {
+    cases.push(event.$case);
+  }
+  assert.deepEqual(cases.slice(0, 2), ['loading', 'accepted']);
+  assert.equal(cases.at(-1), 'summary');
+  assertAnswer(await system.inference.predictFlakes(picture, { classification: `${MODEL}@latest` }), second, 2);
+  assertAnswer(await system.inference.predictFlakes(picture, { classification: MODEL }), first, 1);
+});
+
+test('registry away: serves on, starts from the cache and says so; back: follows again', async () => {
+  await using system = await TestSystem.start();
+  const { first, second } = await twoVersions(system);
+  await system.promote(first);
+  await system.untilServing(first);
+  const picture = await makePicture([PATCH]);
+
+  await system.stopRegistry();
+  assertAnswer(await system.inference.predictFlakes(picture, { classification: MODEL }), first, 1);
+
+  await system.stopInference();
+  await system.startInference();
+  await system.untilServing(first);
+  assertAnswer(await system.inference.predictFlakes(picture, { classification: MODEL }), first, 1);
+  const away = await system.inference.getStatus();
+  assert.equal(away.registry, RegistryConnection.REGISTRY_CONNECTION_DISCONNECTED);
+  assert.equal(away.servingFromCache, true);
+  await assert.rejects(
+    system.inference.predictFlakes(picture, { classification: `${MODEL}:${second.version}`, retry: NO_RETRY }),
+    isError('unavailable', 'REGISTRY_UNAVAILABLE'),
+  );
+
+  await system.restartRegistry();
+  await system.promote(second);
+  await system.untilServing(second);
+  const back = await system.inference.getStatus();
+  assert.equal(back.registry, RegistryConnection.REGISTRY_CONNECTION_CONNECTED);
+  assert.equal(back.servingFromCache, false);
+});
+
+for (const [what, spoil] of [
+  ['replaced by other bytes of the same size', (bytes: Buffer) => Buffer.alloc(bytes.byteLength, 0x41)],
+  ['truncated', (bytes: Buffer) => bytes.subarray(0, bytes.byteLength >> 1)],
+] as const) {
+  test(`a cached graph that was ${what} is set aside, fetched again and never loaded`, async () => {
+    await using system = await TestSystem.start();
+    const { first } = await twoVersions(system);
+    await system.promote(first);
+    await system.untilServing(first);
+    await system.stopInference();
+    const artifact = first.artifacts.find(({ path }) => path === 'model.onnx');
+    const hex = artifact?.blob?.digest.slice('sha256:'.length) ?? '';
+    const path = join(system.modelPath, 'v1', 'blobs', 'sha256', hex.slice(0, 2), hex);
+    const good = await readFile(path);
+    await chmod(path, 0o644);
+    await writeFile(path, spoil(good));
+
+    await system.startInference();
+    await system.untilServing(first);
+    assertAnswer(await system.inference.predictFlakes(await makePicture([PATCH]), { classification: MODEL }), first, 1);
+    assert.deepEqual(await readFile(path), good);
+    assert.equal((await readdir(join(system.modelPath, 'v1', 'quarantine'))).length, 1);
+  });
+}
+
+test('an engine that is killed takes its own request with it and nothing else', async () => {
+  await using system = await TestSystem.start();
+  const { first } = await twoVersions(system);
+  await system.promote(first);
+  await system.untilServing(first);
+  const picture = await makePicture([PATCH], { width: 4000, height: 3000 });
+  const events = system.inference.predict(picture, { classification: MODEL, retry: NO_RETRY });
+  const [engine] = (await system.inference.getStatus()).engines;
+  await assert.rejects(
+    async () => {
+      for await (const event of events) {
+        if (event.$case === 'progress') {
+          process.kill(engine?.pid ?? 0, 'SIGKILL');
+        }
+      }
+    },
+    isError('unavailable', 'ENGINE_CRASHED'),
+  );
+  assertAnswer(await system.inference.predictFlakes(await makePicture([PATCH]), { classification: MODEL }), first, 1);
+  const [back] = (await system.inference.getStatus()).engines;
+  assert.notEqual(back?.pid, engine?.pid);
+  assert.equal(back?.restarts, 1);
+});
+
+/** Two versions of one model: the first calls the patch class 1, the second class 2. */
+async function twoVersions(system: TestSystem): Promise<{ readonly first: Version; readonly second: Version }> {
+  const one = await writeGmmBundle(join(system.folder, 'one'), { 1: -0.15, 2: -0.4 });
+  const two = await writeGmmBundle(join(system.folder, 'two'), { 1: -0.4, 2: -0.15 });
+  return { first: await system.publish(one, MODEL), second: await system.publish(two, MODEL) };
+}
+
+/** A version that is whole and verified, but whose graph is no graph. */
+async function publishBroken(system: TestSystem): Promise<Version> {
+  const bytes = Buffer.from('not a graph');
+  const ref = refOf(bytes);
+  const manifest = parseManifest(
+    Buffer.from(
+      JSON.stringify({
+        schemaVersion: 1,
+        kind: 'classification',
+        family: 'GMM',
+        contract: 'pixel-classifier.v1',
+        graph: {
+          path: 'model.onnx',
+          inputs: [{ name: 'contrast', type: 'float32', shape: ['N', 3] }],
+          outputs: [{ name: 'class', type: 'uint8', shape: ['N'] }],
+        },
+        artifacts: [{ path: 'model.onnx', role: 'serving', mediaType: 'application/vnd.onnx', ...ref, chunks: [ref.digest] }],
+      }),
+    ),
+  );
+  const file = {
+    path: 'model.onnx',
+    ref,
+    async *read(): AsyncGenerator<Uint8Array> {
+      yield bytes;
+    },
+  };
+  const published = await system.registry.publishVersion({ model: MODEL, manifestBytes: encodeManifest(manifest), files: [file] });
+  return published.version;
+}
+
+type Prediction = Awaited<ReturnType<TestSystem['inference']['predictFlakes']>>;
+
+function assertAnswer({ flakes, summary, accepted }: Prediction, version: Version, classIndex: number): void {
+  assert.deepEqual(
+    flakes.map((flake) => [flake.classIndex, flake.areaPx, flake.box]),
+    [[classIndex, PATCH.width * PATCH.height, { x: PATCH.x, y: PATCH.y, width: PATCH.width, height: PATCH.height }]],
+  );
+  assert.equal(summary.models[0]?.version, version.version);
+  assert.equal(summary.models[0]?.manifestDigest, version.manifest?.digest);
+  assert.deepEqual(accepted.models, summary.models);
+}

@@ -1,0 +1,132 @@
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { describe, it } from 'node:test';
+import { pino } from 'pino';
+import { createCallLog, type Logger } from '../../../infra/process/log.ts';
+import { redact } from '../../../infra/process/redact.ts';
+import { type ErrorKind, ServiceError } from '../../../proto/wire/errors.ts';
+
+const LOG_MODULE = new URL('../../../infra/process/log.js', import.meta.url).href;
+
+describe('redact', () => {
+  for (const key of [
+    'authorization',
+    'Authorization',
+    'proxy-authorization',
+    'token',
+    'accessToken',
+    'AWS_SECRET',
+    'password',
+    'dbPassword',
+    'cookie',
+    'api_key',
+    'apiKey',
+    'secretAccessKey',
+    'privateKey',
+  ]) {
+    it(`censors ${key} at any depth`, () => {
+      const text = JSON.stringify(redact({ [key]: 'hunter2', a: { [key]: 'hunter2', b: [{ c: { [key]: ['hunter2'] } }] } }));
+      assert.equal(text.includes('hunter2'), false);
+    });
+  }
+
+  it('leaves the rest as it is, and the line itself untouched', () => {
+    const error = new Error('x');
+    const line = { method: 'M', pageToken: 'p', tokens: 3, nested: { durationMs: 1.5, list: [1, null] }, err: error, token: 's' };
+    assert.deepEqual(redact(line), { ...line, token: '[redacted]' });
+    assert.equal(redact(line)['err'], error);
+    assert.equal(line.token, 's');
+  });
+
+  it('leaves out what is deeper than any field, a cycle with it', () => {
+    const cycle: Record<string, unknown> = {};
+    cycle['self'] = cycle;
+    assert.equal(JSON.stringify(redact(cycle)).includes('[redacted]'), true);
+  });
+});
+
+describe('logger', () => {
+  it('writes JSON lines to standard error, without secrets', () => {
+    const script = `const { createLogger } = await import(${JSON.stringify(LOG_MODULE)});
+      const logger = createLogger('info', 'registry');
+      logger.child({ component: 'rpc' }).info({ model: 'M', metadata: { Authorization: 'hunter2' } }, 'call');
+      logger.debug('not at this level');`;
+    const { stdout, stderr, status } = spawnSync(process.execPath, ['--input-type=module', '-e', script], { encoding: 'utf8' });
+    assert.deepEqual([status, stdout], [0, '']);
+    const lines = stderr
+      .trim()
+      .split('\n')
+      .map((line) => Object(JSON.parse(line)) as Record<string, unknown>);
+    assert.equal(lines.length, 1);
+    const { time, ...line } = lines[0] ?? {};
+    assert.deepEqual(line, {
+      level: 30,
+      service: 'registry',
+      component: 'rpc',
+      model: 'M',
+      metadata: { Authorization: '[redacted]' },
+      msg: 'call',
+    });
+    assert.equal(new Date(String(time)).toISOString(), time);
+  });
+});
+
+describe('call log', () => {
+  it('writes one line a call with its fields', () => {
+    const { logger, lines } = memoryLogger();
+    createCallLog(logger)({ ...CALL, fields: { model: 'M', version: 2 }, error: undefined });
+    assert.deepEqual(lines, [
+      {
+        level: 30,
+        component: 'rpc',
+        method: '/a.B/C',
+        requestId: 'r',
+        peer: 'p',
+        model: 'M',
+        version: 2,
+        code: 'OK',
+        durationMs: 1.3,
+        msg: 'call',
+      },
+    ]);
+  });
+
+  const levels: Readonly<Record<ErrorKind, number>> = {
+    'invalid-argument': 30,
+    'not-found': 30,
+    'already-exists': 30,
+    'failed-precondition': 30,
+    aborted: 30,
+    'resource-exhausted': 30,
+    unavailable: 30,
+    'deadline-exceeded': 30,
+    cancelled: 30,
+    'data-loss': 50,
+    internal: 50,
+  };
+  for (const [kind, level] of Object.entries(levels)) {
+    it(`${kind} is ${level === 50 ? 'an error with its stack' : 'information without a stack'}`, () => {
+      const { logger, lines } = memoryLogger();
+      createCallLog(logger)({ ...CALL, fields: {}, error: new ServiceError(kind as ErrorKind, 'MODEL_NOT_FOUND', 'text') });
+      const [line] = lines;
+      assert.deepEqual([lines.length, line?.['level'], line?.['reason'], line?.['error']], [1, level, 'MODEL_NOT_FOUND', 'text']);
+      assert.equal('err' in (line ?? {}), level === 50);
+    });
+  }
+
+  it('a foreign error is INTERNAL, with the text and the stack that the caller does not get', () => {
+    const { logger, lines } = memoryLogger();
+    createCallLog(logger)({ ...CALL, fields: {}, error: new TypeError('x is not a function') });
+    assert.deepEqual([lines[0]?.['level'], lines[0]?.['code']], [50, 'INTERNAL']);
+    const { type, message, stack } = Object(lines[0]?.['err']);
+    assert.deepEqual([type, message, typeof stack], ['TypeError', 'x is not a function', 'string']);
+  });
+});
+
+const CALL = { method: '/a.B/C', requestId: 'r', peer: 'p', durationMs: 1.2649 };
+
+function memoryLogger(): { logger: Logger; lines: Record<string, unknown>[] } {
+  const lines: Record<string, unknown>[] = [];
+  const write = (line: string): void => void lines.push(Object(JSON.parse(line)));
+  return { logger: pino({ base: null, timestamp: false }, { write }), lines };
+}

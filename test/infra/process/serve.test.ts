@@ -1,0 +1,213 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { describe, it } from 'node:test';
+import { Client, type ClientReadableStream, credentials, Metadata, status } from '@grpc/grpc-js';
+import { pino } from 'pino';
+import { type RunningServer, serve, type ServedService, type ServeSettings } from '../../../infra/process/serve.ts';
+import { RegistryServiceService } from '../../../proto/gen/maskterial/registry/v1/registry_service.ts';
+import { abortError } from '../../../proto/wire/errors.ts';
+import { type CallContext, createHandlers } from '../../../proto/wire/handlers.ts';
+import { deferred, whenAborted } from '../../support/deferred.ts';
+import { isError, rejection } from '../../support/service-errors.ts';
+
+const NAME = 'maskterial.registry.v1.RegistryService';
+const GET_MODEL = `/${NAME}/GetModel`;
+const logger = pino({ level: 'silent' });
+const SETTINGS: ServeSettings = { host: '127.0.0.1', port: 0, maxReceiveBytes: 1024, graceMs: 60_000 };
+
+// grpc.health.v1.HealthCheckResponse: field 1, a number.
+const SERVING = 1;
+const NOT_SERVING = 2;
+
+describe('serve', () => {
+  it('answers health checks as the services say', async () => {
+    await using running = await start({ isReady: false });
+    assert.equal(await running.check(''), SERVING);
+    assert.equal(await running.check(NAME), NOT_SERVING);
+    running.server.setServing(NAME, true);
+    assert.equal(await running.check(NAME), SERVING);
+    running.server.setServing(NAME, false);
+    assert.equal(await running.check(NAME), NOT_SERVING);
+    await assert.rejects(running.check('other.Service'), { code: status.NOT_FOUND });
+  });
+
+  it('a health watch sees NOT_SERVING at shutdown, then ends, and does not hold the shutdown up', async () => {
+    await using running = await start({});
+    const watch = running.watch(NAME);
+    const seen: number[] = [];
+    watch.on('data', (state: number) => seen.push(state));
+    await once(watch, 'data');
+    const failed = once(watch, 'error');
+    await running.server.stop();
+    const [error] = await failed;
+    assert.deepEqual([seen, error.code], [[SERVING, NOT_SERVING], status.UNAVAILABLE]);
+  });
+
+  it('a service that becomes ready during shutdown stays NOT_SERVING', async () => {
+    const held = deferred();
+    await using running = await start({ call: async () => held.promise });
+    const watch = running.watch(NAME);
+    const seen: number[] = [];
+    watch.on('data', (state: number) => seen.push(state)).on('error', () => undefined);
+    await once(watch, 'data');
+    const stopped = running.server.stop();
+    running.server.setServing(NAME, true);
+    held.resolve();
+    await stopped;
+    assert.deepEqual(seen, [SERVING, NOT_SERVING]);
+  });
+
+  it('lists its services by reflection and describes them', async () => {
+    await using running = await start({});
+    // ServerReflectionRequest: list_services = 7, file_containing_symbol = 4.
+    const list = await running.reflect(Buffer.concat([Buffer.from([0x3a, 1]), Buffer.from('*')]));
+    assert.equal(list.includes(NAME), true);
+    const file = await running.reflect(Buffer.concat([Buffer.from([0x22, NAME.length]), Buffer.from(NAME)]));
+    assert.equal(file.includes('maskterial/registry/v1/registry_service.proto') && file.includes('GetModelRequest'), true);
+  });
+
+  it('calls in hand finish at shutdown; new ones are refused', async () => {
+    const started = deferred();
+    const held = deferred();
+    await using running = await start({
+      call: async () => {
+        started.resolve();
+        await held.promise;
+      },
+    });
+    const call = running.getModel();
+    await started.promise;
+    const stopped = running.server.stop();
+    assert.equal(running.shutdown.signal.aborted, true);
+    held.resolve();
+    await call;
+    await stopped;
+    await assert.rejects(running.getModel(), { code: status.UNAVAILABLE });
+  });
+
+  it('stop is idempotent: every caller waits for the same end', async () => {
+    const started = deferred();
+    const held = deferred();
+    await using running = await start({
+      call: async () => {
+        started.resolve();
+        await held.promise;
+      },
+    });
+    const call = running.getModel();
+    await started.promise;
+    const first = running.server.stop();
+    assert.equal(running.server.stop(), first);
+    held.resolve();
+    await Promise.all([call, first]);
+    await running.server.stop();
+  });
+
+  it('calls that do not finish within the grace period are cut', async () => {
+    const started = deferred();
+    const cut = deferred<unknown>();
+    await using running = await start({
+      graceMs: 20,
+      call: async ({ signal }) => {
+        started.resolve();
+        cut.resolve(await whenAborted(signal));
+        throw abortError(signal);
+      },
+    });
+    const call = running.getModel().catch((error: unknown) => error);
+    await started.promise;
+    await running.server.stop();
+    isError('cancelled', 'CANCELLED')(await cut.promise);
+    assert.ok((await call) instanceof Error);
+  });
+
+  it('an address in use is a clear error', async () => {
+    await using running = await start({});
+    const port = Number(running.server.address.split(':')[1]);
+    const error = await rejection(serve([], new AbortController(), { ...SETTINGS, port }, logger));
+    assert.equal(error.kind, 'unavailable');
+    assert.equal(error.message.includes(running.server.address), true);
+  });
+
+  it('a message over the limit is refused', async () => {
+    await using running = await start({});
+    await assert.rejects(running.getModel('x'.repeat(2000)), { code: status.RESOURCE_EXHAUSTED });
+  });
+});
+
+interface Running extends AsyncDisposable {
+  readonly server: RunningServer;
+  readonly shutdown: AbortController;
+  check(service: string): Promise<number>;
+  watch(service: string): ClientReadableStream<number>;
+  reflect(request: Buffer): Promise<Buffer>;
+  getModel(name?: string): Promise<number>;
+}
+
+/** One service on a free port, whose only method does what `call` says. */
+async function start(options: {
+  isReady?: boolean;
+  graceMs?: number;
+  call?: (context: CallContext) => Promise<void>;
+}): Promise<Running> {
+  const shutdown = new AbortController();
+  const handlers = createHandlers({ shutdown: shutdown.signal, report: () => undefined });
+  const { getModel } = RegistryServiceService;
+  const service: ServedService = {
+    name: NAME,
+    definition: { getModel },
+    implementation: {
+      getModel: handlers.unary(async (_, context) => {
+        await options.call?.(context);
+        return { model: undefined };
+      }),
+    },
+    isReady: options.isReady ?? true,
+  };
+  const server = await serve([service], shutdown, { ...SETTINGS, graceMs: options.graceMs ?? SETTINGS.graceMs }, logger);
+  const client = new Client(server.address, credentials.createInsecure());
+  const toRequest = (name: string): Buffer => Buffer.concat([Buffer.from([0x0a, name.length]), Buffer.from(name)]);
+  const toState = (bytes: Buffer): number => bytes[1] ?? 0;
+  const unary = <T>(path: string, request: Buffer, read: (bytes: Buffer) => T): Promise<T> =>
+    new Promise((resolve, reject) => {
+      client.makeUnaryRequest(
+        path,
+        (bytes: Buffer) => bytes,
+        read,
+        request,
+        new Metadata(),
+        {},
+        (error, response) => {
+          if (error === null && response !== undefined) {
+            resolve(response);
+          } else {
+            reject(error ?? new Error('no answer'));
+          }
+        },
+      );
+    });
+  return {
+    server,
+    shutdown,
+    check: (name) => unary('/grpc.health.v1.Health/Check', toRequest(name), toState),
+    watch: (name) => client.makeServerStreamRequest('/grpc.health.v1.Health/Watch', toRequest, toState, name, new Metadata(), {}),
+    reflect: async (request) => {
+      const path = '/grpc.reflection.v1.ServerReflection/ServerReflectionInfo';
+      const stream = client.makeBidiStreamRequest(
+        path,
+        (bytes: Buffer) => bytes,
+        (bytes) => bytes,
+        new Metadata(),
+        {},
+      );
+      stream.end(request);
+      const [response] = await stream.toArray();
+      return response ?? Buffer.alloc(0);
+    },
+    getModel: (name = 'M') => unary(GET_MODEL, getModel.requestSerialize({ name }), (bytes) => bytes.byteLength),
+    [Symbol.asyncDispose]: async () => {
+      client.close();
+      await server.stop();
+    },
+  };
+}

@@ -1,0 +1,96 @@
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { TestContext } from 'node:test';
+import {
+  type ArtifactCache,
+  type CacheDeps,
+  type CacheSettings,
+  DEFAULT_CACHE_SETTINGS,
+  openCache,
+} from '../../inference/cache/artifact-cache.ts';
+import type { CacheClock } from '../../inference/cache/clock.ts';
+import type { CacheEvent } from '../../inference/cache/events.ts';
+import { CacheLayout } from '../../inference/cache/layout.ts';
+
+/** A temporary folder that a test's caches share. */
+export interface CacheFolder {
+  readonly root: string;
+  readonly layout: CacheLayout;
+  readonly events: CacheEvent[];
+  /** A server's cache on the folder; closed when the test ends. */
+  open(deps?: Partial<CacheDeps>, settings?: Partial<CacheSettings>): Promise<ArtifactCache>;
+  /** The events' kinds so far. */
+  kinds(): string[];
+  /** Names of the files among the partial downloads and in quarantine. */
+  partials(): Promise<string[]>;
+  quarantined(): Promise<string[]>;
+}
+
+export async function cacheFolder(t: TestContext): Promise<CacheFolder> {
+  const root = await mkdtemp(join(tmpdir(), 'cache-test-'));
+  const layout = new CacheLayout(root);
+  const events: CacheEvent[] = [];
+  const caches: ArtifactCache[] = [];
+  t.after(async () => {
+    await Promise.all(caches.map((cache) => cache.close()));
+    await rm(root, { recursive: true, force: true });
+  });
+  return {
+    root,
+    layout,
+    events,
+    open: async (deps = {}, settings = {}) => {
+      const cache = await openCache(
+        root,
+        { onEvent: (event) => events.push(event), ...deps },
+        { ...DEFAULT_CACHE_SETTINGS, ...settings },
+      );
+      caches.push(cache);
+      return cache;
+    },
+    kinds: () => events.map(({ kind }) => kind),
+    partials: () => readdir(layout.partials),
+    quarantined: () => readdir(layout.quarantine),
+  };
+}
+
+/** A clock that stands until a test moves it. */
+export class ManualCacheClock implements CacheClock {
+  #nowMs: number;
+  readonly #alarms = new Map<() => void, number>();
+
+  constructor(nowMs: number) {
+    this.#nowMs = nowMs;
+  }
+
+  nowMs(): number {
+    return this.#nowMs;
+  }
+
+  after(delayMs: number, then: () => void): () => void {
+    // A function of its own: two alarms may share `then`.
+    const alarm = (): void => then();
+    this.#alarms.set(alarm, this.#nowMs + delayMs);
+    return () => this.#alarms.delete(alarm);
+  }
+
+  advance(byMs: number): void {
+    this.#nowMs += byMs;
+    for (const [alarm, atMs] of this.#alarms) {
+      if (atMs <= this.#nowMs) {
+        this.#alarms.delete(alarm);
+        alarm();
+      }
+    }
+  }
+}
+
+/** For calls that nobody calls off. */
+export const never: AbortSignal = new AbortController().signal;
+
+/** A name of an owner on this machine whose process is gone: this process's id with a start time that it never had. */
+export function deadOwner(alive: string): string {
+  const [pid, , scope] = alive.split('-');
+  return `${pid}-1-${scope}-00000000`;
+}

@@ -1,0 +1,268 @@
+import { ArtifactRole, type BlobUploadState } from '../../proto/gen/maskterial/registry/v1/artifact.ts';
+import { type Alias, AliasAction, type AliasEvent, type Model, type Version, VersionState } from '../../proto/gen/maskterial/registry/v1/model.ts';
+import {
+  type PromoteVersionRequest,
+  RegistryServiceService,
+  type StageVersionRequest,
+  type UploadBlobRequest,
+  type WatchAliasesRequest,
+  type WatchAliasesResponse,
+} from '../../proto/gen/maskterial/registry/v1/registry_service.ts';
+import { CHUNK_BYTES, chunkCount, regroup } from '../../proto/wire/chunks.ts';
+import { digestOf, refOf } from '../../proto/wire/digest.ts';
+import { ServiceError } from '../../proto/wire/errors.ts';
+import { createHandlers } from '../../proto/wire/handlers.ts';
+import { parseManifest } from '../../proto/wire/manifest.ts';
+import { startGrpcServer, type TestServer } from './grpc-server.ts';
+
+const CREATED = new Date('2026-03-04T05:06:07.890Z');
+
+/** A registry in memory, thin and friendly, behind a real gRPC server. Its state is open to tests. */
+export class FakeRegistry {
+  readonly models = new Map<string, Model>();
+  readonly versions: Version[] = [];
+  readonly events: AliasEvent[] = [];
+  /** Verified chunks by blob digest and index. */
+  readonly chunks = new Map<string, Map<number, Buffer>>();
+  readonly stagings: StageVersionRequest[] = [];
+  /** First chunk and number of whole chunks of each upload call. */
+  readonly uploads: { readonly digest: string; readonly first: number; readonly count: number }[] = [];
+  readonly watches: WatchAliasesRequest[] = [];
+  readonly promotions: PromoteVersionRequest[] = [];
+  readonly calls: string[] = [];
+  /** Consulted before each call and after each chunk ("uploadBlob:chunk"); what it throws is the answer. */
+  fail: (what: string, count: number) => void = () => undefined;
+  /** What each watch sends, in turn; the stream then ends as its last entry says. */
+  watchScript: { readonly messages: readonly WatchAliasesResponse[]; readonly end: ServiceError | 'stay' }[] = [];
+  pageSize = 2;
+  readonly #counts = new Map<string, number>();
+
+  async start(port = 0): Promise<TestServer> {
+    const wire = createHandlers({ shutdown: new AbortController().signal, report: () => undefined });
+    return startGrpcServer(
+      RegistryServiceService,
+      {
+        createModel: wire.unary(async (request: { name: string; kind: Model['kind']; description: string; labels: Record<string, string> }) => {
+          this.#enter('createModel');
+          if (this.models.has(request.name)) {
+            throw new ServiceError('already-exists', 'MODEL_EXISTS', `model "${request.name}" exists`);
+          }
+          const model = { ...request, createTime: CREATED, latestVersion: 0, aliases: [] };
+          this.models.set(request.name, model);
+          return { model };
+        }),
+        getModel: wire.unary(async ({ name }: { name: string }) => {
+          this.#enter('getModel');
+          return { model: this.#model(name) };
+        }),
+        listModels: wire.unary(async ({ pageToken, labels }: { pageToken: string; labels: Record<string, string> }) => {
+          this.#enter('listModels');
+          const all = [...this.models.values()].filter((model) => Object.entries(labels).every(([key, value]) => model.labels[key] === value));
+          const { items, nextPageToken } = this.#page(all, pageToken);
+          return { models: items, nextPageToken };
+        }),
+        listVersions: wire.unary(async ({ model, pageToken }: { model: string; pageToken: string }) => {
+          this.#enter('listVersions');
+          const all = this.versions.filter((version) => version.model === model).toReversed();
+          const { items, nextPageToken } = this.#page(all, pageToken);
+          return { versions: items, nextPageToken };
+        }),
+        stageVersion: wire.unary(async (request: StageVersionRequest) => {
+          this.#enter('stageVersion');
+          this.#model(request.model);
+          this.stagings.push(request);
+          const missing = this.#states(request.manifestJson).filter(({ complete }) => !complete);
+          return { stagingId: String(this.stagings.length), manifest: wireRef(request.manifestJson), missing };
+        }),
+        getStaging: wire.unary(async ({ stagingId }: { stagingId: string }) => {
+          this.#enter('getStaging');
+          const staging = this.#staging(stagingId);
+          const manifest = wireRef(staging.manifestJson);
+          return { stagingId, model: staging.model, manifest, blobs: this.#states(staging.manifestJson), createTime: CREATED };
+        }),
+        uploadBlob: wire.clientStream((requests: AsyncIterable<UploadBlobRequest>) => this.#upload(requests)),
+        finalizeVersion: wire.unary(async ({ stagingId }: { stagingId: string }) => {
+          this.#enter('finalizeVersion');
+          return this.#finalize(this.#staging(stagingId));
+        }),
+        promoteVersion: wire.unary(async (request: PromoteVersionRequest) => {
+          this.#enter('promoteVersion');
+          this.promotions.push(request);
+          return this.#move(request, request.version, AliasAction.ALIAS_ACTION_PROMOTE);
+        }),
+        rollbackAlias: wire.unary(async (request: { model: string; alias: string; actor: string; reason: string }) => {
+          this.#enter('rollbackAlias');
+          const before = this.events.find(({ model, alias }) => model === request.model && alias === request.alias);
+          if (before === undefined || before.fromVersion === 0) {
+            throw new ServiceError('failed-precondition', 'NO_PREVIOUS_VERSION', `${request.model}@${request.alias} has no previous version`);
+          }
+          return this.#move(request, before.fromVersion, AliasAction.ALIAS_ACTION_ROLLBACK);
+        }),
+        resolveVersion: wire.unary(async (request: { model: string; ref?: { $case: string; value: number | string } }) => {
+          this.#enter('resolveVersion');
+          const { aliases, latestVersion } = this.#model(request.model);
+          const value = request.ref?.value;
+          const number = value === 'latest' ? latestVersion : (aliases.find(({ alias }) => alias === value)?.version ?? value);
+          const version = this.versions.find((candidate) => candidate.model === request.model && candidate.version === number);
+          return { version, alias: undefined, manifestJson: Buffer.alloc(0), locations: [] };
+        }),
+        listAliasEvents: wire.unary(async ({ model, alias, pageToken }: { model: string; alias: string; pageToken: string }) => {
+          this.#enter('listAliasEvents');
+          const all = this.events.filter((event) => event.model === model && (alias === '' || event.alias === alias));
+          const { items, nextPageToken } = this.#page(all, pageToken);
+          return { events: items, nextPageToken };
+        }),
+        watchAliases: wire.serverStream((request: WatchAliasesRequest, { signal }) => this.#watch(request, signal)),
+      },
+      port,
+    );
+  }
+
+  /** Puts a version there without publishing it. */
+  addVersion(model: string, version: number, more: Partial<Version> = {}): void {
+    const found = this.#model(model);
+    found.latestVersion = version;
+    const manifest = { digest: digestOf(Buffer.from(`${model}:${version}`)), sizeBytes: 10n };
+    const state = VersionState.VERSION_STATE_FINALIZED;
+    this.versions.push({ model, version, manifest, artifacts: [], state, createTime: CREATED, labels: {}, family: 'AMM', kind: found.kind, ...more });
+  }
+
+  #enter(what: string): void {
+    const count = (this.#counts.get(what) ?? 0) + 1;
+    this.#counts.set(what, count);
+    this.calls.push(what);
+    this.fail(what, count);
+  }
+
+  async *#watch(request: WatchAliasesRequest, signal: AbortSignal): AsyncGenerator<WatchAliasesResponse> {
+    this.watches.push(request);
+    const script = this.watchScript[this.watches.length - 1];
+    yield* script?.messages ?? [];
+    if (script?.end === 'stay') {
+      await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
+    }
+    throw script?.end ?? new ServiceError('unavailable', 'SHUTTING_DOWN', 'the script has no more');
+  }
+
+  async #upload(requests: AsyncIterable<UploadBlobRequest>): Promise<{ state: BlobUploadState | undefined }> {
+    this.#enter('uploadBlob');
+    const iterator = requests[Symbol.asyncIterator]();
+    const { part } = (await iterator.next()).value ?? {};
+    if (part?.$case !== 'header') {
+      throw new ServiceError('invalid-argument', 'INVALID_REQUEST', 'the first message is no header');
+    }
+    const { stagingId, blob, firstChunk } = part.value;
+    const digest = blob?.digest ?? '';
+    const held = this.chunks.get(digest) ?? new Map<number, Buffer>();
+    this.chunks.set(digest, held);
+    const declared = parseManifest(this.#staging(stagingId).manifestJson).artifacts.find((artifact) => artifact.digest === digest);
+    let index = firstChunk;
+    try {
+      for await (const chunk of regroup(dataOf({ [Symbol.asyncIterator]: () => iterator }))) {
+        const isLast = index === chunkCount(Number(blob?.sizeBytes)) - 1;
+        if (chunk.byteLength < CHUNK_BYTES && !isLast) {
+          throw new ServiceError('data-loss', 'SIZE_MISMATCH', `chunk ${index} has ${chunk.byteLength} bytes`);
+        }
+        if (digestOf(chunk) !== declared?.chunks[index]) {
+          throw new ServiceError('data-loss', 'DIGEST_MISMATCH', `chunk ${index}: expected ${declared?.chunks[index]}, found ${digestOf(chunk)}`);
+        }
+        held.set(index, chunk);
+        index += 1;
+        this.#enter('uploadBlob:chunk');
+      }
+    } finally {
+      this.uploads.push({ digest, first: firstChunk, count: index - firstChunk });
+    }
+    return { state: this.#states(this.#staging(stagingId).manifestJson).find((state) => state.blob?.digest === digest) };
+  }
+
+  #finalize(staging: StageVersionRequest): { version: Version; created: boolean } {
+    const manifest = parseManifest(staging.manifestJson);
+    const missing = this.#states(staging.manifestJson).filter(({ complete }) => !complete);
+    if (missing.length > 0) {
+      throw new ServiceError('failed-precondition', 'BLOBS_MISSING', missing.map(({ blob }) => blob?.digest).join(', '));
+    }
+    const ref = wireRef(staging.manifestJson);
+    const same = this.versions.find((version) => version.model === staging.model && version.manifest?.digest === ref.digest);
+    if (same !== undefined) {
+      return { version: same, created: false };
+    }
+    const artifacts = manifest.artifacts.map(({ path, mediaType, digest, sizeBytes }) => ({
+      path,
+      role: ArtifactRole.ARTIFACT_ROLE_SERVING,
+      mediaType,
+      blob: { digest, sizeBytes: BigInt(sizeBytes) },
+    }));
+    this.addVersion(staging.model, this.#model(staging.model).latestVersion + 1, { manifest: ref, artifacts, labels: staging.labels });
+    const version = this.versions.at(-1);
+    if (version === undefined) {
+      throw new Error('unreachable');
+    }
+    return { version, created: true };
+  }
+
+  #move(
+    request: { model: string; alias: string; actor: string; reason: string; expectedRevision?: number | undefined },
+    version: number,
+    action: AliasAction,
+  ): { alias: Alias; previousVersion: number } {
+    const model = this.#model(request.model);
+    const before = model.aliases.find(({ alias }) => alias === request.alias);
+    const current = before?.revision ?? 0;
+    if (request.expectedRevision !== undefined && request.expectedRevision !== current) {
+      const metadata = { current_revision: String(current) };
+      throw new ServiceError('aborted', 'REVISION_CONFLICT', `expected revision ${request.expectedRevision}, found ${current}`, { metadata });
+    }
+    const fromVersion = before?.version ?? 0;
+    const alias = { model: request.model, alias: request.alias, version, revision: current + 1, updateTime: CREATED };
+    model.aliases = [...model.aliases.filter((other) => other.alias !== request.alias), alias];
+    const { revision } = alias;
+    const { actor, reason } = request;
+    this.events.unshift({ model: request.model, alias: request.alias, revision, action, fromVersion, toVersion: version, actor: { name: actor, verified: false }, reason, time: CREATED });
+    return { alias, previousVersion: fromVersion };
+  }
+
+  #model(name: string): Model {
+    const model = this.models.get(name);
+    if (model === undefined) {
+      throw new ServiceError('not-found', 'MODEL_NOT_FOUND', `no model "${name}"; nearest: ${[...this.models.keys()].join(', ')}`);
+    }
+    return model;
+  }
+
+  #staging(id: string): StageVersionRequest {
+    const staging = this.stagings[Number(id) - 1];
+    if (staging === undefined) {
+      throw new ServiceError('not-found', 'STAGING_NOT_FOUND', `no staging "${id}"`);
+    }
+    return staging;
+  }
+
+  #states(manifestJson: Uint8Array): BlobUploadState[] {
+    return parseManifest(manifestJson).artifacts.map(({ digest, sizeBytes }) => {
+      const held = this.chunks.get(digest);
+      const complete = held !== undefined && held.size === chunkCount(sizeBytes);
+      const verifiedChunks = complete || held === undefined ? [] : [...held.keys()].map((first) => ({ first, count: 1 }));
+      return { blob: { digest, sizeBytes: BigInt(sizeBytes) }, complete, verifiedChunks };
+    });
+  }
+
+  #page<T>(items: readonly T[], pageToken: string): { items: T[]; nextPageToken: string } {
+    const start = Number(pageToken === '' ? 0 : pageToken);
+    const end = start + this.pageSize;
+    return { items: items.slice(start, end), nextPageToken: end < items.length ? String(end) : '' };
+  }
+}
+
+async function* dataOf(requests: AsyncIterable<UploadBlobRequest>): AsyncGenerator<Uint8Array> {
+  for await (const { part } of requests) {
+    if (part?.$case === 'data') {
+      yield part.value;
+    }
+  }
+}
+
+function wireRef(bytes: Uint8Array): { digest: string; sizeBytes: bigint } {
+  const { digest, sizeBytes } = refOf(bytes);
+  return { digest, sizeBytes: BigInt(sizeBytes) };
+}

@@ -1,0 +1,38 @@
+import { randomUUID } from 'node:crypto';
+import { FolderBlobStore } from '../../../registry/adapters/embedded/folder-blob-store.ts';
+import { type Layout, prepareLayout } from '../../../registry/adapters/embedded/layout.ts';
+import { openSqliteCatalog } from '../../../registry/adapters/embedded/sqlite-catalog.ts';
+import type { BlobStore } from '../../../registry/release/blob-store.ts';
+import type { Catalog } from '../../../registry/release/catalog.ts';
+import { type Clock, systemClock } from '../../../registry/release/clock.ts';
+import { createRegistry, type Registry } from '../../../registry/release/registry.ts';
+
+export interface EmbeddedRegistry {
+  readonly registry: Registry;
+  readonly catalog: Catalog;
+  readonly blobs: BlobStore;
+  readonly layout: Layout;
+  [Symbol.dispose](): void;
+}
+
+/** A registry on the embedded adapters; a second one on the same folder is another instance of the same store. */
+export async function openEmbedded(
+  folder: string,
+  {
+    clock = systemClock,
+    feedPollMs = 10,
+    wrapBlobs = (blobs) => blobs,
+    wrapCatalog = (catalog) => catalog,
+  }: {
+    clock?: Clock;
+    feedPollMs?: number;
+    wrapBlobs?: (blobs: BlobStore) => BlobStore;
+    wrapCatalog?: (catalog: Catalog) => Catalog;
+  } = {},
+): Promise<EmbeddedRegistry> {
+  const layout = await prepareLayout(folder);
+  const catalog = openSqliteCatalog(layout.catalog);
+  const blobs = new FolderBlobStore(layout);
+  const deps = { catalog: wrapCatalog(catalog), blobs: wrapBlobs(blobs), clock, newId: () => randomUUID() };
+  return { registry: createRegistry(deps, { feedPollMs }), catalog, blobs, layout, [Symbol.dispose]: () => catalog.close() };
+}

@@ -1,0 +1,33 @@
+import { credentials } from '@grpc/grpc-js';
+import { createLogger } from '../../../infra/process/log.ts';
+import { RegistryServiceClient } from '../../../proto/gen/maskterial/registry/v1/registry_service.ts';
+import { readRegistryConfig } from '../../../registry/config.ts';
+import { type RunningRegistry, startRegistry } from '../../../registry/main.ts';
+import type { Registry } from '../../../registry/release/registry.ts';
+import { registryOverGrpc } from './registry-over-grpc.ts';
+
+export interface RegistryServer {
+  readonly running: RunningRegistry;
+  readonly client: RegistryServiceClient;
+  readonly registry: Registry;
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+/** The real service on a free port of this machine, with a client. */
+export async function startRegistryServer(folder: string): Promise<RegistryServer> {
+  const config = readRegistryConfig({ REGISTRY_DATA: folder, REGISTRY_PORT: '0', REGISTRY_FEED_POLL_MS: '10', GRACE_MS: '2000' });
+  const running = await startRegistry(config, { logger: createLogger('silent', 'registry') });
+  const client = new RegistryServiceClient(running.address, credentials.createInsecure(), {
+    'grpc.max_send_message_length': -1,
+    'grpc.use_local_subchannel_pool': 1,
+  });
+  return {
+    running,
+    client,
+    registry: registryOverGrpc(client),
+    [Symbol.asyncDispose]: async () => {
+      client.close();
+      await running.stop();
+    },
+  };
+}
