@@ -3,7 +3,7 @@ import type { TextOutput } from './text-output.ts';
 export interface Progress {
   /** Counts one more as done. `line` says what came of it, in a pipe. */
   step(line: string): Promise<void>;
-  /** Takes the bar off the screen while `print` writes, so that results and bar do not mix. */
+  /** Takes the bar off the screen before `print` writes, so that results and bar do not mix; the next step draws it again. */
   around(print: () => Promise<void>): Promise<void>;
   /** Takes the bar off for good. */
   finish(): Promise<void>;
@@ -48,7 +48,6 @@ function bar(err: TextOutput, total: number, noun: string, now: () => number): P
     async around(print) {
       await err.write(CLEAR_LINE);
       await print();
-      await draw();
     },
     finish: () => err.write(CLEAR_LINE),
   };

@@ -13,7 +13,8 @@ export function textOutput(stream: Writable & { readonly isTTY?: boolean; readon
   return {
     isTerminal: stream.isTTY === true,
     get columns() {
-      return stream.columns ?? 80;
+      // Some terminals do not know their width and say 0.
+      return stream.columns === undefined || stream.columns === 0 ? 80 : stream.columns;
     },
     write: (text) =>
       new Promise((resolve, reject) => {

@@ -1,9 +1,12 @@
 import sharp from 'sharp';
 import { ServiceError, throwIfAborted } from '../../proto/wire/errors.ts';
 import type { DecodedImage, Decoder } from '../predict/decoder.ts';
+import { describeBytes } from './describe-bytes.ts';
 
 /** The formats a microscope writes. libvips knows dozens more; every loader less is attack surface less. */
 const FORMATS = ['jpeg', 'png', 'tiff', 'webp'] as const;
+/** libvips' names for samples of up to 8 and of 16 bits: for any other, cutting to the high byte means nothing. */
+const DEPTHS = ['uchar', 'ushort'] as const;
 const LOADERS = [
   'VipsForeignLoadJpegBuffer',
   'VipsForeignLoadPngBuffer',
@@ -30,13 +33,20 @@ export class SharpDecoder implements Decoder {
   async decode(bytes: Uint8Array, signal: AbortSignal): Promise<DecodedImage> {
     throwIfAborted(signal);
     const options = { failOn: 'error', ignoreIcc: true, limitInputPixels: false, sequentialRead: true } as const;
-    const header = await reading(sharp(bytes, options).metadata(), bytes);
-    const { width, height, format, hasAlpha } = header;
+    const header = await reading(() => sharp(bytes, options).metadata(), bytes);
+    const { width, height, format, depth, hasAlpha } = header;
     if (!FORMATS.some((known) => known === format)) {
       throw new ServiceError(
         'invalid-argument',
         'UNDECODABLE_IMAGE',
         `unknown image format: found ${format}, expected ${FORMATS.join(', ')}`,
+      );
+    }
+    if (!DEPTHS.some((known) => known === depth)) {
+      throw new ServiceError(
+        'invalid-argument',
+        'UNDECODABLE_IMAGE',
+        `unknown samples: found ${depth}, expected 8 or 16 bits without sign`,
       );
     }
     // The header is read before any pixel is: a bomb is refused before memory is spent.
@@ -54,26 +64,20 @@ export class SharpDecoder implements Decoder {
       pipeline = pipeline.removeAlpha();
     }
     // From 16 bits libvips keeps the high byte, as the reference does.
-    const { data, info } = await reading(
-      pipeline.toColourspace('srgb').raw({ depth: 'uchar' }).toBuffer({ resolveWithObject: true }),
-      bytes,
-    );
+    const raw = pipeline.toColourspace('srgb').raw({ depth: 'uchar' });
+    const { data, info } = await reading(() => raw.toBuffer({ resolveWithObject: true }), bytes);
     return { width: info.width, height: info.height, rgb: threeChannels(data, info.channels) };
   }
 }
 
-async function reading<T>(work: Promise<T>, bytes: Uint8Array): Promise<T> {
+/** sharp throws at once on what it cannot even begin with, such as no bytes, and rejects on the rest. */
+async function reading<T>(work: () => Promise<T>, bytes: Uint8Array): Promise<T> {
   try {
-    return await work;
+    return await work();
   } catch (cause) {
-    const found =
-      bytes.byteLength === 0
-        ? 'no bytes'
-        : `${bytes.byteLength} bytes beginning ${Buffer.from(bytes.subarray(0, 8)).toString('hex')}`;
     const why = cause instanceof Error ? cause.message : String(cause);
-    throw new ServiceError('invalid-argument', 'UNDECODABLE_IMAGE', `cannot decode the image (${found}): ${why.slice(0, 300)}`, {
-      cause,
-    });
+    const message = `cannot decode the image (found ${describeBytes(bytes)}): ${why.slice(0, 300)}`;
+    throw new ServiceError('invalid-argument', 'UNDECODABLE_IMAGE', message, { cause });
   }
 }
 

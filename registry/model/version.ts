@@ -40,8 +40,12 @@ export function draftOf(
   manifest: Manifest,
   stored: Pick<VersionDraft, 'model' | 'manifest' | 'labels' | 'createTimeMs'>,
 ): VersionDraft {
+  const { model, manifest: ref, labels, createTimeMs } = stored;
   return {
-    ...stored,
+    model,
+    manifest: ref,
+    labels,
+    createTimeMs,
     kind: manifest.kind,
     family: manifest.family,
     artifacts: manifest.artifacts.map(({ path, role, mediaType, digest, sizeBytes }) => ({

@@ -35,15 +35,18 @@ export class PartialBlob {
 
   static async open(folder: string, blob: ChunkedBlob): Promise<PartialBlob> {
     await mkdir(folder, { recursive: true });
-    const data = await open(join(folder, 'data'), constants.O_RDWR | constants.O_CREAT, 0o644);
+    const opened: FileHandle[] = [];
     try {
+      const data = await open(join(folder, 'data'), constants.O_RDWR | constants.O_CREAT, 0o644);
+      opened.push(data);
       const verified = await readJournal(folder, blob);
       const journal = await open(join(folder, 'journal'), constants.O_WRONLY | constants.O_CREAT | constants.O_APPEND, 0o644);
+      opened.push(journal);
       const partial = new PartialBlob(folder, blob, data, journal, verified);
       await partial.#rewriteJournal();
       return partial;
     } catch (error) {
-      await data.close();
+      await Promise.all(opened.map((file) => file.close()));
       throw error;
     }
   }
@@ -64,8 +67,8 @@ export class PartialBlob {
       at += bytesWritten;
     }
     await this.#data.datasync();
+    // Not flushed: a line that a power failure loses costs sending one chunk again.
     await this.#journal.appendFile(journalLine(this.#blob, index));
-    await this.#journal.datasync();
     this.#verified.add(index);
   }
 
@@ -85,10 +88,12 @@ export class PartialBlob {
         `expected ${digest} of ${sizeBytes} bytes, the chunks that arrived make ${found.digest} of ${found.sizeBytes} bytes`,
       );
     }
-    await mkdir(dirname(target), { recursive: true });
+    const isNewFolder = (await mkdir(dirname(target), { recursive: true })) !== undefined;
     await this.#takeOver(target);
     await syncFolder(dirname(target));
-    await syncFolder(dirname(dirname(target)));
+    if (isNewFolder) {
+      await syncFolder(dirname(dirname(target)));
+    }
     await rm(this.#folder, { recursive: true, force: true });
   }
 
@@ -115,7 +120,6 @@ export class PartialBlob {
     if (isOurs) {
       // Read-only from here on, and not before: a crash must not leave a partial that cannot be written on.
       await this.#data.chmod(0o444);
-      await this.#data.sync();
       await rename(own, target);
       return;
     }
@@ -140,7 +144,6 @@ export class PartialBlob {
     if ((await readFile(path, 'utf8')) !== lines) {
       await truncate(path);
       await this.#journal.appendFile(lines);
-      await this.#journal.datasync();
     }
   }
 }

@@ -98,6 +98,27 @@ test('a write that keeps size and times is found by hashing all blobs again', as
   assert.equal(await cache.lookup(REF, never), undefined);
 });
 
+test('another file of the same size and times is found at the next look', async (t) => {
+  const folder = await cacheFolder(t);
+  const cache = await folder.open();
+  const { path } = await cache.ensure(blobOf(BYTES), [new FakeBlobSource('source', BYTES)], never);
+  const { atimeMs, mtimeMs } = await stat(path);
+  await replace(path, Buffer.alloc(BYTES.byteLength, 'z'));
+  await utimes(path, atimeMs / 1000, Math.round(mtimeMs) / 1000);
+  assert.equal(await cache.lookup(REF, never), undefined);
+});
+
+test('a damaged blob is salvaged although the budget asks for the room of what is in quarantine', async (t) => {
+  const folder = await cacheFolder(t);
+  const source = new FakeBlobSource('source', BYTES);
+  const { path } = await (await folder.open()).ensure(blobOf(BYTES), [source], never);
+  await flip(path, 7);
+  source.requests.length = 0;
+  const cache = await folder.open({}, { maxBytes: BYTES.byteLength });
+  await cache.ensure(blobOf(BYTES), [source], never);
+  assert.deepEqual(source.requests, [0]);
+});
+
 test('hashing all again ends with its signal', async (t) => {
   const cache = await (await cacheFolder(t)).open();
   const source = new FakeBlobSource('source', patternBytes(1, 1), patternBytes(2, 2));

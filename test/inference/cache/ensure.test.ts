@@ -210,11 +210,15 @@ test('never more chunks in flight than set, over all downloads together', async 
   const other = patternBytes(2 * CHUNK_BYTES + 1, 4);
   const source = new FakeBlobSource('source', THREE_CHUNKS, other);
   const full = deferred();
-  source.onOpen = () => {
+  source.onOpen = async () => {
     if (source.inFlight === 2) {
       full.resolve();
     }
-    return full.promise;
+    await full.promise;
+    // Whoever could come too, comes now.
+    for (let turn = 0; turn < 50; turn += 1) {
+      await new Promise((resolve) => setImmediate(resolve));
+    }
   };
   await Promise.all([cache.ensure(blobOf(THREE_CHUNKS), [source], never), cache.ensure(blobOf(other), [source], never)]);
   assert.equal(source.maxInFlight, 2);

@@ -54,6 +54,7 @@ for (const [what, rows, max, min] of [
   ['a column', ['#', '#', '#'], 2, 0],
   ['a diagonal', ['#..', '.#.', '..#'], Math.fround(Math.sqrt(8)), 0],
   ['an axis-parallel rectangle', ['####', '####', '####'], 3, 2],
+  ['equally small rectangles: the last one found', ['#..', '###'], Math.fround(Math.sqrt(5)), Math.fround(2 / Math.sqrt(5))],
   ['a corner', ['##', '#.'], Math.fround(Math.SQRT2), Math.fround(Math.SQRT1_2)],
 ] as const) {
   test(`sides of ${what}`, () => {

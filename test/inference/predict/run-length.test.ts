@@ -65,7 +65,7 @@ for (const [what, counts] of [
   ['a character below the alphabet', '4/4'],
   ['a character above the alphabet', '4p4'],
   ['an end within a number', '44P'],
-  ['a negative length', '4O4'],
+  ['a negative length', '7O6'],
   ['too few pixels', '443'],
   ['too many pixels', '4445'],
   ['nothing', ''],

@@ -1,0 +1,90 @@
+import assert from 'node:assert/strict';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { it } from 'node:test';
+import { asModelName } from '../../../../proto/wire/names.ts';
+import { openSqliteCatalog } from '../../../../registry/adapters/embedded/sqlite-catalog.ts';
+import { SqliteDatabase } from '../../../../registry/adapters/embedded/sqlite-database.ts';
+import { describeCatalog } from '../../../contract/catalog-contract.ts';
+import { never } from '../../../support/registry/publish.ts';
+import { temporaryFolder } from '../../../support/registry/temporary-folder.ts';
+import { isError, rejection } from '../../../support/service-errors.ts';
+
+describeCatalog('SQLite', async () => {
+  const folder = await temporaryFolder();
+  const path = join(folder.path, 'catalog.sqlite');
+  const catalog = openSqliteCatalog(path);
+  return {
+    catalog,
+    openAnother: async () => openSqliteCatalog(path),
+    close: async () => {
+      catalog.close();
+      await folder[Symbol.asyncDispose]();
+    },
+  };
+});
+
+it('keeps everything over a restart, and its identity', async () => {
+  await using folder = await temporaryFolder();
+  const path = join(folder.path, 'catalog.sqlite');
+  const first = openSqliteCatalog(path);
+  const name = asModelName('m');
+  assert.ok(name !== undefined);
+  await first.createModel({ name, kind: 'generic', description: '', labels: {}, createTimeMs: 1 }, never);
+  first.close();
+  first.close();
+  const second = openSqliteCatalog(path);
+  assert.equal(second.storeId, first.storeId);
+  assert.equal((await second.getModel(name, never))?.kind, 'generic');
+  second.close();
+});
+
+it('answers UNAVAILABLE with a retry delay while another process holds the database', async () => {
+  await using folder = await temporaryFolder();
+  const path = join(folder.path, 'catalog.sqlite');
+  const catalog = openSqliteCatalog(path, { busyTimeoutMs: 1 });
+  const other = new SqliteDatabase(path, { busyTimeoutMs: 1 });
+  other.execute('BEGIN IMMEDIATE');
+  const name = asModelName('m');
+  assert.ok(name !== undefined);
+  const record = { name, kind: 'generic', description: '', labels: {}, createTimeMs: 1 } as const;
+  const error = await rejection(catalog.createModel(record, never));
+  assert.deepEqual([error.kind, error.reason], ['unavailable', 'STORAGE_UNAVAILABLE']);
+  assert.ok((error.retryDelayMs ?? 0) > 0);
+  other.execute('ROLLBACK');
+  assert.equal(await catalog.createModel(record, never), true);
+  other.close();
+  catalog.close();
+});
+
+it('says that storage is full, and undoes the write', async () => {
+  await using folder = await temporaryFolder();
+  const path = join(folder.path, 'catalog.sqlite');
+  openSqliteCatalog(path).close();
+  const database = new SqliteDatabase(path, { busyTimeoutMs: 1 });
+  const pages = Number(database.row('PRAGMA page_count')?.['page_count']);
+  database.row(`PRAGMA max_page_count = ${pages}`);
+  const fill = () =>
+    database.write(() => {
+      database.run("INSERT INTO requests VALUES ('stage', 'first', '', '', 1)");
+      database.run('INSERT INTO requests VALUES (?, ?, ?, ?, 1)', 'stage', 'r', '', 'x'.repeat(1_000_000));
+    });
+  assert.throws(fill, isError('resource-exhausted', 'STORAGE_FULL'));
+  assert.deepEqual(database.rows('SELECT id FROM requests'), []);
+  database.run("INSERT INTO requests VALUES ('stage', 'after', '', '', 1)");
+  database.close();
+});
+
+it('refuses a file of a later release, and one that is no database', async () => {
+  await using folder = await temporaryFolder();
+  const path = join(folder.path, 'catalog.sqlite');
+  openSqliteCatalog(path).close();
+  const database = new SqliteDatabase(path, { busyTimeoutMs: 1 });
+  database.execute('PRAGMA user_version = 99');
+  database.close();
+  assert.throws(() => openSqliteCatalog(path), isError('failed-precondition', 'UNSUPPORTED_FORMAT'));
+  const text = join(folder.path, 'text');
+  await writeFile(text, 'no database '.repeat(1000));
+  assert.throws(() => openSqliteCatalog(text), isError('unavailable', 'STORAGE_UNAVAILABLE'));
+  assert.throws(() => openSqliteCatalog(join(folder.path, 'no', 'folder')), isError('unavailable', 'STORAGE_UNAVAILABLE'));
+});

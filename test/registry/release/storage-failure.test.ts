@@ -1,0 +1,192 @@
+import assert from 'node:assert/strict';
+import { chmod, open, readdir, rm } from 'node:fs/promises';
+import { it } from 'node:test';
+import { CHUNK_BYTES, MESSAGE_BYTES } from '../../../proto/wire/chunks.ts';
+import { digestOf, refOf } from '../../../proto/wire/digest.ts';
+import { ServiceError } from '../../../proto/wire/errors.ts';
+import type { BlobStore } from '../../../registry/release/blob-store.ts';
+import { openEmbedded } from '../../support/registry/embedded-registry.ts';
+import { bytesOf, collect, createClassifier, never, publish, stage, upload } from '../../support/registry/publish.ts';
+import { sampleVersion, seededBytes, smallVersion } from '../../support/registry/sample-version.ts';
+import { temporaryFolder } from '../../support/registry/temporary-folder.ts';
+import { isError, rejection } from '../../support/service-errors.ts';
+
+async function damage(path: string): Promise<void> {
+  await chmod(path, 0o644);
+  const file = await open(path, 'r+');
+  await file.write('X', 0);
+  await file.close();
+}
+
+/** Fails every chunk after the first `good` ones as a full disk does. */
+function fullAfter(blobs: BlobStore, good: number): BlobStore {
+  let left = good;
+  return new Proxy(blobs, {
+    get: (target, key) => {
+      if (key !== 'openUpload') {
+        const value: unknown = Reflect.get(target, key);
+        return typeof value === 'function' ? value.bind(target) : value;
+      }
+      return async (...args: Parameters<BlobStore['openUpload']>) => {
+        const uploading = await target.openUpload(...args);
+        return {
+          ...uploading,
+          putChunk: async (...chunk: Parameters<typeof uploading.putChunk>) => {
+            if (left-- <= 0) {
+              throw new ServiceError('resource-exhausted', 'STORAGE_FULL', 'no space left');
+            }
+            await uploading.putChunk(...chunk);
+          },
+        };
+      };
+    },
+  });
+}
+
+it('keeps what arrived before the disk was full, and goes on from there', async () => {
+  await using folder = await temporaryFolder();
+  const bytes = seededBytes('full', 2 * CHUNK_BYTES);
+  let stagingId = '';
+  {
+    using embedded = await openEmbedded(folder.path, { wrapBlobs: (blobs) => fullAfter(blobs, 2) });
+    await createClassifier(embedded.registry, 'm');
+    // The manifest takes one of the two chunks that fit.
+    stagingId = await stage(embedded.registry, 'm', sampleVersion([bytes]));
+    await assert.rejects(upload(embedded.registry, stagingId, bytes), isError('resource-exhausted', 'STORAGE_FULL'));
+    assert.equal((await embedded.registry.getModel('m', never)).latestVersion, 0);
+  }
+  using embedded = await openEmbedded(folder.path);
+  const { blobs } = await embedded.registry.getStaging(stagingId, never);
+  assert.deepEqual(blobs[0]?.verifiedChunks, [{ first: 0, count: 1 }]);
+  assert.equal((await upload(embedded.registry, stagingId, bytes, { firstChunk: 1 })).isComplete, true);
+  assert.equal((await embedded.registry.finalizeVersion({ stagingId, requestId: '' }, never)).version.version, 1);
+});
+
+it('keeps the whole chunks of an upload that broke off', async () => {
+  await using folder = await temporaryFolder();
+  using embedded = await openEmbedded(folder.path);
+  await createClassifier(embedded.registry, 'm');
+  const bytes = seededBytes('broken', 2 * CHUNK_BYTES);
+  const stagingId = await stage(embedded.registry, 'm', sampleVersion([bytes]));
+  const broken = new ServiceError('cancelled', 'CANCELLED', 'the connection is gone');
+  const data = (async function* () {
+    yield* bytesOf(bytes.subarray(0, CHUNK_BYTES + MESSAGE_BYTES));
+    throw broken;
+  })();
+  await assert.rejects(embedded.registry.uploadBlob({ stagingId, blob: refOf(bytes), firstChunk: 0, data }, never), broken);
+  const { blobs } = await embedded.registry.getStaging(stagingId, never);
+  assert.deepEqual([blobs[0]?.isComplete, blobs[0]?.verifiedChunks], [false, [{ first: 0, count: 1 }]]);
+});
+
+it('never finalizes bytes that changed on the disk, and takes them anew', async () => {
+  await using folder = await temporaryFolder();
+  using embedded = await openEmbedded(folder.path);
+  const { registry, layout } = embedded;
+  await createClassifier(registry, 'm');
+  const sample = smallVersion('changed');
+  const [bytes] = sample.files;
+  assert.ok(bytes !== undefined);
+  const stagingId = await stage(registry, 'm', sample);
+  for (const file of sample.files) {
+    await upload(registry, stagingId, file);
+  }
+  await damage(layout.blob(digestOf(bytes)));
+  const error = await rejection(registry.finalizeVersion({ stagingId, requestId: '' }, never));
+  assert.deepEqual([error.kind, error.reason], ['data-loss', 'DIGEST_MISMATCH']);
+  assert.ok(error.message.includes(digestOf(bytes)));
+  assert.equal((await registry.getModel('m', never)).latestVersion, 0);
+  await assert.rejects(
+    registry.finalizeVersion({ stagingId, requestId: '' }, never),
+    isError('failed-precondition', 'BLOBS_MISSING'),
+  );
+  await upload(registry, stagingId, bytes);
+  assert.equal((await registry.finalizeVersion({ stagingId, requestId: '' }, never)).version.version, 1);
+});
+
+it('ends a whole read of changed bytes with DATA_LOSS', async () => {
+  await using folder = await temporaryFolder();
+  using embedded = await openEmbedded(folder.path);
+  const { registry, layout } = embedded;
+  await createClassifier(registry, 'm');
+  const sample = smallVersion('read');
+  await publish(registry, 'm', sample);
+  const [bytes] = sample.files;
+  assert.ok(bytes !== undefined);
+  await damage(layout.blob(digestOf(bytes)));
+  const read = (): Promise<Buffer> => collect(registry.readBlob({ blob: refOf(bytes), offsetBytes: 0, lengthBytes: undefined }, never));
+  await assert.rejects(read(), isError('data-loss', 'DIGEST_MISMATCH'));
+  await rm(layout.blob(digestOf(bytes)));
+  await assert.rejects(read(), isError('not-found', 'BLOB_NOT_FOUND'));
+  await damage(layout.blob(digestOf(sample.manifestJson)));
+  await assert.rejects(
+    registry.resolveVersion({ model: 'm', ref: { kind: 'version', version: 1 } }, never),
+    isError('data-loss', 'DIGEST_MISMATCH'),
+  );
+});
+
+it('refuses a digest declared with another size than it is stored with', async () => {
+  await using folder = await temporaryFolder();
+  using embedded = await openEmbedded(folder.path);
+  const { registry } = embedded;
+  await createClassifier(registry, 'm');
+  const bytes = seededBytes('sized', 100);
+  await publish(registry, 'm', sampleVersion([bytes]));
+  const lying = sampleVersion([bytes], (manifest) => ({
+    ...manifest,
+    artifacts: manifest.artifacts.map((artifact) => ({ ...artifact, sizeBytes: 99 })),
+  }));
+  const stagingId = await stage(registry, 'm', lying);
+  const command = { stagingId, blob: { digest: digestOf(bytes), sizeBytes: 99 }, firstChunk: 0, data: bytesOf(bytes) };
+  await assert.rejects(registry.uploadBlob(command, never), isError('data-loss', 'SIZE_MISMATCH'));
+  await assert.rejects(registry.finalizeVersion({ stagingId, requestId: '' }, never), isError('data-loss', 'SIZE_MISMATCH'));
+  assert.ok((await collect(registry.readBlob({ blob: refOf(bytes), offsetBytes: 0, lengthBytes: undefined }, never))).equals(bytes));
+});
+
+it('holds no more than two chunks of an upload in memory', async () => {
+  await using folder = await temporaryFolder();
+  using embedded = await openEmbedded(folder.path);
+  await createClassifier(embedded.registry, 'm');
+  const bytes = seededBytes('long', 4 * CHUNK_BYTES);
+  const stagingId = await stage(embedded.registry, 'm', sampleVersion([bytes]));
+  const { blobs } = embedded;
+  const opened: number[] = [];
+  let taken = 0;
+  const data = (async function* () {
+    for await (const piece of bytesOf(bytes)) {
+      taken += piece.byteLength;
+      yield piece;
+      const stored = (await blobs.verifiedChunks(declared(), never)).size * CHUNK_BYTES;
+      opened.push(taken - stored);
+    }
+  })();
+  const declared = () => {
+    const [artifact] = sampleVersion([bytes]).manifest.artifacts;
+    assert.ok(artifact !== undefined);
+    return artifact;
+  };
+  await embedded.registry.uploadBlob({ stagingId, blob: refOf(bytes), firstChunk: 0, data }, never);
+  assert.ok(Math.max(...opened) <= 2 * CHUNK_BYTES, `${Math.max(...opened)} bytes taken and not stored`);
+  assert.deepEqual(await readdir(embedded.layout.partials), []);
+});
+
+it('ends a page early before it grows too long for a message', async () => {
+  await using folder = await temporaryFolder();
+  using embedded = await openEmbedded(folder.path);
+  const { registry } = embedded;
+  await createClassifier(registry, 'm');
+  const bytes = seededBytes('page', 10);
+  for (let index = 0; index < 12; index++) {
+    const sample = sampleVersion([bytes], (manifest) => ({
+      ...manifest,
+      lineage: { ...manifest.lineage, dataset: `${index} ${'d'.repeat(120_000)}` },
+    }));
+    await publish(registry, 'm', sample);
+  }
+  const first = await registry.listVersions({ model: 'm', pageSize: 100, pageToken: '', labels: {} }, never);
+  assert.ok(first.items.length < 12 && first.items.length >= 8, `${first.items.length} versions in a page`);
+  const second = await registry.listVersions({ model: 'm', pageSize: 100, pageToken: first.nextPageToken, labels: {} }, never);
+  assert.deepEqual(
+    [...first.items, ...second.items].map(({ version }) => version),
+    [12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1],
+  );
+});

@@ -1,0 +1,186 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { ServiceError } from '../../../proto/wire/errors.ts';
+import type { AliasState } from '../../../registry/model/alias.ts';
+import { FeedFollower } from '../../../registry/release/feed-follower.ts';
+import type { Registry } from '../../../registry/release/registry.ts';
+import type { WatchEvent } from '../../../registry/release/watch.ts';
+import { openEmbedded } from '../../support/registry/embedded-registry.ts';
+import { ManualClock } from '../../support/registry/manual-clock.ts';
+import { createClassifier, never, promotion, publish } from '../../support/registry/publish.ts';
+import { smallVersion } from '../../support/registry/sample-version.ts';
+import { temporaryFolder } from '../../support/registry/temporary-folder.ts';
+import { isError } from '../../support/service-errors.ts';
+
+const POLL_MS = 250;
+
+async function publishThree(registry: Registry): Promise<void> {
+  await createClassifier(registry, 'm');
+  for (const seed of ['one', 'two', 'three']) {
+    await publish(registry, 'm', smallVersion(seed));
+  }
+}
+
+function watch(registry: Registry, cursor = ''): { next(): Promise<WatchEvent>; stop(): void } {
+  const stop = new AbortController();
+  const events = registry.watchAliases({ cursor, heartbeatSeconds: 5 }, stop.signal)[Symbol.asyncIterator]();
+  return {
+    next: async () => {
+      const { value, done } = await events.next();
+      assert.ok(done !== true);
+      return value;
+    },
+    stop: () => stop.abort(),
+  };
+}
+
+function versionIn(event: WatchEvent): number | string {
+  return event.kind === 'change' ? event.alias.version : event.kind;
+}
+
+describe('watch', () => {
+  it('tells of a promotion in this process without asking the store', async () => {
+    await using folder = await temporaryFolder();
+    const clock = new ManualClock();
+    using embedded = await openEmbedded(folder.path, { clock, feedPollMs: POLL_MS });
+    await publishThree(embedded.registry);
+    const { next, stop } = watch(embedded.registry);
+    assert.equal((await next()).kind, 'snapshot');
+    const waiting = next();
+    // Asleep until the next question and until the heartbeat; the clock stands still from here on.
+    await clock.untilSleeping(2);
+    await embedded.registry.promoteVersion(promotion({ model: 'm', version: 2 }), never);
+    assert.equal(versionIn(await waiting), 2);
+    stop();
+  });
+
+  it('sees what another instance on the same store does, at the next question', async () => {
+    await using folder = await temporaryFolder();
+    const clock = new ManualClock();
+    using here = await openEmbedded(folder.path, { clock, feedPollMs: POLL_MS });
+    using there = await openEmbedded(folder.path);
+    await publishThree(here.registry);
+    const first = watch(here.registry);
+    const second = watch(here.registry);
+    await first.next();
+    await second.next();
+    const waiting = [first.next(), second.next()];
+    await clock.untilSleeping(3);
+    await there.registry.promoteVersion(promotion({ model: 'm', version: 1 }), never);
+    await there.registry.promoteVersion(promotion({ model: 'm', version: 2 }), never);
+    clock.advance(POLL_MS);
+    assert.deepEqual((await Promise.all(waiting)).map(versionIn), [1, 1]);
+    assert.deepEqual((await Promise.all([first.next(), second.next()])).map(versionIn), [2, 2]);
+    first.stop();
+    second.stop();
+  });
+
+  it('sends heartbeats while nothing happens, whose cursor resumes', async () => {
+    await using folder = await temporaryFolder();
+    const clock = new ManualClock();
+    using embedded = await openEmbedded(folder.path, { clock, feedPollMs: 3_600_000 });
+    await publishThree(embedded.registry);
+    const { next, stop } = watch(embedded.registry);
+    const snapshot = await next();
+    for (let beat = 0; beat < 2; beat++) {
+      const waiting = next();
+      await clock.untilSleeping(2);
+      clock.advance(5000);
+      assert.deepEqual(await waiting, { kind: 'heartbeat', cursor: snapshot.cursor });
+    }
+    stop();
+  });
+
+  it('gives a slow reader every change, from the feed', async () => {
+    await using folder = await temporaryFolder();
+    using embedded = await openEmbedded(folder.path);
+    await publishThree(embedded.registry);
+    const { next, stop } = watch(embedded.registry);
+    await next();
+    const expected: number[] = [];
+    for (let move = 0; move < 120; move++) {
+      expected.push((move % 2) + 1);
+      await embedded.registry.promoteVersion(promotion({ model: 'm', version: (move % 2) + 1 }), never);
+    }
+    const seen: (number | string)[] = [];
+    while (seen.length < expected.length) {
+      seen.push(versionIn(await next()));
+    }
+    assert.deepEqual(seen, expected);
+    stop();
+  });
+
+  it('cuts a long snapshot into parts, and only the last has a cursor', async () => {
+    await using folder = await temporaryFolder();
+    using embedded = await openEmbedded(folder.path, {
+      wrapCatalog: (catalog) => ({
+        ...catalog,
+        snapshot: async (signal) => {
+          const { sequence, aliases } = await catalog.snapshot(signal);
+          return { sequence, aliases: Array.from({ length: 1001 }, () => aliases[0]).filter((state) => state !== undefined) };
+        },
+      }),
+    });
+    await publishThree(embedded.registry);
+    await embedded.registry.promoteVersion(promotion({ model: 'm', version: 1 }), never);
+    const { next, stop } = watch(embedded.registry);
+    const parts: [number, boolean, boolean][] = [];
+    for (let part = 0; part < 3; part++) {
+      const event = await next();
+      assert.ok(event.kind === 'snapshot');
+      const aliases: readonly AliasState[] = event.aliases;
+      parts.push([aliases.length, event.isComplete, event.cursor !== '']);
+    }
+    assert.deepEqual(parts, [
+      [500, false, false],
+      [500, false, false],
+      [1, true, true],
+    ]);
+    stop();
+  });
+
+  it('starts again with a snapshot when the store was put back to an earlier state', async () => {
+    await using folder = await temporaryFolder();
+    using embedded = await openEmbedded(folder.path);
+    await publishThree(embedded.registry);
+    const cursor = Buffer.from(`1.7.${embedded.catalog.storeId}`).toString('base64url');
+    const { next, stop } = watch(embedded.registry, cursor);
+    assert.equal((await next()).kind, 'snapshot');
+    stop();
+  });
+});
+
+describe('feed follower', () => {
+  const failure = new ServiceError('unavailable', 'STORAGE_UNAVAILABLE', 'gone');
+
+  it('ends its waiters with the failure of the store, and asks again for the next', async () => {
+    const clock = new ManualClock();
+    let heads: (() => Promise<number>)[] = [() => Promise.reject(failure), () => Promise.resolve(4)];
+    const follower = new FeedFollower({ feedHead: () => (heads.shift() ?? (async () => 4))() }, clock, { pollMs: POLL_MS });
+    await assert.rejects(follower.waitBeyond(3, 10_000, never), isError('unavailable', 'STORAGE_UNAVAILABLE'));
+    assert.equal(await follower.waitBeyond(3, 10_000, never), true);
+    assert.equal(await follower.waitBeyond(3, 10_000, never), true);
+    heads = [];
+  });
+
+  it('asks nothing while nobody waits', async () => {
+    const clock = new ManualClock();
+    let questions = 0;
+    const follower = new FeedFollower({ feedHead: async () => (questions++, 0) }, clock, { pollMs: POLL_MS });
+    const stop = new AbortController();
+    const waiting = follower.waitBeyond(0, 10_000, stop.signal);
+    await clock.untilSleeping(2);
+    stop.abort();
+    await assert.rejects(waiting, isError('cancelled', 'CANCELLED'));
+    assert.equal(clock.sleepers, 0);
+    clock.advance(10 * POLL_MS);
+    assert.equal(questions, 1);
+    await assert.rejects(follower.waitBeyond(0, 1, stop.signal), isError('cancelled', 'CANCELLED'));
+  });
+
+  it('misses no change between reading and waiting', async () => {
+    const follower = new FeedFollower({ feedHead: async () => 0 }, new ManualClock(), { pollMs: POLL_MS });
+    follower.notify(5);
+    assert.equal(await follower.waitBeyond(4, 10_000, never), true);
+  });
+});

@@ -1,0 +1,18 @@
+import { setImmediate } from 'node:timers/promises';
+
+/** Turns of the event loop that stand for "nothing more happens". */
+const MANY_TURNS = 200;
+
+/** Goes round the event loop until `check` holds; a test that waits in vain ends at its file's limit. */
+export async function eventually(check: () => boolean): Promise<void> {
+  while (!check()) {
+    await setImmediate();
+  }
+}
+
+/** Gives everything that is ready to run the time to do so: before a check that something did not happen. */
+export async function manyTurns(): Promise<void> {
+  for (let turn = 0; turn < MANY_TURNS; turn += 1) {
+    await setImmediate();
+  }
+}
