@@ -39,9 +39,9 @@ export function connect<C>(Client: Constructor<C>, settings: ConnectionSettings)
 
 export interface Caller {
   /** Runs `body` with retries and the connection's defaults; errors name the server where none answered. */
-  call<R>(body: (options: CallOptions) => Promise<R>, options: ClientCallOptions | undefined): Promise<R>;
+  readonly call: <R>(body: (options: CallOptions) => Promise<R>, options: ClientCallOptions | undefined) => Promise<R>;
   /** The same error, or one that names the server where none answered. */
-  explain(error: unknown): unknown;
+  readonly explain: (error: unknown) => unknown;
 }
 
 /** `service` is a word for messages, such as "registry". */

@@ -1,5 +1,5 @@
 import { setTimeout as sleepFor } from 'node:timers/promises';
-import { abortError, isServiceError, ServiceError } from '../proto/wire/errors.ts';
+import { abortError, isServiceError, type ServiceError } from '../proto/wire/errors.ts';
 
 export interface RetrySettings {
   /** Tries in all, the first included. */

@@ -42,6 +42,6 @@ export function readRegistryConfig(env: Environment): RegistryConfig {
     // Four questions a second keep other replicas' promotions within the promised second.
     feedPollMs: reader.integer('REGISTRY_FEED_POLL_MS', 250, 10, 60_000),
     graceMs: reader.integer('GRACE_MS', 30_000, 0, 3_600_000),
-    logLevel: reader.oneOf('LOG_LEVEL', 'info' as LogLevel, LOG_LEVELS),
+    logLevel: reader.oneOf('LOG_LEVEL', 'info', LOG_LEVELS),
   });
 }

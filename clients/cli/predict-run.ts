@@ -17,7 +17,7 @@ export interface Failure {
 }
 
 export interface RunDeps {
-  predict(path: string): Promise<Prediction>;
+  readonly predict: (path: string) => Promise<Prediction>;
   /** Draws and saves the picture. Undefined: not asked for. */
   readonly draw: ((path: string, prediction: Prediction) => Promise<void>) | undefined;
   readonly writer: ResultWriter;

@@ -24,5 +24,5 @@ export function printable(text: string): string {
 
 /** In code points: enough for names and units. */
 function widthOf(text: string): number {
-  return [...text].length;
+  return Array.from(text).length;
 }

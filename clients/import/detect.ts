@@ -62,8 +62,10 @@ export function bundleFile(bundle: Bundle, name: string): SourceFile {
 }
 
 function missingFiles({ family, files, folder, source }: Bundle, names: readonly string[]): Error {
-  const place = folder === '' ? source.name : folder;
-  return invalidBundle(place, `${family} bundle without ${names.join(', ')}; found ${listFiles([...files.keys()])}`);
+  return invalidBundle(
+    folder === '' ? source.name : folder,
+    `${family} bundle without ${names.join(', ')}; found ${listFiles([...files.keys()])}`,
+  );
 }
 
 const SEGMENTATION_WEIGHTS = ['model.pth', 'model_final.pth'];

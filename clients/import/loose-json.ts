@@ -36,8 +36,11 @@ export function parseLooseJson(bytes: Uint8Array, file: string): JsonValue {
 
 const SPACE = /[ \t\n\r]*/y;
 const NUMBER = /-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?/y;
-const PLAIN_CHARACTERS = /[^"\\\u0000-\u001f]*/y;
+/** Control characters among them are refused after the match. */
+const PLAIN_CHARACTERS = /[^"\\]*/y;
 const ESCAPES: Readonly<Record<string, string>> = { '"': '"', '\\': '\\', '/': '/', b: '\b', f: '\f', n: '\n', r: '\r', t: '\t' };
+/** Characters before this one are control characters. */
+const SPACE_CODE = 0x20;
 const WORDS = new Map<string, JsonValue>([
   ['null', null],
   ['true', true],
@@ -119,7 +122,7 @@ class Parser {
     this.#at += 1;
     const parts: string[] = [];
     for (;;) {
-      parts.push(this.#match(PLAIN_CHARACTERS));
+      parts.push(this.#plainCharacters());
       const mark = this.#text[this.#at];
       if (mark === '"') {
         this.#at += 1;
@@ -130,6 +133,18 @@ class Parser {
       }
       parts.push(this.#escape());
     }
+  }
+
+  #plainCharacters(): string {
+    const start = this.#at;
+    const found = this.#match(PLAIN_CHARACTERS);
+    for (let index = 0; index < found.length; index += 1) {
+      if (found.charCodeAt(index) < SPACE_CODE) {
+        this.#at = start + index;
+        throw this.#unexpected('a string without control characters');
+      }
+    }
+    return found;
   }
 
   #escape(): string {

@@ -135,5 +135,5 @@ function describe(value: JsonValue | undefined): string {
   if (Array.isArray(value)) {
     return `a list of ${value.length}`;
   }
-  return typeof value === 'string' ? quote(value, 40) : String(value);
+  return typeof value === 'string' ? quote(value, 40) : `${typeof value === 'object' ? 'null' : value}`;
 }

@@ -122,7 +122,7 @@ function elementBytesOf(descr: string, file: string): 4 | 8 {
 
 function toCOrder(stored: Float64Array, shape: readonly number[]): Float64Array {
   const result = new Float64Array(stored.length);
-  const index = new Array<number>(shape.length).fill(0);
+  const index = shape.map(() => 0);
   for (let at = 0; at < stored.length; at += 1) {
     let from = 0;
     for (let axis = shape.length - 1; axis >= 0; axis -= 1) {

@@ -61,7 +61,7 @@ export class PickleReader {
     if (lengthBytes === 0) {
       return 0;
     }
-    const magnitude = BigInt(`0x${Buffer.from(bytes).reverse().toString('hex')}`);
+    const magnitude = BigInt(`0x${Buffer.from(bytes.toReversed()).toString('hex')}`);
     const value = BigInt.asIntN(lengthBytes * 8, magnitude);
     const number = Number(value);
     return Number.isSafeInteger(number) ? number : value;

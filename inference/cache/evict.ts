@@ -2,7 +2,7 @@ import { rename, rm } from 'node:fs/promises';
 import type { BlobRef, Digest } from '../../proto/wire/digest.ts';
 import { type Disk, isAbsent } from './disk.ts';
 import type { OnCacheEvent } from './events.ts';
-import { type BlobEntry, type Inventory, type LeftoverEntry, takeInventory, usedBytes } from './inventory.ts';
+import { type BlobEntry, type Inventory, type LeftoverEntry, sumOf, takeInventory, usedBytes } from './inventory.ts';
 import type { CacheLayout } from './layout.ts';
 import type { Owners } from './owners.ts';
 import type { Pins } from './pins.ts';
@@ -31,7 +31,7 @@ export interface RoomWanted {
  * first what is in quarantine, then downloads that nobody goes on with, then blobs, the longest unused first. Never a pinned
  * one, of this process or of another that shares the folder. An unlimited budget still makes room on a full volume: the blob that
  * is wanted now is worth more than one that nobody holds. Where that is not enough the budget is exceeded, which is an event: it
- * says what may be kept, not what may be served.
+ * says what may be kept, not what may be served. But where the volume cannot hold the blob whatever goes, everything stays.
  * @throws Node's own errors.
  */
 export async function makeRoom(room: RoomWanted, deps: EvictDeps): Promise<void> {
@@ -40,9 +40,16 @@ export async function makeRoom(room: RoomWanted, deps: EvictDeps): Promise<void>
     return;
   }
   const inventory = await takeInventory(deps.layout);
-  const excess = room.maxBytes === 0 ? 0 : usedBytes(inventory) + room.incomingBytes - room.maxBytes;
-  let toFree = Math.max(excess, room.incomingBytes - freeBytes);
-  for (const { path, sizeBytes } of await spareFiles(inventory, room, deps)) {
+  const foreign = await deps.pins.ofOthers();
+  const isHeld = (digest: Digest): boolean => room.isBusy(digest) || deps.pins.has(digest) || foreign.has(digest);
+  const spare = await spareFiles(inventory, room, deps);
+  const shortBytes = room.incomingBytes - freeBytes;
+  if (shortBytes > sumOf(spare) + sumOf(inventory.blobs.filter(({ digest }) => !isHeld(digest)))) {
+    return;
+  }
+  const excessBytes = room.maxBytes === 0 ? 0 : usedBytes(inventory) + room.incomingBytes - room.maxBytes;
+  let toFree = Math.max(excessBytes, shortBytes);
+  for (const { path, sizeBytes } of spare) {
     if (toFree <= 0) {
       return;
     }
@@ -50,8 +57,6 @@ export async function makeRoom(room: RoomWanted, deps: EvictDeps): Promise<void>
     deps.onEvent({ kind: 'leftover-removed', path });
     toFree -= sizeBytes;
   }
-  const foreign = await deps.pins.ofOthers();
-  const isHeld = (digest: Digest): boolean => room.isBusy(digest) || deps.pins.has(digest) || foreign.has(digest);
   const freed = await evict(chooseVictims(inventory.blobs, toFree, isHeld), room, deps);
   if (freed < toFree && room.maxBytes > 0) {
     deps.onEvent({ kind: 'over-budget', excessBytes: toFree - freed, maxBytes: room.maxBytes });

@@ -76,7 +76,11 @@ export async function takeInventory(layout: CacheLayout): Promise<Inventory> {
 }
 
 export function usedBytes({ blobs, partials, quarantined }: Inventory): number {
-  return [...blobs, ...partials, ...quarantined].reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
+  return sumOf([...blobs, ...partials, ...quarantined]);
+}
+
+export function sumOf(entries: readonly { readonly sizeBytes: number }[]): number {
+  return entries.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
 }
 
 interface Listed {

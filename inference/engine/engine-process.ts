@@ -1,3 +1,4 @@
+import { processEnvironment } from '../../infra/process/env.ts';
 import { type ChildProcess, fork } from 'node:child_process';
 import { abortError, ServiceError, throwIfAborted } from '../../proto/wire/errors.ts';
 import type { PredictSettings, Stage } from '../predict/predict.ts';
@@ -84,7 +85,12 @@ export class EngineProcess {
     signal: AbortSignal,
   ): Promise<{ readonly engine: EngineProcess; readonly failures: readonly LoadFailure[] }> {
     throwIfAborted(signal);
-    const child = fork(modulePath, [], { serialization: 'advanced', stdio: ['ignore', 'ignore', 'inherit', 'ipc'] });
+    const child = fork(modulePath, [], {
+      serialization: 'advanced',
+      stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+      // ONNX Runtime's Linux build would otherwise open its telemetry channel and leave files in the temporary folder.
+      env: { ...processEnvironment(), ORT_DISABLE_TELEMETRY: '1' },
+    });
     const engine = new EngineProcess(child);
     const kill = (): void => engine.kill();
     signal.addEventListener('abort', kill, { once: true });

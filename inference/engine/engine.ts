@@ -48,10 +48,7 @@ export class Engine {
         });
       }
     }
-    const [classifier] = this.#classifiers.values();
-    if (classifier !== undefined) {
-      await warmUpPipeline(classifier, this.#colourIndex);
-    }
+    await warmUpPipeline(this.#colourIndex);
     return failures;
   }
 

@@ -3,32 +3,52 @@ import type { ColourIndex } from '../predict/colours.ts';
 import { predict } from '../predict/predict.ts';
 import { DEFAULT_THRESHOLDS } from '../predict/thresholds.ts';
 
-const WIDTH = 640;
-const HEIGHT = 400;
-/** V8 compiles a hot loop after a few runs. */
-const RUNS = 4;
+const WIDTH = 1920;
+const HEIGHT = 1200;
+/** V8 compiles a hot loop for good within its first few runs. */
+const RUNS = 3;
+/** Blue contrast below which the stand-in classifier sees a flake. */
+const FLAKE_CONTRAST = -0.08;
 
-/** Runs the whole pipeline on a made-up picture, so that the first request does not pay for V8's compilation. */
-export async function warmUpPipeline(classifier: PixelClassifier, colourIndex: ColourIndex): Promise<void> {
+/**
+ * Runs the pipeline on a made-up micrograph, so that no request pays for V8's compilation and the first touch of the tables. The
+ * classes come from a stand-in: what the loaded classifiers would say of the picture is unknown, and the geometry must be warm
+ * too. The classifiers' own warm-up is their session's first run.
+ */
+export async function warmUpPipeline(colourIndex: ColourIndex): Promise<void> {
   const rgb = picture();
   const decoder = { decode: () => Promise.resolve({ width: WIDTH, height: HEIGHT, rgb }) };
   const settings = { thresholds: DEFAULT_THRESHOLDS, includeReference: false, classNames: new Map<number, string>() };
   const signal = new AbortController().signal;
   for (let run = 0; run < RUNS; run += 1) {
-    await predict(new Uint8Array(), { decoder, classifier, colourIndex }, settings, () => undefined, signal);
+    await predict(new Uint8Array(), { decoder, classifier: byDarkness, colourIndex }, settings, () => undefined, signal);
   }
 }
 
-/** A grey substrate with a little texture and darker rectangles of several shades. */
+/** Class 1 or 2 by how dark a colour is, with the frayed edges that noise makes. */
+const byDarkness: PixelClassifier = {
+  classify: (contrast, count) => {
+    const classes = new Uint8Array(count);
+    for (let index = 0; index < count; index += 1) {
+      const blue = contrast[index * 3] ?? 0;
+      classes[index] = blue > FLAKE_CONTRAST ? 0 : blue > 2 * FLAKE_CONTRAST ? 1 : 2;
+    }
+    return classes;
+  },
+};
+
+/** A grey substrate and darker disks, with enough texture for tens of thousands of colours. */
 function picture(): Uint8Array {
   const rgb = new Uint8Array(WIDTH * HEIGHT * 3);
   for (let y = 0; y < HEIGHT; y += 1) {
     for (let x = 0; x < WIDTH; x += 1) {
-      const patch = x % 160 < 60 && y % 100 < 50 ? 20 * (1 + Math.floor(x / 160)) : 0;
+      const isDisk = ((x % 240) - 120) ** 2 + ((y % 200) - 100) ** 2 < 50 ** 2;
+      const shade = isDisk ? 20 * (1 + (Math.floor(x / 240) % 2)) : 0;
+      const texture = Math.imul(y * WIDTH + x, 0x9e3779b1);
       const at = (y * WIDTH + x) * 3;
-      rgb[at] = 160 - patch + ((x * 7 + y * 3) % 5);
-      rgb[at + 1] = 150 - patch + ((x * 3 + y * 5) % 5);
-      rgb[at + 2] = 170 - patch + ((x * 5 + y * 11) % 5);
+      rgb[at] = 160 - shade + ((texture >>> 28) & 15);
+      rgb[at + 1] = 150 - shade + ((texture >>> 20) & 15);
+      rgb[at + 2] = 170 - shade + ((texture >>> 12) & 15);
     }
   }
   return rgb;

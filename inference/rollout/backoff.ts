@@ -21,15 +21,18 @@ export function pauseMs(failures: number, { firstMs, maxMs }: BackoffSettings): 
   return failures <= 1 ? 0 : Math.min(maxMs, firstMs * 2 ** (failures - 2));
 }
 
+/** Fulfilled after `ms`, rejected when aborted. */
+type Pass = (ms: number, value: undefined, options: { readonly signal: AbortSignal }) => Promise<void>;
+
 /** Jitter takes up to half off each pause, so that many clients of one broken server do not come back in step. */
-export function createBackoff(settings = DEFAULT_BACKOFF, random = Math.random): Backoff {
+export function createBackoff(settings = DEFAULT_BACKOFF, random = Math.random, pass: Pass = sleep): Backoff {
   let failures = 0;
   return {
     wait: async (signal) => {
       failures += 1;
       const pause = pauseMs(failures, settings) * (1 - random() / 2);
       if (pause > 0) {
-        await sleep(pause, undefined, { signal }).catch(() => undefined);
+        await pass(pause, undefined, { signal }).catch(() => undefined);
       }
       if (signal.aborted) {
         throw abortError(signal);

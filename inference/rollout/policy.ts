@@ -7,6 +7,8 @@ export interface RolloutSnapshot {
   readonly desired: ReadonlyMap<string, ServableId>;
   /** The version that requests for an alias get now. */
   readonly serving: ReadonlyMap<string, ServableId>;
+  /** What each alias that serves nothing yet served when this server ran last: better than nothing. */
+  readonly remembered: ReadonlyMap<string, ServableId>;
   /** Versions that requests named, loaded beside the aliases' own. */
   readonly extras: readonly ServableId[];
   readonly versions: ReadonlyMap<ServableId, VersionSituation>;
@@ -38,8 +40,8 @@ export type RolloutAction =
  * cannot, the alias keeps what it serves: absence of a usable new version never takes the old one away.
  */
 export function nextAction(snapshot: RolloutSnapshot): RolloutAction {
-  const { desired, extras, versions, loaded, nowMs } = snapshot;
-  const wanted = new Set([...desired.values(), ...extras]);
+  const { desired, remembered, extras, versions, loaded, nowMs } = snapshot;
+  const wanted = new Set([...desired.values(), ...remembered.values(), ...extras]);
 
   for (const id of wanted) {
     const version = versions.get(id);
@@ -73,14 +75,13 @@ export function nextAction(snapshot: RolloutSnapshot): RolloutAction {
 }
 
 /** What each alias would serve if everything loadable were loaded; an alias with nothing to serve is left out. */
-function targetOf({ desired, serving }: RolloutSnapshot, loadable: ReadonlySet<ServableId>): Map<string, ServableId> {
+function targetOf({ desired, serving, remembered }: RolloutSnapshot, loadable: ReadonlySet<ServableId>): Map<string, ServableId> {
   const target = new Map<string, ServableId>();
   for (const [alias, id] of desired) {
-    const now = serving.get(alias);
-    if (loadable.has(id)) {
-      target.set(alias, id);
-    } else if (now !== undefined) {
-      target.set(alias, now);
+    const before = serving.get(alias) ?? [remembered.get(alias)].find((known) => known !== undefined && loadable.has(known));
+    const best = loadable.has(id) ? id : before;
+    if (best !== undefined) {
+      target.set(alias, best);
     }
   }
   return target;

@@ -64,6 +64,8 @@ export class Rollout<G extends LoadedSet> {
   /** Something is known about what is wanted: from the registry, or from the last run. */
   #isInformed = false;
   #serving: ReadonlyMap<string, ServableId> = new Map();
+  /** What the aliases served in the last run: served again until the registry's word can be. */
+  #remembered: ReadonlyMap<string, VersionKey> = new Map();
   #connection: Connection = { isConnected: false, error: undefined };
   #connectionSinceMs: number;
 
@@ -84,7 +86,8 @@ export class Rollout<G extends LoadedSet> {
   async start(): Promise<void> {
     const lastKnown = await this.#deps.lastKnown.read();
     this.#aliases = new AliasTable(lastKnown?.aliases ?? []);
-    this.#isInformed = this.#served().length > 0;
+    this.#remembered = new Map(this.#served().map((alias) => [aliasKey(alias.model, alias.alias), alias]));
+    this.#isInformed = this.#remembered.size > 0;
     const listener = {
       onEvent: (event: Parameters<AliasTable['apply']>[0]) => {
         this.#aliases.apply(event);
@@ -114,7 +117,7 @@ export class Rollout<G extends LoadedSet> {
     let isAnnounced = false;
     try {
       for (;;) {
-        const id = pinned?.id ?? (served && (this.#serving.get(served.key) ?? this.#desiredId(served.key)));
+        const id = pinned?.id ?? (served && (this.#serving.get(served.key) ?? this.#comingId(served.key)));
         const lease = id && this.#lease(id);
         const record = id && this.#book.get(id);
         if (lease && record) {
@@ -199,9 +202,14 @@ export class Rollout<G extends LoadedSet> {
 
   #nextAction(): RolloutAction {
     const desired = new Map(this.#served().map((alias) => [aliasKey(alias.model, alias.alias), this.#book.want(alias)]));
+    const remembered = [...desired.keys()].flatMap((key) => {
+      const id = this.#rememberedId(key);
+      return id === undefined ? [] : [[key, id] as const];
+    });
     return nextAction({
       desired,
       serving: this.#serving,
+      remembered: new Map(remembered),
       extras: this.#onDemand.ids().filter((id) => this.#book.get(id) !== undefined),
       versions: this.#book.situations(),
       loaded: this.#slot.current?.ids ?? new Set(),
@@ -303,7 +311,7 @@ export class Rollout<G extends LoadedSet> {
   async #remember(): Promise<void> {
     const servingOf = (key: string): VersionKey | undefined => {
       const id = this.#serving.get(key);
-      return id && this.#book.get(id)?.key;
+      return id === undefined ? this.#remembered.get(key) : this.#book.get(id)?.key;
     };
     try {
       await this.#deps.lastKnown.write(toLastKnown(this.#served(), servingOf));
@@ -324,9 +332,20 @@ export class Rollout<G extends LoadedSet> {
     return isKept ? { key: aliasKey(model, selector.alias) } : undefined;
   }
 
-  #desiredId(key: string): ServableId | undefined {
+  /** What an alias that serves nothing yet will serve: what is desired or, if that failed, what was remembered. */
+  #comingId(key: string): ServableId | undefined {
     const desired = this.#served().find(({ model, alias }) => aliasKey(model, alias) === key);
-    return desired && this.#book.want(desired);
+    const coming = desired && [this.#book.want(desired), this.#rememberedId(key)];
+    return coming?.find((id) => id !== undefined && !this.#hasFailed(id)) ?? coming?.[0];
+  }
+
+  #rememberedId(key: string): ServableId | undefined {
+    const remembered = this.#serving.has(key) ? undefined : this.#remembered.get(key);
+    return remembered && this.#book.want(remembered);
+  }
+
+  #hasFailed(id: ServableId): boolean {
+    return this.#book.get(id)?.state === 'failed';
   }
 
   async #pinOnDemand(reference: ModelReference, signal: AbortSignal): Promise<{ readonly id: ServableId; release(): void }> {
@@ -343,13 +362,17 @@ export class Rollout<G extends LoadedSet> {
   }
 
   #isSettled(): boolean {
+    return this.#isInformed && this.#served().every((alias) => this.#isAliasSettled(alias));
+  }
+
+  #isAliasSettled(alias: DesiredAlias): boolean {
+    const key = aliasKey(alias.model, alias.alias);
+    const desired = this.#book.want(alias);
+    const serving = this.#serving.get(key);
+    const coming = this.#comingId(key);
     return (
-      this.#isInformed &&
-      this.#served().every((alias) => {
-        const serving = this.#serving.get(aliasKey(alias.model, alias.alias));
-        const desired = this.#book.want(alias);
-        return serving === desired || this.#book.get(desired)?.state === 'failed';
-      })
+      serving === desired ||
+      (this.#hasFailed(desired) && (serving !== undefined || coming === undefined || this.#hasFailed(coming)))
     );
   }
 }

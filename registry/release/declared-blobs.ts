@@ -1,5 +1,5 @@
+import { type BlobRef, type Digest, Hasher } from '../../proto/wire/digest.ts';
 import { ServiceError } from '../../proto/wire/errors.ts';
-import { type Digest, Hasher, type BlobRef } from '../../proto/wire/digest.ts';
 import { chunksByDigest, type Manifest, parseManifest } from '../../proto/wire/manifest.ts';
 import { type ChunkRange, toChunkRanges } from '../model/chunk-ranges.ts';
 import type { BlobStore, ChunkedBlob } from './blob-store.ts';

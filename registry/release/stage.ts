@@ -1,4 +1,4 @@
-import { digestOf, refOf, type BlobRef } from '../../proto/wire/digest.ts';
+import { type BlobRef, digestOf, refOf } from '../../proto/wire/digest.ts';
 import { ServiceError } from '../../proto/wire/errors.ts';
 import { type Manifest, parseManifest } from '../../proto/wire/manifest.ts';
 import { type Labels, sortedLabels } from '../model/labels.ts';

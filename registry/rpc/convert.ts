@@ -1,6 +1,6 @@
 import {
-  ArtifactRole,
   type ArtifactLocations as ArtifactLocationsMessage,
+  ArtifactRole,
   type BlobRef as BlobRefMessage,
   type BlobUploadState as BlobUploadStateMessage,
 } from '../../proto/gen/maskterial/registry/v1/artifact.ts';
@@ -8,13 +8,17 @@ import {
   AliasAction,
   type AliasEvent as AliasEventMessage,
   type Alias as AliasMessage,
-  type Lineage as LineageMessage,
   ModelKind as KindCode,
+  type Lineage as LineageMessage,
   type Model as ModelMessage,
   type Version as VersionMessage,
   VersionState,
 } from '../../proto/gen/maskterial/registry/v1/model.ts';
-import type { GetStagingResponse, ResolveVersionRequest, WatchAliasesResponse } from '../../proto/gen/maskterial/registry/v1/registry_service.ts';
+import type {
+  GetStagingResponse,
+  ResolveVersionRequest,
+  WatchAliasesResponse,
+} from '../../proto/gen/maskterial/registry/v1/registry_service.ts';
 import type { BlobRef } from '../../proto/wire/digest.ts';
 import type { ManifestLineage } from '../../proto/wire/manifest.ts';
 import type { AliasEvent, AliasState } from '../model/alias.ts';

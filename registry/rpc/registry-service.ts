@@ -21,54 +21,57 @@ import { createWatch } from './watch-service.ts';
 /** The registry as a gRPC service: each method converts, calls one use case, and converts back. */
 export function createRegistryService(registry: Registry, handlers: Handlers): RegistryServiceServer {
   return {
-    createModel: handlers.unary(async ({ name, kind, description, labels }, { signal, annotate }) => {
-      annotate({ model: name });
-      return { model: toModel(await registry.createModel({ name, kind: kindFrom(kind), description, labels }, signal)) };
+    createModel: handlers.unary(async ({ name, kind, description, labels }, context) => {
+      context.annotate({ model: name });
+      return { model: toModel(await registry.createModel({ name, kind: kindFrom(kind), description, labels }, context.signal)) };
     }),
-    getModel: handlers.unary(async ({ name }, { signal, annotate }) => {
-      annotate({ model: name });
-      return { model: toModel(await registry.getModel(name, signal)) };
+    getModel: handlers.unary(async ({ name }, context) => {
+      context.annotate({ model: name });
+      return { model: toModel(await registry.getModel(name, context.signal)) };
     }),
-    listModels: handlers.unary(async ({ pageSize, pageToken, labels }, { signal }) => {
-      const { items, nextPageToken } = await registry.listModels({ pageSize, pageToken, labels }, signal);
+    listModels: handlers.unary(async ({ pageSize, pageToken, labels }, context) => {
+      const { items, nextPageToken } = await registry.listModels({ pageSize, pageToken, labels }, context.signal);
       return { models: items.map(toModel), nextPageToken };
     }),
-    getVersion: handlers.unary(async ({ model, version }, { signal, annotate }) => {
-      annotate({ model, version });
-      return { version: toVersion(await registry.getVersion({ model, version }, signal)) };
+    getVersion: handlers.unary(async ({ model, version }, context) => {
+      context.annotate({ model, version });
+      return { version: toVersion(await registry.getVersion({ model, version }, context.signal)) };
     }),
-    listVersions: handlers.unary(async ({ model, pageSize, pageToken, labels }, { signal, annotate }) => {
-      annotate({ model });
-      const { items, nextPageToken } = await registry.listVersions({ model, pageSize, pageToken, labels }, signal);
+    listVersions: handlers.unary(async ({ model, pageSize, pageToken, labels }, context) => {
+      context.annotate({ model });
+      const { items, nextPageToken } = await registry.listVersions({ model, pageSize, pageToken, labels }, context.signal);
       return { versions: items.map(toVersion), nextPageToken };
     }),
-    stageVersion: handlers.unary(async ({ model, manifestJson, labels, requestId }, { signal, annotate }) => {
-      annotate({ model });
-      const { staging, blobs } = await registry.stageVersion({ model, manifestJson, labels, requestId }, signal);
-      annotate({ stagingId: staging.id, manifest: staging.manifest.digest });
+    stageVersion: handlers.unary(async ({ model, manifestJson, labels, requestId }, context) => {
+      context.annotate({ model });
+      const { staging, blobs } = await registry.stageVersion({ model, manifestJson, labels, requestId }, context.signal);
+      context.annotate({ stagingId: staging.id, manifest: staging.manifest.digest });
       const missing = blobs.filter(({ isComplete }) => !isComplete).map(toUploadState);
       return { stagingId: staging.id, manifest: toBlobRef(staging.manifest), missing };
     }),
-    getStaging: handlers.unary(async ({ stagingId }, { signal, annotate }) => {
-      annotate({ stagingId });
-      return toStaging(await registry.getStaging(stagingId, signal));
+    getStaging: handlers.unary(async ({ stagingId }, context) => {
+      context.annotate({ stagingId });
+      return toStaging(await registry.getStaging(stagingId, context.signal));
     }),
-    uploadBlob: handlers.clientStream((requests, { signal, annotate }) =>
+    uploadBlob: handlers.clientStream((requests, context) =>
       withUpload(requests, async (command) => {
-        annotate({ stagingId: command.stagingId, digest: command.blob?.digest, firstChunk: command.firstChunk });
-        return { state: toUploadState(await registry.uploadBlob(command, signal)) };
+        context.annotate({ stagingId: command.stagingId, digest: command.blob?.digest, firstChunk: command.firstChunk });
+        return { state: toUploadState(await registry.uploadBlob(command, context.signal)) };
       }),
     ),
-    finalizeVersion: handlers.unary(async ({ stagingId, requestId }, { signal, annotate }) => {
-      annotate({ stagingId });
-      const { version, isCreated } = await registry.finalizeVersion({ stagingId, requestId }, signal);
-      annotate({ model: version.model, version: version.version });
+    finalizeVersion: handlers.unary(async ({ stagingId, requestId }, context) => {
+      context.annotate({ stagingId });
+      const { version, isCreated } = await registry.finalizeVersion({ stagingId, requestId }, context.signal);
+      context.annotate({ model: version.model, version: version.version });
       return { version: toVersion(version), created: isCreated };
     }),
-    resolveVersion: handlers.unary(async ({ model, ref }, { signal, annotate }) => {
-      annotate({ model, ref: ref?.value });
-      const { version, alias, manifestJson, locations } = await registry.resolveVersion({ model, ref: selectorFrom(ref) }, signal);
-      annotate({ version: version.version });
+    resolveVersion: handlers.unary(async ({ model, ref }, context) => {
+      context.annotate({ model, ref: ref?.value });
+      const { version, alias, manifestJson, locations } = await registry.resolveVersion(
+        { model, ref: selectorFrom(ref) },
+        context.signal,
+      );
+      context.annotate({ version: version.version });
       return {
         version: toVersion(version),
         alias: alias && toAlias(alias),
@@ -76,28 +79,28 @@ export function createRegistryService(registry: Registry, handlers: Handlers): R
         locations: locations.map(toLocations),
       };
     }),
-    readBlob: handlers.serverStream(({ blob, offsetBytes, lengthBytes }, { signal, annotate }) => {
-      annotate({ digest: blob?.digest });
+    readBlob: handlers.serverStream(({ blob, offsetBytes, lengthBytes }, context) => {
+      context.annotate({ digest: blob?.digest });
       const length = lengthBytes === undefined ? undefined : Number(lengthBytes);
       return readMessages(
-        registry.readBlob({ blob: blobFrom(blob), offsetBytes: Number(offsetBytes), lengthBytes: length }, signal),
+        registry.readBlob({ blob: blobFrom(blob), offsetBytes: Number(offsetBytes), lengthBytes: length }, context.signal),
       );
     }),
-    promoteVersion: handlers.unary(async ({ expectedRevision, ...request }, { signal, annotate }) => {
-      annotate({ model: request.model, version: request.version, alias: request.alias });
-      const { alias, previousVersion } = await registry.promoteVersion({ ...request, expectedRevision }, signal);
-      annotate({ revision: alias.revision });
+    promoteVersion: handlers.unary(async ({ expectedRevision, ...request }, context) => {
+      context.annotate({ model: request.model, version: request.version, alias: request.alias });
+      const { alias, previousVersion } = await registry.promoteVersion({ ...request, expectedRevision }, context.signal);
+      context.annotate({ revision: alias.revision });
       return { alias: toAlias(alias), previousVersion };
     }),
-    rollbackAlias: handlers.unary(async ({ expectedRevision, ...request }, { signal, annotate }) => {
-      annotate({ model: request.model, alias: request.alias });
-      const { alias, previousVersion } = await registry.rollbackAlias({ ...request, expectedRevision }, signal);
-      annotate({ version: alias.version, revision: alias.revision });
+    rollbackAlias: handlers.unary(async ({ expectedRevision, ...request }, context) => {
+      context.annotate({ model: request.model, alias: request.alias });
+      const { alias, previousVersion } = await registry.rollbackAlias({ ...request, expectedRevision }, context.signal);
+      context.annotate({ version: alias.version, revision: alias.revision });
       return { alias: toAlias(alias), previousVersion };
     }),
-    listAliasEvents: handlers.unary(async ({ model, alias, pageSize, pageToken }, { signal, annotate }) => {
-      annotate({ model, alias });
-      const { items, nextPageToken } = await registry.listAliasEvents({ model, alias, pageSize, pageToken }, signal);
+    listAliasEvents: handlers.unary(async ({ model, alias, pageSize, pageToken }, context) => {
+      context.annotate({ model, alias });
+      const { items, nextPageToken } = await registry.listAliasEvents({ model, alias, pageSize, pageToken }, context.signal);
       return { events: items.map(toAliasEvent), nextPageToken };
     }),
     watchAliases: createWatch(registry, handlers),

@@ -1,8 +1,14 @@
 // `npm run bench NAME [ARGUMENT ...]`: measures, and prints what it saw. Quotes ratios of things run in turn in one process.
 import process from 'node:process';
-import { benchPredict } from './predict.ts';
 
-const BENCHES: Readonly<Record<string, (args: readonly string[]) => Promise<void>>> = { predict: benchPredict };
+type Bench = (args: readonly string[]) => Promise<void>;
+
+/** Loaded only when run: ONNX Runtime reads its telemetry switch while it loads. */
+const BENCHES: Readonly<Record<string, () => Promise<Bench>>> = {
+  predict: async () => (await import('./predict.ts')).benchPredict,
+};
+
+process.env['ORT_DISABLE_TELEMETRY'] = '1';
 
 const [name = '', ...args] = process.argv.slice(2);
 const bench = BENCHES[name];
@@ -10,5 +16,5 @@ if (bench === undefined) {
   console.error(`usage: npm run bench NAME, one of: ${Object.keys(BENCHES).join(', ')}`);
   process.exitCode = 2;
 } else {
-  await bench(args);
+  await (await bench())(args);
 }

@@ -55,7 +55,9 @@ export async function benchPredict(args: readonly string[]): Promise<void> {
   console.log('\npeak memory, MiB');
   for (const { what, pid } of services.processes) {
     const [main, ...children] = memoryOfTree(pid);
-    console.log(`  ${what}: ${main?.peakMib.toFixed(0) ?? '?'}${children.length > 0 ? `; engines: ${children.map(({ peakMib }) => peakMib.toFixed(0)).join(', ')}` : ''}`);
+    console.log(
+      `  ${what}: ${main?.peakMib.toFixed(0) ?? '?'}${children.length > 0 ? `; engines: ${children.map(({ peakMib }) => peakMib.toFixed(0)).join(', ')}` : ''}`,
+    );
   }
 }
 
@@ -67,7 +69,10 @@ async function measureRound(image: Buffer, inProcess: InProcess, inference: Infe
     prediction = await inference.predictFlakes(image, { classification: model });
   });
   const stages = new Map(
-    prediction?.summary.timings.map(({ stage, duration }) => [stage, Number(duration?.seconds ?? 0n) * 1000 + (duration?.nanos ?? 0) / 1e6]),
+    prediction?.summary.timings.map(({ stage, duration }) => [
+      stage,
+      Number(duration?.seconds ?? 0n) * 1000 + (duration?.nanos ?? 0) / 1e6,
+    ]),
   );
   return { decodeMs, inProcessMs, serviceMs, stages };
 }
@@ -95,7 +100,10 @@ function printRounds(rounds: readonly Round[]): void {
     ['geometry and run lengths', Stage.STAGE_GEOMETRY],
   ];
   for (const [what, stage] of names) {
-    line(what, column(({ stages }) => stages.get(stage) ?? 0));
+    line(
+      what,
+      column(({ stages }) => stages.get(stage) ?? 0),
+    );
   }
   line(
     'the rest: messages, processes, encoding',
@@ -111,7 +119,9 @@ async function printModelStage(inProcess: InProcess, image: Buffer): Promise<voi
     colours.push(await time(() => inProcess.classify(rows.ofColours)));
     pixels.push(await time(() => inProcess.classify(rows.ofPixels)));
   }
-  console.log(`\nmodel on ${rows.ofColours.length / 3} colours against ${rows.ofPixels.length / 3} pixels, ${PER_PIXEL_ROUNDS} rounds`);
+  console.log(
+    `\nmodel on ${rows.ofColours.length / 3} colours against ${rows.ofPixels.length / 3} pixels, ${PER_PIXEL_ROUNDS} rounds`,
+  );
   console.log(`  colours, ms   ${formatSpread(spreadOf(colours))}`);
   console.log(`  pixels, ms    ${formatSpread(spreadOf(pixels))}`);
   console.log(`  pixels / colours (20 or more)   ${formatSpread(spreadOf(ratiosOf(pixels, colours)))}`);

@@ -5,10 +5,10 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { collectFlakes, createInferenceClient, type InferenceClient, MAX_IMAGE_BYTES } from '../../clients/inference-client.ts';
 import { ServiceError } from '../../proto/wire/errors.ts';
-import { FakeInference, type PredictScript } from '../support/fake-inference.ts';
+import { deferred, whenAborted } from '../support/deferred.ts';
+import { FakeInference, failWith, type PredictScript } from '../support/fake-inference.ts';
 import { type ManualRetry, manualRetry } from '../support/manual-retry.ts';
 import { eventsOf, flakeAt, summaryOf, USED_MODEL } from '../support/predictions.ts';
-import { deferred, whenAborted } from '../support/deferred.ts';
 import { isError, rejection } from '../support/service-errors.ts';
 
 const FLAKES = [flakeAt(0, 1, 5, 5, 20, 10), flakeAt(1, 2, 50, 30, 10, 10)];
@@ -147,10 +147,8 @@ test('a whole answer is asked for again when it broke half-way; single events ar
 });
 
 test('does not ask again what would fail again', async () => {
-  const script: PredictScript = async function* () {
-    throw new ServiceError('invalid-argument', 'NO_BACKGROUND', 'channel g has no background');
-    yield {};
-  };
+  const script: PredictScript = () =>
+    failWith(new ServiceError('invalid-argument', 'NO_BACKGROUND', 'channel g has no background'));
   await withServer(script, async (client, server) => {
     await assert.rejects(client.predictFlakes(IMAGE), isError('invalid-argument', 'NO_BACKGROUND'));
     assert.equal(server.requests.length, 1);

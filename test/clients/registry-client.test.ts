@@ -5,6 +5,7 @@ import { ModelKind } from '../../proto/gen/maskterial/registry/v1/model.ts';
 import type { WatchAliasesResponse } from '../../proto/gen/maskterial/registry/v1/registry_service.ts';
 import { ServiceError } from '../../proto/wire/errors.ts';
 import { parseModelReference } from '../../proto/wire/names.ts';
+import { deferred } from '../support/deferred.ts';
 import { FakeRegistry } from '../support/fake-registry.ts';
 import { manualRetry } from '../support/manual-retry.ts';
 import { isError, rejection } from '../support/service-errors.ts';
@@ -147,12 +148,14 @@ test('names the server that cannot be reached', async () => {
 
 test('a call that is not answered in time fails as that', async () => {
   const registry = new FakeRegistry();
-  registry.watchScript = [{ messages: [], end: 'stay' }];
+  const hold = deferred();
+  registry.held = hold.promise;
   await using server = await registry.start();
-  const client = createRegistryClient({ address: server.address, timeoutMs: 1 });
+  const client = createRegistryClient({ address: server.address, timeoutMs: 50 });
   try {
     await assert.rejects(client.getModel('A'), isError('deadline-exceeded', 'DEADLINE_EXCEEDED'));
   } finally {
+    hold.resolve();
     client.close();
   }
 });
@@ -166,7 +169,7 @@ test('a watch goes on after the last cursor when its stream breaks', async () =>
   registry.watchScript = [
     { messages: [change('c1'), change('c2')], end: unavailable() },
     { messages: [], end: unavailable() },
-    { messages: [change('c3')], end: 'stay' },
+    { messages: [change('c3')] },
   ];
   await using server = await registry.start();
   const client = createRegistryClient({ address: server.address }, manualRetry());

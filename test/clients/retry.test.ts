@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { retry, type RetrySettings } from '../../clients/retry.ts';
+import { type RetrySettings, retry } from '../../clients/retry.ts';
 import { type ErrorKind, ServiceError } from '../../proto/wire/errors.ts';
 import { manualRetry } from '../support/manual-retry.ts';
 import { rejection } from '../support/service-errors.ts';
@@ -81,7 +81,7 @@ test('the time limit bounds all attempts and the waits between them', async () =
 test('an abort ends the wait', async () => {
   const controller = new AbortController();
   const { body } = failing('unavailable', 9);
-  const deps = { ...manualRetry(), sleep: manualRetry().sleep };
+  const deps = manualRetry();
   const outcome = retry(
     async () => {
       controller.abort();

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 import { digestOf, refOf } from '../../proto/wire/digest.ts';
-import { asAliasName, asModelName, type AliasName, type ModelName } from '../../proto/wire/names.ts';
+import { type AliasName, asAliasName, asModelName, type ModelName } from '../../proto/wire/names.ts';
 import { type AliasEvent, promotion, rollback } from '../../registry/model/alias.ts';
 import type { ModelRecord } from '../../registry/model/model.ts';
 import { draftOf, type Version, type VersionDraft } from '../../registry/model/version.ts';
@@ -15,6 +15,11 @@ export interface CatalogFixture {
   /** Another instance on the same store, as another process would have it; undefined where the adapter cannot share one. */
   readonly openAnother: (() => Promise<Catalog>) | undefined;
   close(): Promise<void>;
+}
+
+interface Addition {
+  readonly request?: RequestIdentity;
+  readonly labels?: Record<string, string>;
 }
 
 const MOVE = { actor: { name: 'ada', isVerified: false }, reason: 'because', timeMs: 5_000 };
@@ -32,7 +37,7 @@ export function describeCatalog(name: string, create: () => Promise<CatalogFixtu
     afterEach(() => fixture.close());
 
     /** Stages and adds a version whose content is `seed`. */
-    const add = async (model: ModelName, seed: string, change: { request?: RequestIdentity; labels?: Record<string, string> } = {}) => {
+    const add = async (model: ModelName, seed: string, change: Addition = {}) => {
       const draft = draftFor(model, seed, change.labels);
       const id = `staging-${model}-${seed}-${++stagings}`;
       const { manifest, labels, createTimeMs } = draft;
@@ -44,17 +49,21 @@ export function describeCatalog(name: string, create: () => Promise<CatalogFixtu
       assert.ok(result.kind === 'added');
       return result.version;
     };
-    const promote = async (version: Version, alias: AliasName, request?: RequestIdentity, on: Catalog = catalog) => {
+    const promote = async (version: Version, alias: AliasName, once?: RequestIdentity, on: Catalog = catalog) => {
       const current = await on.getAlias(version.model, alias, never);
       const event = promotion(current, { ...targetOf(version), alias }, MOVE);
-      return { event, result: await on.moveAlias(event, request, never) };
+      return { event, result: await on.moveAlias(event, once, never) };
     };
 
     describe('models', () => {
       it('creates a model once and keeps the first', async () => {
         assert.equal(await catalog.createModel(record('a', { x: '1' }), never), true);
         assert.equal(await catalog.createModel({ ...record('a'), description: 'other' }, never), false);
-        assert.deepEqual(await catalog.getModel(modelName('a'), never), { ...record('a', { x: '1' }), latestVersion: 0, aliases: [] });
+        assert.deepEqual(await catalog.getModel(modelName('a'), never), {
+          ...record('a', { x: '1' }),
+          latestVersion: 0,
+          aliases: [],
+        });
         assert.equal(await catalog.getModel(modelName('b'), never), undefined);
       });
 
@@ -202,7 +211,13 @@ export function describeCatalog(name: string, create: () => Promise<CatalogFixtu
       it('moves an alias, with its event and feed entry', async () => {
         const first = await promote(one, production);
         const second = await promote(two, production);
-        assert.deepEqual([first.result, second.result], [{ kind: 'moved', sequence: 1 }, { kind: 'moved', sequence: 2 }]);
+        assert.deepEqual(
+          [first.result, second.result],
+          [
+            { kind: 'moved', sequence: 1 },
+            { kind: 'moved', sequence: 2 },
+          ],
+        );
         assert.deepEqual(await catalog.getAlias(one.model, production, never), second.event.state);
         assert.deepEqual(await catalog.getAliasEvent(one.model, production, 1, never), first.event);
         assert.equal(await catalog.getAliasEvent(one.model, production, 3, never), undefined);
@@ -253,7 +268,10 @@ export function describeCatalog(name: string, create: () => Promise<CatalogFixtu
         assert.deepEqual(await list(undefined, undefined, 10), [5, 4, 3, 1]);
         assert.deepEqual(await list(production, undefined, 2), [5, 4]);
         assert.deepEqual(await list(production, 4, 10), [1]);
-        const [newest] = await catalog.listAliasEvents({ model: one.model, alias: undefined, before: undefined, limit: 1 }, never);
+        const [newest] = await catalog.listAliasEvents(
+          { model: one.model, alias: undefined, before: undefined, limit: 1 },
+          never,
+        );
         assert.deepEqual(newest?.event, back satisfies AliasEvent);
       });
 

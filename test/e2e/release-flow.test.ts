@@ -90,7 +90,10 @@ test('a version that cannot be loaded leaves the old one serving and says why', 
   }, 'the broken version has failed');
 
   const { aliases, servables } = await system.inference.getStatus();
-  assert.deepEqual(aliases.map(({ desiredVersion, servingVersion }) => [desiredVersion, servingVersion]), [[broken.version, first.version]]);
+  assert.deepEqual(
+    aliases.map(({ desiredVersion, servingVersion }) => [desiredVersion, servingVersion]),
+    [[broken.version, first.version]],
+  );
   assert.match(servables.find(({ version }) => version === broken.version)?.error?.message ?? '', /cannot load the graph/);
   assertAnswer(await system.inference.predictFlakes(await makePicture([PATCH]), { classification: MODEL }), first, 1);
 });
@@ -224,7 +227,11 @@ async function publishBroken(system: TestSystem): Promise<Version> {
       yield bytes;
     },
   };
-  const published = await system.registry.publishVersion({ model: MODEL, manifestBytes: encodeManifest(manifest), files: [file] });
+  const published = await system.registry.publishVersion({
+    model: MODEL,
+    manifestBytes: encodeManifest(manifest),
+    files: [file],
+  });
   return published.version;
 }
 

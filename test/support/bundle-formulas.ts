@@ -87,7 +87,7 @@ function quadraticForm(matrix: Matrix, x: readonly number[]): number {
       }
     }
   }
-  const solution = new Array<number>(size).fill(0);
+  const solution = x.map(() => 0);
   for (let row = size - 1; row >= 0; row -= 1) {
     const values = rows[row] ?? [];
     let sum = values[size] ?? 0;

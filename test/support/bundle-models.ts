@@ -60,9 +60,11 @@ export function randomAmm(shape: AmmShape): AmmModel {
   const cov: number[] = [];
   for (let index = 0; index < classCount; index += 1) {
     const directions = many(embeddingSize * 3, 1);
+    // The last two are wide enough that something falls into them.
+    const diagonal = index >= classCount - 2 ? embeddingSize * (0.02 + 0.01 * index) : 0.002;
     for (let row = 0; row < embeddingSize; row += 1) {
       for (let column = 0; column < embeddingSize; column += 1) {
-        let sum = row === column ? 0.002 : 0;
+        let sum = row === column ? diagonal : 0;
         for (let k = 0; k < 3; k += 1) {
           sum += (directions[row * 3 + k] ?? 0) * (directions[column * 3 + k] ?? 0);
         }
@@ -153,10 +155,14 @@ function ammTensors(model: AmmModel, layerNames: readonly string[]): TestTensor[
     ];
   });
   const last = [
-    { name: 'last.weight', shape: [classCount, embeddingSize], data: new Array<number>(classCount * embeddingSize).fill(0.25) },
-    { name: 'last.bias', shape: [classCount], data: new Array<number>(classCount).fill(0) },
+    { name: 'last.weight', shape: [classCount, embeddingSize], data: filled(classCount * embeddingSize, 0.25) },
+    { name: 'last.bias', shape: [classCount], data: filled(classCount, 0) },
   ];
   return [...layers, ...last];
+}
+
+function filled(count: number, value: number): number[] {
+  return Array.from({ length: count }, () => value);
 }
 
 export interface GmmEntry {

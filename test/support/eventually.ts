@@ -1,3 +1,4 @@
+import { stat } from 'node:fs/promises';
 import { setImmediate } from 'node:timers/promises';
 
 /** Turns of the event loop that stand for "nothing more happens". */
@@ -13,6 +14,8 @@ export async function eventually(check: () => boolean): Promise<void> {
 /** Gives everything that is ready to run the time to do so: before a check that something did not happen. */
 export async function manyTurns(): Promise<void> {
   for (let turn = 0; turn < MANY_TURNS; turn += 1) {
+    // Through the thread pool and back, so that work on files gets on too.
+    await stat('.');
     await setImmediate();
   }
 }

@@ -9,6 +9,12 @@ import { startGrpcServer, type TestServer } from './grpc-server.ts';
 
 export type PredictScript = (request: PredictRequest, context: CallContext, call: number) => AsyncIterable<PredictResponse>;
 
+/** For scripts that only fail. */
+export async function* failWith(failure: Error): AsyncGenerator<PredictResponse> {
+  await Promise.reject(failure);
+  yield {};
+}
+
 /** An inference server that answers as the test says, behind a real gRPC server. */
 export class FakeInference {
   readonly requests: PredictRequest[] = [];

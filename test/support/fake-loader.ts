@@ -38,6 +38,8 @@ export class FakeLoader implements Loader<FakeSet> {
     const aborted = new Promise<never>((_, reject) => {
       signal.addEventListener('abort', () => reject(abortError(signal)), { once: true });
     });
+    // A script that throws leaves nobody to hear of it.
+    aborted.catch(() => undefined);
     const outcome = await Promise.race([this.script(specs, this.loads.length), aborted]);
     if (outcome instanceof FakeSet) {
       this.sets.push(outcome);

@@ -1,5 +1,12 @@
 import { ArtifactRole, type BlobUploadState } from '../../proto/gen/maskterial/registry/v1/artifact.ts';
-import { type Alias, AliasAction, type AliasEvent, type Model, type Version, VersionState } from '../../proto/gen/maskterial/registry/v1/model.ts';
+import {
+  type Alias,
+  AliasAction,
+  type AliasEvent,
+  type Model,
+  type Version,
+  VersionState,
+} from '../../proto/gen/maskterial/registry/v1/model.ts';
 import {
   type PromoteVersionRequest,
   RegistryServiceService,
@@ -32,8 +39,10 @@ export class FakeRegistry {
   readonly calls: string[] = [];
   /** Consulted before each call and after each chunk ("uploadBlob:chunk"); what it throws is the answer. */
   fail: (what: string, count: number) => void = () => undefined;
-  /** What each watch sends, in turn; the stream then ends as its last entry says. */
-  watchScript: { readonly messages: readonly WatchAliasesResponse[]; readonly end: ServiceError | 'stay' }[] = [];
+  /** Awaited before GetModel answers. */
+  held: Promise<void> = Promise.resolve();
+  /** What each watch sends, in turn; the stream then ends with `end`, or stays open without. */
+  watchScript: { readonly messages: readonly WatchAliasesResponse[]; readonly end?: ServiceError }[] = [];
   pageSize = 2;
   readonly #counts = new Map<string, number>();
 
@@ -42,22 +51,27 @@ export class FakeRegistry {
     return startGrpcServer(
       RegistryServiceService,
       {
-        createModel: wire.unary(async (request: { name: string; kind: Model['kind']; description: string; labels: Record<string, string> }) => {
-          this.#enter('createModel');
-          if (this.models.has(request.name)) {
-            throw new ServiceError('already-exists', 'MODEL_EXISTS', `model "${request.name}" exists`);
-          }
-          const model = { ...request, createTime: CREATED, latestVersion: 0, aliases: [] };
-          this.models.set(request.name, model);
-          return { model };
-        }),
+        createModel: wire.unary(
+          async (request: { name: string; kind: Model['kind']; description: string; labels: Record<string, string> }) => {
+            this.#enter('createModel');
+            if (this.models.has(request.name)) {
+              throw new ServiceError('already-exists', 'MODEL_EXISTS', `model "${request.name}" exists`);
+            }
+            const model = { ...request, createTime: CREATED, latestVersion: 0, aliases: [] };
+            this.models.set(request.name, model);
+            return { model };
+          },
+        ),
         getModel: wire.unary(async ({ name }: { name: string }) => {
           this.#enter('getModel');
+          await this.held;
           return { model: this.#model(name) };
         }),
         listModels: wire.unary(async ({ pageToken, labels }: { pageToken: string; labels: Record<string, string> }) => {
           this.#enter('listModels');
-          const all = [...this.models.values()].filter((model) => Object.entries(labels).every(([key, value]) => model.labels[key] === value));
+          const all = [...this.models.values()].filter((model) =>
+            Object.entries(labels).every(([key, value]) => model.labels[key] === value),
+          );
           const { items, nextPageToken } = this.#page(all, pageToken);
           return { models: items, nextPageToken };
         }),
@@ -94,7 +108,11 @@ export class FakeRegistry {
           this.#enter('rollbackAlias');
           const before = this.events.find(({ model, alias }) => model === request.model && alias === request.alias);
           if (before === undefined || before.fromVersion === 0) {
-            throw new ServiceError('failed-precondition', 'NO_PREVIOUS_VERSION', `${request.model}@${request.alias} has no previous version`);
+            throw new ServiceError(
+              'failed-precondition',
+              'NO_PREVIOUS_VERSION',
+              `${request.model}@${request.alias} has no previous version`,
+            );
           }
           return this.#move(request, before.fromVersion, AliasAction.ALIAS_ACTION_ROLLBACK);
         }),
@@ -124,7 +142,18 @@ export class FakeRegistry {
     found.latestVersion = version;
     const manifest = { digest: digestOf(Buffer.from(`${model}:${version}`)), sizeBytes: 10n };
     const state = VersionState.VERSION_STATE_FINALIZED;
-    this.versions.push({ model, version, manifest, artifacts: [], state, createTime: CREATED, labels: {}, family: 'AMM', kind: found.kind, ...more });
+    this.versions.push({
+      model,
+      version,
+      manifest,
+      artifacts: [],
+      state,
+      createTime: CREATED,
+      labels: {},
+      family: 'AMM',
+      kind: found.kind,
+      ...more,
+    });
   }
 
   #enter(what: string): void {
@@ -138,7 +167,7 @@ export class FakeRegistry {
     this.watches.push(request);
     const script = this.watchScript[this.watches.length - 1];
     yield* script?.messages ?? [];
-    if (script?.end === 'stay') {
+    if (script !== undefined && script.end === undefined) {
       await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
     }
     throw script?.end ?? new ServiceError('unavailable', 'SHUTTING_DOWN', 'the script has no more');
@@ -155,7 +184,9 @@ export class FakeRegistry {
     const digest = blob?.digest ?? '';
     const held = this.chunks.get(digest) ?? new Map<number, Buffer>();
     this.chunks.set(digest, held);
-    const declared = parseManifest(this.#staging(stagingId).manifestJson).artifacts.find((artifact) => artifact.digest === digest);
+    const declared = parseManifest(this.#staging(stagingId).manifestJson).artifacts.find(
+      (artifact) => artifact.digest === digest,
+    );
     let index = firstChunk;
     try {
       for await (const chunk of regroup(dataOf({ [Symbol.asyncIterator]: () => iterator }))) {
@@ -164,7 +195,11 @@ export class FakeRegistry {
           throw new ServiceError('data-loss', 'SIZE_MISMATCH', `chunk ${index} has ${chunk.byteLength} bytes`);
         }
         if (digestOf(chunk) !== declared?.chunks[index]) {
-          throw new ServiceError('data-loss', 'DIGEST_MISMATCH', `chunk ${index}: expected ${declared?.chunks[index]}, found ${digestOf(chunk)}`);
+          throw new ServiceError(
+            'data-loss',
+            'DIGEST_MISMATCH',
+            `chunk ${index}: expected ${declared?.chunks[index]}, found ${digestOf(chunk)}`,
+          );
         }
         held.set(index, chunk);
         index += 1;
@@ -193,7 +228,11 @@ export class FakeRegistry {
       mediaType,
       blob: { digest, sizeBytes: BigInt(sizeBytes) },
     }));
-    this.addVersion(staging.model, this.#model(staging.model).latestVersion + 1, { manifest: ref, artifacts, labels: staging.labels });
+    this.addVersion(staging.model, this.#model(staging.model).latestVersion + 1, {
+      manifest: ref,
+      artifacts,
+      labels: staging.labels,
+    });
     const version = this.versions.at(-1);
     if (version === undefined) {
       throw new Error('unreachable');
@@ -211,21 +250,37 @@ export class FakeRegistry {
     const current = before?.revision ?? 0;
     if (request.expectedRevision !== undefined && request.expectedRevision !== current) {
       const metadata = { current_revision: String(current) };
-      throw new ServiceError('aborted', 'REVISION_CONFLICT', `expected revision ${request.expectedRevision}, found ${current}`, { metadata });
+      throw new ServiceError('aborted', 'REVISION_CONFLICT', `expected revision ${request.expectedRevision}, found ${current}`, {
+        metadata,
+      });
     }
     const fromVersion = before?.version ?? 0;
     const alias = { model: request.model, alias: request.alias, version, revision: current + 1, updateTime: CREATED };
     model.aliases = [...model.aliases.filter((other) => other.alias !== request.alias), alias];
     const { revision } = alias;
     const { actor, reason } = request;
-    this.events.unshift({ model: request.model, alias: request.alias, revision, action, fromVersion, toVersion: version, actor: { name: actor, verified: false }, reason, time: CREATED });
+    this.events.unshift({
+      model: request.model,
+      alias: request.alias,
+      revision,
+      action,
+      fromVersion,
+      toVersion: version,
+      actor: { name: actor, verified: false },
+      reason,
+      time: CREATED,
+    });
     return { alias, previousVersion: fromVersion };
   }
 
   #model(name: string): Model {
     const model = this.models.get(name);
     if (model === undefined) {
-      throw new ServiceError('not-found', 'MODEL_NOT_FOUND', `no model "${name}"; nearest: ${[...this.models.keys()].join(', ')}`);
+      throw new ServiceError(
+        'not-found',
+        'MODEL_NOT_FOUND',
+        `no model "${name}"; nearest: ${[...this.models.keys()].join(', ')}`,
+      );
     }
     return model;
   }

@@ -30,7 +30,14 @@ export interface Golden {
   readonly sizeThreshold: number;
   readonly classMapPath: string;
   readonly classMapSha256: string;
-  readonly flakes: readonly { readonly dict: FlakeRecord; readonly exact: { readonly min_sidelength: number; readonly max_sidelength: number; readonly center: readonly [number, number] } }[];
+  readonly flakes: readonly {
+    readonly dict: FlakeRecord;
+    readonly exact: {
+      readonly min_sidelength: number;
+      readonly max_sidelength: number;
+      readonly center: readonly [number, number];
+    };
+  }[];
   /** Background means, B G R. */
   readonly background: readonly number[];
 }

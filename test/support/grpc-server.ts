@@ -6,11 +6,17 @@ export interface TestServer {
   [Symbol.asyncDispose](): Promise<void>;
 }
 
-export async function startGrpcServer(definition: ServiceDefinition, implementation: UntypedServiceImplementation, port = 0): Promise<TestServer> {
+export async function startGrpcServer(
+  definition: ServiceDefinition,
+  implementation: UntypedServiceImplementation,
+  port = 0,
+): Promise<TestServer> {
   const server = new Server({ 'grpc.max_receive_message_length': 64 * 1024 * 1024 });
   server.addService(definition, implementation);
   const bound = await new Promise<number>((resolve, reject) => {
-    server.bindAsync(`127.0.0.1:${port}`, ServerCredentials.createInsecure(), (error, found) => (error === null ? resolve(found) : reject(error)));
+    server.bindAsync(`127.0.0.1:${port}`, ServerCredentials.createInsecure(), (error, found) =>
+      error === null ? resolve(found) : reject(error),
+    );
   });
   return {
     address: `127.0.0.1:${bound}`,

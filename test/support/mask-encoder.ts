@@ -14,7 +14,11 @@ export function encodeMask(width: number, height: number, isSet: (column: number
     run += 1;
   }
   runs.push(run);
-  return { width, height, counts: runs.map((length, index) => encodeRun(index > 2 ? length - (runs[index - 2] ?? 0) : length)).join('') };
+  return {
+    width,
+    height,
+    counts: runs.map((length, index) => encodeRun(index > 2 ? length - (runs[index - 2] ?? 0) : length)).join(''),
+  };
 }
 
 function encodeRun(value: number): string {

@@ -1,5 +1,11 @@
 import type { Flake } from '../../proto/gen/maskterial/inference/v1/flake.ts';
-import { ModelRole, type PredictResponse, Stage, type Summary, type UsedModel } from '../../proto/gen/maskterial/inference/v1/inference_service.ts';
+import {
+  ModelRole,
+  type PredictResponse,
+  Stage,
+  type Summary,
+  type UsedModel,
+} from '../../proto/gen/maskterial/inference/v1/inference_service.ts';
 import { encodeMask } from './mask-encoder.ts';
 
 export const USED_MODEL: UsedModel = {
@@ -12,7 +18,15 @@ export const USED_MODEL: UsedModel = {
 };
 
 /** A rectangle of `width` x `height` pixels at (x, y) in an image of 120 x 80. */
-export function flakeAt(index: number, classIndex: number, x: number, y: number, width: number, height: number, umPerPx?: number): Flake {
+export function flakeAt(
+  index: number,
+  classIndex: number,
+  x: number,
+  y: number,
+  width: number,
+  height: number,
+  umPerPx?: number,
+): Flake {
   const areaPx = width * height;
   return {
     index,
@@ -30,6 +44,7 @@ export function flakeAt(index: number, classIndex: number, x: number, y: number,
     score: 1,
     falsePositiveProbability: 0,
     mask: encodeMask(120, 80, (column, row) => column >= x && column < x + width && row >= y && row < y + height),
+    reference: undefined,
   };
 }
 

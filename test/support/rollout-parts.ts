@@ -1,3 +1,4 @@
+import type { TestContext } from 'node:test';
 import type { ArtifactCache } from '../../inference/cache/artifact-cache.ts';
 import type { RolloutEvent } from '../../inference/rollout/events.ts';
 import type { LastKnown } from '../../inference/rollout/last-known.ts';
@@ -7,6 +8,7 @@ import { checkSupported } from '../../inference/engine/supported.ts';
 import { type Digest, refOf } from '../../proto/wire/digest.ts';
 import { encodeManifest, type Manifest, parseManifest } from '../../proto/wire/manifest.ts';
 import { type AliasName, type ModelName, type ModelReference, parseModelReference } from '../../proto/wire/names.ts';
+import { cacheFolder } from './cache-folder.ts';
 import { blobOf } from './fake-blob-source.ts';
 import { FakeLoader, type FakeSet } from './fake-loader.ts';
 import { FakeModelSource } from './fake-model-source.ts';
@@ -45,7 +47,13 @@ export function makeVersion(
     },
     classes: [{ index: 1, name: '1 layer' }],
     artifacts: [
-      { path: 'model.onnx', role: 'serving', mediaType: 'application/vnd.onnx', ...blobOf(graph), chunks: [...blobOf(graph).chunks] },
+      {
+        path: 'model.onnx',
+        role: 'serving',
+        mediaType: 'application/vnd.onnx',
+        ...blobOf(graph),
+        chunks: [...blobOf(graph).chunks],
+      },
     ],
     lineage: { sourceFiles: [], metrics: {}, converter: `for ${model}:${version}` },
   };
@@ -66,6 +74,15 @@ export function pointing({ key }: MadeVersion, alias = 'production', revision = 
 }
 
 export const ref = (text: string): ModelReference => parseModelReference(text, 'model');
+
+/** A bench on a cache folder of its own, closed when the test ends. */
+export async function rolloutBench(t: TestContext, settings: Partial<RolloutSettings> = {}): Promise<RolloutBench> {
+  const folder = await cacheFolder(t);
+  const bench = new RolloutBench(await folder.open(), settings);
+  // Before the cache closes: hooks run in the order they were set.
+  t.after(() => bench.close());
+  return bench;
+}
 
 /** A rollout on a real cache folder, its source, engines and clock in the test's hand. */
 export class RolloutBench {

@@ -29,7 +29,9 @@ export class TestSystem implements AsyncDisposable {
   }
 
   /** Starts the registry, and the inference server unless told not to. */
-  static async start(options: { readonly inference?: boolean; readonly env?: Readonly<Record<string, string>> } = {}): Promise<TestSystem> {
+  static async start(
+    options: { readonly inference?: boolean; readonly env?: Readonly<Record<string, string>> } = {},
+  ): Promise<TestSystem> {
     const folder = await mkdtemp(join(tmpdir(), 'maskterial-test-'));
     const system = new TestSystem(folder, await startRegistry(registryConfig(folder, 0), { logger: quiet('registry') }));
     if (options.inference !== false) {

@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import { ModelKind } from '../../../proto/gen/maskterial/registry/v1/model.ts';
 import type { Manifest } from '../../../proto/wire/manifest.ts';
+import type { PublishedVersion, PublishProgress } from '../../publish.ts';
 import type { RegistryClient } from '../../registry-client.ts';
 import { type BundleOptions, withBundleOptions } from '../bundle-options.ts';
 import type { Cli } from '../cli.ts';
@@ -69,12 +70,14 @@ async function publishTo(
     }
   }
   const progress = createUploadProgress(cli.err);
-  const { version, created, uploadedBytes } = await registry
-    .publishVersion(
-      { model, manifestBytes, files, labels: options.label, onProgress: (event) => progress.show(event) },
-      { signal },
-    )
-    .finally(() => progress.finish());
+  const onProgress = (event: PublishProgress): void => progress.show(event);
+  let published: PublishedVersion;
+  try {
+    published = await registry.publishVersion({ model, manifestBytes, files, labels: options.label, onProgress }, { signal });
+  } finally {
+    await progress.finish();
+  }
+  const { version, created, uploadedBytes } = published;
   const isJson = options.json === true;
   const digest = version.manifest?.digest ?? '';
   if (!isJson) {

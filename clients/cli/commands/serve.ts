@@ -1,12 +1,10 @@
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { readInferenceConfig } from '../../../inference/config.ts';
-import { startInference } from '../../../inference/main.ts';
 import type { Environment } from '../../../infra/process/env.ts';
 import { createLogger } from '../../../infra/process/log.ts';
 import { untilStopped } from '../../../infra/process/signals.ts';
 import { readRegistryConfig } from '../../../registry/config.ts';
-import { startRegistry } from '../../../registry/main.ts';
 import type { Cli } from '../cli.ts';
 
 interface Options {
@@ -67,21 +65,30 @@ async function both(env: Environment): Promise<Running[]> {
   }
 }
 
+/** Loaded here and not above: the other commands need neither the services nor their native libraries. */
 async function registry(env: Environment): Promise<Running> {
   const config = readRegistryConfig(env);
-  const { address, dataFolder, stop } = await startRegistry(config, { logger: createLogger(config.logLevel, 'registry') });
-  return { address, stop, line: `registry   ${address}  data in ${dataFolder}` };
+  const { startRegistry } = await import('../../../registry/main.ts');
+  const { address, dataFolder, ...service } = await startRegistry(config, { logger: createLogger(config.logLevel, 'registry') });
+  return { address, stop: () => service.stop(), line: `registry   ${address}  data in ${dataFolder}` };
 }
 
 async function inference(env: Environment): Promise<Running> {
   const config = readInferenceConfig(env);
-  const { address, cacheFolder, stop } = await startInference(config, { logger: createLogger(config.logLevel, 'inference') });
-  return { address, stop, line: `inference  ${address}  cache in ${cacheFolder}, registry ${config.registryAddress}` };
+  const { startInference } = await import('../../../inference/main.ts');
+  const { address, cacheFolder, ...service } = await startInference(config, {
+    logger: createLogger(config.logLevel, 'inference'),
+  });
+  return {
+    address,
+    stop: () => service.stop(),
+    line: `inference  ${address}  cache in ${cacheFolder}, registry ${config.registryAddress}`,
+  };
 }
 
 async function stopAll(running: readonly Running[]): Promise<void> {
-  for (const { stop } of running.toReversed()) {
-    await stop();
+  for (const service of running.toReversed()) {
+    await service.stop();
   }
 }
 

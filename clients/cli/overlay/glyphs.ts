@@ -47,7 +47,7 @@ export function fitText(text: string, capPx: number, maxPx: number): string {
   if (textWidth(text, capPx) <= maxPx) {
     return text;
   }
-  const characters = [...text];
+  const characters = Array.from(text);
   while (characters.length > 0 && textWidth(`${characters.join('')}...`, capPx) > maxPx) {
     characters.pop();
   }
@@ -155,7 +155,7 @@ const GLYPHS: ReadonlyMap<string, Glyph> = new Map<string, Glyph>([
   ['i', [0, 'M0 3.6V10M0 1V1.01']],
   ['j', [1.2, 'M1.2 3.6V11Q1.2 13 -.6 13M1.2 1V1.01']],
   ['k', [5, 'M0 0V10M4.8 3.6L0 7.6M1.9 6.1L5 10']],
-  ['l', [0, 'M0 0V10']],
+  ['l', [1.2, 'M0 0V8.6Q0 10 1.2 10']],
   ['m', [8.4, 'M0 3.6V10M0 6Q.4 3.4 2.3 3.4Q4.2 3.4 4.2 6V10M4.2 6Q4.6 3.4 6.5 3.4Q8.4 3.4 8.4 6V10']],
   ['n', [5, 'M0 3.6V10M0 6Q.4 3.4 2.8 3.4Q5 3.4 5 6V10']],
   ['o', [5.8, 'M0 6.7A2.9 3.3 0 1 1 5.8 6.7A2.9 3.3 0 1 1 0 6.7']],

@@ -50,6 +50,7 @@ export async function drawOverlay({ image, name, flakes, summary }: OverlayInput
   return sharp(data, { raw: info })
     .extend({ right: canvasWidth - width, bottom: panel.height, background: MARGIN_COLOUR })
     .composite([{ input: Buffer.from(svg), top: 0, left: 0 }])
+    .removeAlpha()
     .png({ compressionLevel: 6 })
     .toBuffer();
 }

@@ -1,3 +1,4 @@
+import type { Dirent } from 'node:fs';
 import { type FileHandle, open, readdir, stat } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
 import { throwIfAborted } from '../../../proto/wire/errors.ts';
@@ -62,9 +63,9 @@ class FolderSource implements BundleSource {
   }
 
   async close(): Promise<void> {
-    const open = this.#open;
+    const last = this.#open;
     this.#open = undefined;
-    await open?.handle.close();
+    await last?.handle.close();
   }
 
   /** Files are read one after the other: one handle is kept. */
@@ -100,7 +101,7 @@ async function walk(root: string, signal: AbortSignal): Promise<SourceFile[]> {
   return files;
 }
 
-async function readFolder(root: string, folder: string): Promise<import('node:fs').Dirent[]> {
+async function readFolder(root: string, folder: string): Promise<Dirent[]> {
   try {
     return await readdir(join(root, folder), { withFileTypes: true });
   } catch (error) {

@@ -17,6 +17,7 @@ const FORMAT_VERSION = 1;
  *     blobs/sha256/ab/abcdef...             whole, verified blobs, read-only, named by digest
  *     partials/<digest>-<chunk list>/data   unfinished uploads: verified chunks at their place ...
  *     partials/<digest>-<chunk list>/journal    ... and which ones they are
+ *     partials/<id>.publish, <id>.trash     for moments, or left by a crash: nothing reads them
  */
 export interface Layout {
   readonly root: string;

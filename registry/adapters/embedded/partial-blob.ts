@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { constants } from 'node:fs';
-import { type FileHandle, mkdir, open, readFile, rename, rm, stat, truncate } from 'node:fs/promises';
+import { type FileHandle, link, mkdir, open, readFile, rename, rm, stat, truncate } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { CHUNK_BYTES, chunkCount, chunkRange } from '../../../proto/wire/chunks.ts';
 import { digestOf, hexOf } from '../../../proto/wire/digest.ts';
@@ -9,6 +9,9 @@ import type { ChunkedBlob } from '../../release/blob-store.ts';
 import { hashFile } from './file-bytes.ts';
 import { isAbsent } from './fs-errors.ts';
 import { syncFolder } from './layout.ts';
+
+/** How often opening meets another process that is just removing the folder. */
+const MAX_ATTEMPTS = 10;
 
 /**
  * An unfinished blob: a file of its size with verified chunks at their places, and a journal that names them.
@@ -34,6 +37,19 @@ export class PartialBlob {
   }
 
   static async open(folder: string, blob: ChunkedBlob): Promise<PartialBlob> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await PartialBlob.#openOnce(folder, blob);
+      } catch (error) {
+        // Another process published the blob and removed the folder while we were opening it.
+        if (!isAbsent(error) || attempt === MAX_ATTEMPTS) {
+          throw error;
+        }
+      }
+    }
+  }
+
+  static async #openOnce(folder: string, blob: ChunkedBlob): Promise<PartialBlob> {
     await mkdir(folder, { recursive: true });
     const opened: FileHandle[] = [];
     try {
@@ -80,7 +96,7 @@ export class PartialBlob {
     const found = await hashFile(this.#data, signal);
     const { digest, sizeBytes } = this.#blob;
     if (found.sizeBytes !== sizeBytes || found.digest !== digest) {
-      await rm(this.#folder, { recursive: true, force: true });
+      await this.#discard();
       const reason = found.sizeBytes === sizeBytes ? 'DIGEST_MISMATCH' : 'SIZE_MISMATCH';
       throw new ServiceError(
         'data-loss',
@@ -94,7 +110,7 @@ export class PartialBlob {
     if (isNewFolder) {
       await syncFolder(dirname(dirname(target)));
     }
-    await rm(this.#folder, { recursive: true, force: true });
+    await this.#discard();
   }
 
   async close(): Promise<void> {
@@ -103,38 +119,60 @@ export class PartialBlob {
   }
 
   /**
-   * Gives the file that was hashed its final name. It goes through a name of our own, so that what another process may have
-   * put at the partial's place in the meantime is never taken for it.
+   * Gives the file that was hashed its final name. A link of our own comes first: what another process may have put at the
+   * partial's place in the meantime is never taken for it, and two that publish at once give the same file the same name.
    */
   async #takeOver(target: string): Promise<void> {
-    const own = join(this.#folder, `${randomUUID()}.publish`);
-    const isOurs = await rename(join(this.#folder, 'data'), own).then(
-      async () => (await stat(own)).ino === (await this.#data.stat()).ino,
-      (error: unknown) => {
-        if (isAbsent(error)) {
-          return false;
-        }
-        throw error;
-      },
-    );
-    if (isOurs) {
-      // Read-only from here on, and not before: a crash must not leave a partial that cannot be written on.
-      await this.#data.chmod(0o444);
-      await rename(own, target);
-      return;
+    const own = join(dirname(this.#folder), `${randomUUID()}.publish`);
+    try {
+      if (await this.#linkTo(own)) {
+        // Read-only from here on, and not before: a crash must not leave a partial that cannot be written on.
+        await this.#data.chmod(0o444);
+        await rename(own, target);
+        return;
+      }
+    } finally {
+      // It is still there where `target` was a link to the same file already.
+      await rm(own, { force: true });
     }
     const isPublished = await stat(target).then(
       () => true,
       () => false,
     );
     if (!isPublished) {
-      await rm(this.#folder, { recursive: true, force: true });
       throw new ServiceError(
         'unavailable',
         'STORAGE_UNAVAILABLE',
         `another process removed the upload of ${this.#blob.digest}; upload again`,
       );
     }
+  }
+
+  /** False when the file at the partial's place is not the one that is open here. */
+  async #linkTo(own: string): Promise<boolean> {
+    try {
+      await link(join(this.#folder, 'data'), own);
+    } catch (error) {
+      if (isAbsent(error)) {
+        return false;
+      }
+      throw error;
+    }
+    return (await stat(own)).ino === (await this.#data.stat()).ino;
+  }
+
+  /** In one step out of sight of other processes, which may begin a new partial at its place at once. */
+  async #discard(): Promise<void> {
+    const trash = join(dirname(this.#folder), `${randomUUID()}.trash`);
+    try {
+      await rename(this.#folder, trash);
+    } catch (error) {
+      if (isAbsent(error)) {
+        return;
+      }
+      throw error;
+    }
+    await rm(trash, { recursive: true, force: true });
   }
 
   /** Drops the lines that do not count, lest they seem to once the file has grown past their chunks. */

@@ -10,7 +10,7 @@ export type Row = Readonly<Record<string, unknown>>;
  */
 export class SqliteDatabase {
   readonly #connection: Libsql.Database;
-  readonly #statements = new Map<string, Libsql.Statement<unknown[]>>();
+  readonly #statements = new Map<string, Libsql.Statement>();
 
   /** Waits `busyTimeoutMs` at most for another process's write. @throws ServiceError as `translateSqliteError` says. */
   constructor(path: string, settings: { readonly busyTimeoutMs: number }) {
@@ -77,7 +77,7 @@ export class SqliteDatabase {
     }
   }
 
-  #prepare(sql: string): Libsql.Statement<unknown[]> {
+  #prepare(sql: string): Libsql.Statement {
     const known = this.#statements.get(sql);
     if (known !== undefined) {
       return known;

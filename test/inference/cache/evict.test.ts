@@ -189,6 +189,16 @@ test('an unlimited budget still makes room on a full volume', async (t) => {
   assert.equal(await held(cache), 'AC');
 });
 
+test('for a blob that the volume cannot hold whatever goes, nothing goes', async (t) => {
+  const folder = await cacheFolder(t);
+  const clock = new ManualCacheClock(1_000_000);
+  await fetchAll(await folder.open({ clock }), clock, A, B);
+  const cache = await folder.open({ clock, disk: { ...nodeDisk, freeBytes: async () => SIZE } }, { maxBytes: SIZE });
+  const large = patternBytes(3 * SIZE + 1, 9);
+  await assert.rejects(cache.ensure(blobOf(large), [], never), isError('resource-exhausted', 'STORAGE_FULL'));
+  assert.equal(await held(cache), 'AB');
+});
+
 test('usage counts what the folder holds', async (t) => {
   const folder = await cacheFolder(t);
   const cache = await folder.open();

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
@@ -29,6 +29,14 @@ test('a folder on a file system that takes no files is refused', {
 }, async () => {
   // Refused to root too, unlike what permission bits refuse.
   await assert.rejects(prepareFolder('/proc/maskterial'), isError('failed-precondition', 'STORAGE_UNAVAILABLE'));
+});
+
+test('a folder that is there and takes no files is refused', async (t) => {
+  const root = await folder(t);
+  const { quarantine } = await prepareFolder(root);
+  await rm(quarantine, { recursive: true });
+  await symlink('/proc/self', quarantine);
+  await assert.rejects(prepareFolder(root), isError('failed-precondition', 'STORAGE_UNAVAILABLE'));
 });
 
 test('a relative path is refused', async () => {

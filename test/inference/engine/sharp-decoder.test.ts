@@ -9,7 +9,9 @@ const MAX_PIXELS = 50_000_000;
 const never = new AbortController().signal;
 
 // Everything that another format's code has to make comes first: a decoder shuts those off in the whole process.
-const noise = { create: { width: 120, height: 90, channels: 3, background: 'red', noise: { type: 'gaussian', mean: 128, sigma: 30 } } } as const;
+const noise = {
+  create: { width: 120, height: 90, channels: 3, background: 'red', noise: { type: 'gaussian', mean: 128, sigma: 30 } },
+} as const;
 const solid = (r: number, g: number, b: number) =>
   sharp({ create: { width: 8, height: 4, channels: 3, background: { r, g, b } } });
 const twoPages = [await solid(1, 2, 3).png().toBuffer(), await solid(9, 8, 7).png().toBuffer()];
@@ -21,7 +23,9 @@ const made = {
   webp: await sharp(noise).webp().toBuffer(),
   gif: await solid(1, 2, 3).gif().toBuffer(),
   heif: await sharp(noise).heif({ compression: 'av1' }).toBuffer(),
-  pages: await sharp(twoPages, { join: { animated: true } }).tiff({ compression: 'none' }).toBuffer(),
+  pages: await sharp(twoPages, { join: { animated: true } })
+    .tiff({ compression: 'none' })
+    .toBuffer(),
 };
 const decoder = new SharpDecoder({ maxPixels: MAX_PIXELS });
 
@@ -43,7 +47,25 @@ for (const [what, bytes, rgb] of [
   ],
   [
     '16 bits with alpha: dropped, the colour as stored',
-    row({ width: 2, depth: 16, colour: 'rgb-alpha' }, 0xff, 0x80, 0x00, 0xff, 0x12, 0x34, 0, 0, 1, 0, 0x7f, 0xff, 0x80, 0, 0x80, 0),
+    row(
+      { width: 2, depth: 16, colour: 'rgb-alpha' },
+      0xff,
+      0x80,
+      0x00,
+      0xff,
+      0x12,
+      0x34,
+      0,
+      0,
+      1,
+      0,
+      0x7f,
+      0xff,
+      0x80,
+      0,
+      0x80,
+      0,
+    ),
     [0xff, 0x00, 0x12, 0x01, 0x7f, 0x80],
   ],
   [
@@ -51,7 +73,11 @@ for (const [what, bytes, rgb] of [
     row({ width: 2, depth: 8, colour: 'rgb-alpha' }, 10, 20, 30, 0, 40, 50, 60, 128),
     [10, 20, 30, 40, 50, 60],
   ],
-  ['grey: three equal channels', row({ width: 3, depth: 8, colour: 'grey' }, 1, 128, 255), [1, 1, 1, 128, 128, 128, 255, 255, 255]],
+  [
+    'grey: three equal channels',
+    row({ width: 3, depth: 8, colour: 'grey' }, 1, 128, 255),
+    [1, 1, 1, 128, 128, 128, 255, 255, 255],
+  ],
   [
     'grey of 16 bits: the high byte three times',
     row({ width: 3, depth: 16, colour: 'grey' }, 0xff, 0x80, 0x00, 0xff, 0x12, 0x34),
@@ -198,7 +224,16 @@ test('a header of 4,294,967,295 x 4,294,967,295 is refused', async () => {
 });
 
 test('the limit is of pixels, and itself allowed', async () => {
-  const bytes = writePng({ width: 2, height: 2, depth: 8, colour: 'grey', rows: [[1, 2], [3, 4]] });
+  const bytes = writePng({
+    width: 2,
+    height: 2,
+    depth: 8,
+    colour: 'grey',
+    rows: [
+      [1, 2],
+      [3, 4],
+    ],
+  });
   assert.equal((await new SharpDecoder({ maxPixels: 4 }).decode(bytes, never)).rgb.length, 12);
   await assert.rejects(new SharpDecoder({ maxPixels: 3 }).decode(bytes, never), isError('invalid-argument', 'IMAGE_TOO_LARGE'));
 });

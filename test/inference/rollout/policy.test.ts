@@ -9,6 +9,7 @@ const NOW = 1000;
 interface Situation {
   readonly desired?: Readonly<Record<string, string>>;
   readonly serving?: Readonly<Record<string, string>>;
+  readonly remembered?: Readonly<Record<string, string>>;
   readonly extras?: readonly string[];
   /** `failed@2000`: to be tried again at 2000. */
   readonly versions?: Readonly<Record<string, string>>;
@@ -20,10 +21,19 @@ const ids = (texts: readonly string[] = []): ServableId[] => texts.map((text) =>
 const pairs = (record: Readonly<Record<string, string>> = {}): Map<string, ServableId> =>
   new Map(Object.entries(record).map(([key, value]) => [key, value as ServableId]));
 
-function snapshotOf({ desired, serving, extras, versions = {}, loaded, isCautious = false }: Situation): RolloutSnapshot {
+function snapshotOf({
+  desired,
+  serving,
+  remembered,
+  extras,
+  versions = {},
+  loaded,
+  isCautious = false,
+}: Situation): RolloutSnapshot {
   return {
     desired: pairs(desired),
     serving: pairs(serving),
+    remembered: pairs(remembered),
     extras: ids(extras),
     loaded: new Set(ids(loaded)),
     versions: new Map(
@@ -67,7 +77,11 @@ for (const [what, expected, situation] of [
     'load a1; a=a1',
     { desired: { a: 'a1', b: 'b1' }, versions: { a1: 'fetched', b1: 'fetching' } },
   ],
-  ['what serves is left alone', 'wait for news', { desired: { a: 'a1' }, serving: { a: 'a1' }, versions: { a1: 'ready' }, loaded: ['a1'] }],
+  [
+    'what serves is left alone',
+    'wait for news',
+    { desired: { a: 'a1' }, serving: { a: 'a1' }, versions: { a1: 'ready' }, loaded: ['a1'] },
+  ],
   ...(['wanted', 'fetching', 'failed@9000'] as const).map(
     (state) =>
       [
@@ -124,7 +138,8 @@ for (const [what, expected, situation] of [
   ],
   ['a failed version that nobody wants is forgotten, not tried again', 'forget a1', { versions: { a1: 'failed@0' } }],
   ...(['wanted', 'fetched'] as const).map(
-    (state) => [`a version that is ${state} and no longer desired is forgotten`, 'forget a1', { versions: { a1: state } }] as const,
+    (state) =>
+      [`a version that is ${state} and no longer desired is forgotten`, 'forget a1', { versions: { a1: state } }] as const,
   ),
   ...(['fetching', 'draining'] as const).map(
     (state) => [`a version that is ${state} is not forgotten yet`, 'wait for news', { versions: { a1: state } }] as const,
@@ -144,6 +159,26 @@ for (const [what, expected, situation] of [
     'one that no request needs any more is unloaded',
     'load a1; a=a1',
     { desired: { a: 'a1' }, serving: { a: 'a1' }, versions: { a1: 'ready', x1: 'ready' }, loaded: ['a1', 'x1'] },
+  ],
+  [
+    'what an alias served in the last run is fetched too',
+    'fetch a1',
+    { desired: { a: 'a2' }, remembered: { a: 'a1' }, versions: { a1: 'wanted', a2: 'fetching' } },
+  ],
+  [
+    'it serves until the desired version can',
+    'load a1; a=a1',
+    { desired: { a: 'a2' }, remembered: { a: 'a1' }, versions: { a1: 'fetched', a2: 'failed@9000' } },
+  ],
+  [
+    'the desired version goes before it',
+    'load a2; a=a2',
+    { desired: { a: 'a2' }, remembered: { a: 'a1' }, versions: { a1: 'fetched', a2: 'fetched' } },
+  ],
+  [
+    'what does not load either is nothing to serve',
+    'wait 8000',
+    { desired: { a: 'a2' }, remembered: { a: 'a1' }, versions: { a1: 'failed@8000', a2: 'failed@9000' } },
   ],
   [
     'with caution one new version at a time is loaded',

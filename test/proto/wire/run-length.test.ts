@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { decodeRunLengths, rasterize } from '../../../proto/wire/run-length.ts';
 import { encodeMask } from '../../support/mask-encoder.ts';
 import { isError } from '../../support/service-errors.ts';
@@ -28,16 +28,25 @@ test('rasterizes any window of any mask as the mask is', () => {
   const size = fc.integer({ min: 1, max: 12 });
   const offset = fc.integer({ min: -3, max: 12 });
   fc.assert(
-    fc.property(size, size, fc.array(fc.boolean(), { minLength: 144, maxLength: 144 }), offset, offset, size, size, (w, h, bits, x, y, width, height) => {
-      const isSet = (column: number, row: number): boolean =>
-        column >= 0 && column < w && row >= 0 && row < h && bits[row * 12 + column] === true;
-      const runs = decodeRunLengths(encodeMask(w, h, isSet).counts);
-      const raster = rasterize(runs, h, { x, y, width, height });
-      for (let row = 0; row < height; row += 1) {
-        for (let column = 0; column < width; column += 1) {
-          assert.equal(raster[row * width + column], isSet(x + column, y + row) ? 1 : 0);
+    fc.property(
+      size,
+      size,
+      fc.array(fc.boolean(), { minLength: 144, maxLength: 144 }),
+      offset,
+      offset,
+      size,
+      size,
+      (w, h, bits, x, y, width, height) => {
+        const isSet = (column: number, row: number): boolean =>
+          column >= 0 && column < w && row >= 0 && row < h && bits[row * 12 + column] === true;
+        const runs = decodeRunLengths(encodeMask(w, h, isSet).counts);
+        const raster = rasterize(runs, h, { x, y, width, height });
+        for (let row = 0; row < height; row += 1) {
+          for (let column = 0; column < width; column += 1) {
+            assert.equal(raster[row * width + column], isSet(x + column, y + row) ? 1 : 0);
+          }
         }
-      }
-    }),
+      },
+    ),
   );
 });

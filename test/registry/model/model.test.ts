@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { digestOf, refOf } from '../../../proto/wire/digest.ts';
 import { asAliasName, asModelName } from '../../../proto/wire/names.ts';
 import { type AliasState, checkRevision, promotion, rollback } from '../../../registry/model/alias.ts';
@@ -39,7 +39,10 @@ describe('page tokens', () => {
     const query = ['ListModels', [['a', 'b']]];
     assert.equal(decodePageToken(query, encodePageToken(query, 'position')), 'position');
     assert.equal(decodePageToken(query, ''), undefined);
-    assert.throws(() => decodePageToken(['ListModels', []], encodePageToken(query, 'x')), hasViolationAt('INVALID_PAGE_TOKEN', 'page_token'));
+    assert.throws(
+      () => decodePageToken(['ListModels', []], encodePageToken(query, 'x')),
+      hasViolationAt('INVALID_PAGE_TOKEN', 'page_token'),
+    );
   });
 
   it('take no other text', () => {
@@ -65,7 +68,11 @@ describe('cursors', () => {
       }),
     );
     for (const text of ['2.1.store', '1.-1.store', '1.01.store', '1.1.', '1.1.a b', '1.9999999999999999.s']) {
-      assert.throws(() => decodeCursor(Buffer.from(text).toString('base64url')), isError('invalid-argument', 'INVALID_CURSOR'), text);
+      assert.throws(
+        () => decodeCursor(Buffer.from(text).toString('base64url')),
+        isError('invalid-argument', 'INVALID_CURSOR'),
+        text,
+      );
     }
   });
 });
@@ -97,28 +104,31 @@ describe('aliases', () => {
 
   it('undo any promotions one after another', () => {
     fc.assert(
-      fc.property(fc.array(fc.oneof(fc.integer({ min: 1, max: 9 }), fc.constant('back' as const)), { maxLength: 40 }), (steps) => {
-        const history = new Map<number, AliasState>();
-        const undo: number[] = [];
-        let current: AliasState | undefined;
-        for (const step of steps) {
-          if (step !== 'back') {
-            current = promotion(current, target(step), move).state;
-            undo.push(step);
-          } else if (current !== undefined && current.backRevision > 0) {
-            const earlier = history.get(current.backRevision);
-            assert.ok(earlier !== undefined);
-            current = rollback(current, earlier, move).state;
-            undo.pop();
-          } else {
-            assert.ok(undo.length <= 1, 'a rollback was possible');
-            continue;
+      fc.property(
+        fc.array(fc.oneof(fc.integer({ min: 1, max: 9 }), fc.constant('back' as const)), { maxLength: 40 }),
+        (steps) => {
+          const history = new Map<number, AliasState>();
+          const undo: number[] = [];
+          let current: AliasState | undefined;
+          for (const step of steps) {
+            if (step !== 'back') {
+              current = promotion(current, target(step), move).state;
+              undo.push(step);
+            } else if (current !== undefined && current.backRevision > 0) {
+              const earlier = history.get(current.backRevision);
+              assert.ok(earlier !== undefined);
+              current = rollback(current, earlier, move).state;
+              undo.pop();
+            } else {
+              assert.ok(undo.length <= 1, 'a rollback was possible');
+              continue;
+            }
+            history.set(current.revision, current);
+            assert.equal(current.revision, history.size);
+            assert.equal(current.version, undo.at(-1));
           }
-          history.set(current.revision, current);
-          assert.equal(current.revision, history.size);
-          assert.equal(current.version, undo.at(-1));
-        }
-      }),
+        },
+      ),
     );
   });
 
@@ -150,7 +160,17 @@ describe('request checks', () => {
     check.text('xx', 'reason', 1);
     assert.throws(
       () => check.throwIfBad(),
-      hasViolationAt('INVALID_REQUEST', 'model', 'version', 'version', 'blob.digest', 'blob.size_bytes', 'offset_bytes', 'page_size', 'reason'),
+      hasViolationAt(
+        'INVALID_REQUEST',
+        'model',
+        'version',
+        'version',
+        'blob.digest',
+        'blob.size_bytes',
+        'offset_bytes',
+        'page_size',
+        'reason',
+      ),
     );
   });
 
@@ -158,7 +178,13 @@ describe('request checks', () => {
     const check = new RequestCheck();
     const ref = { digest: digestOf(Buffer.alloc(0)), sizeBytes: 0 };
     assert.deepEqual(
-      [check.modelName('M', 'm'), check.newAliasName('a', 'a'), check.version(1, 'v'), check.blob(ref, 'b'), check.pageSize(0, 'p')],
+      [
+        check.modelName('M', 'm'),
+        check.newAliasName('a', 'a'),
+        check.version(1, 'v'),
+        check.blob(ref, 'b'),
+        check.pageSize(0, 'p'),
+      ],
       ['M', 'a', 1, ref, 100],
     );
     check.throwIfBad();

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { levenshtein, nearestNames, suggestion } from '../../../registry/model/suggest.ts';
 
 it('finds what a name was meant as, nearest first', () => {

@@ -60,7 +60,10 @@ it('loses no unconditional promotion', async () => {
   const { items } = await here.registry.listAliasEvents({ model: 'm', alias: '', pageSize: 0, pageToken: '' }, never);
   const versions = items.map(({ state }) => state.version);
   assert.ok(versions.length >= 2);
-  assert.ok(versions.every((version, index) => version !== versions[index + 1]), 'an event that moved nothing');
+  assert.ok(
+    versions.every((version, index) => version !== versions[index + 1]),
+    'an event that moved nothing',
+  );
   assert.ok(moves.every(({ alias }) => alias.revision >= 1 && alias.revision <= items.length));
 });
 

@@ -21,7 +21,7 @@ async function publishThree(registry: Registry): Promise<void> {
   }
 }
 
-function watch(registry: Registry, cursor = ''): { next(): Promise<WatchEvent>; stop(): void } {
+function watch(registry: Registry, cursor = ''): { next: () => Promise<WatchEvent>; stop: () => void } {
   const stop = new AbortController();
   const events = registry.watchAliases({ cursor, heartbeatSeconds: 5 }, stop.signal)[Symbol.asyncIterator]();
   return {

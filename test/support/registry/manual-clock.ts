@@ -57,10 +57,9 @@ export class ManualClock implements Clock {
 
   advance(ms: number): void {
     this.#nowMs += ms;
-    for (const sleeper of [...this.#sleepers]) {
-      if (sleeper.wakeMs <= this.#nowMs) {
-        sleeper.wake();
-      }
+    const due = [...this.#sleepers].filter(({ wakeMs }) => wakeMs <= this.#nowMs);
+    for (const { wake } of due) {
+      wake();
     }
   }
 }

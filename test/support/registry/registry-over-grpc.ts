@@ -1,4 +1,9 @@
-import { ArtifactRole, type BlobLocation as BlobLocationMessage, type BlobRef as BlobRefMessage, type BlobUploadState as BlobUploadStateMessage } from '../../../proto/gen/maskterial/registry/v1/artifact.ts';
+import {
+  ArtifactRole,
+  type BlobLocation as BlobLocationMessage,
+  type BlobRef as BlobRefMessage,
+  type BlobUploadState as BlobUploadStateMessage,
+} from '../../../proto/gen/maskterial/registry/v1/artifact.ts';
 import {
   AliasAction,
   type AliasEvent as AliasEventMessage,
@@ -7,7 +12,11 @@ import {
   type Model as ModelMessage,
   type Version as VersionMessage,
 } from '../../../proto/gen/maskterial/registry/v1/model.ts';
-import type { RegistryServiceClient, UploadBlobRequest, WatchAliasesResponse } from '../../../proto/gen/maskterial/registry/v1/registry_service.ts';
+import type {
+  RegistryServiceClient,
+  UploadBlobRequest,
+  WatchAliasesResponse,
+} from '../../../proto/gen/maskterial/registry/v1/registry_service.ts';
 import { callClientStream, callServerStream, callUnary } from '../../../proto/wire/calls.ts';
 import { type BlobRef, parseDigest } from '../../../proto/wire/digest.ts';
 import { asAliasName, asModelName } from '../../../proto/wire/names.ts';

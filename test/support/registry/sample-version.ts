@@ -26,7 +26,10 @@ export interface SampleVersion {
 }
 
 /** A classifier whose first file is its graph. What is in the files does not matter to a registry. */
-export function sampleVersion(files: readonly Buffer[], change: (manifest: Manifest) => Manifest = (manifest) => manifest): SampleVersion {
+export function sampleVersion(
+  files: readonly Buffer[],
+  change: (manifest: Manifest) => Manifest = (manifest) => manifest,
+): SampleVersion {
   const manifest = change({
     schemaVersion: 1,
     kind: 'classification',

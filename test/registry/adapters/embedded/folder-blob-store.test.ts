@@ -3,8 +3,8 @@ import { appendFile, chmod, mkdir, open, readdir, readFile, rm, stat, writeFile 
 import { join } from 'node:path';
 import { it } from 'node:test';
 import { CHUNK_BYTES } from '../../../../proto/wire/chunks.ts';
-import { translateFsError } from '../../../../registry/adapters/embedded/fs-errors.ts';
 import { FolderBlobStore } from '../../../../registry/adapters/embedded/folder-blob-store.ts';
+import { translateFsError } from '../../../../registry/adapters/embedded/fs-errors.ts';
 import { prepareLayout } from '../../../../registry/adapters/embedded/layout.ts';
 import { describeBlobStore } from '../../../contract/blob-store-contract.ts';
 import { never } from '../../../support/registry/publish.ts';
@@ -103,6 +103,26 @@ it('never publishes a file that another process put in its place', async () => {
   assert.equal(await store.stat(blob.digest, never), undefined);
 });
 
+it('takes a blob that many instances publish at the same moment', async () => {
+  await using folder = await temporaryFolder();
+  const layout = await prepareLayout(folder.path);
+  for (let round = 0; round < 20; round++) {
+    const bytes = seededBytes(`moment ${round}`, 50);
+    const blob = chunkedBlob(bytes);
+    const publishing = Array.from({ length: 6 }, async () => {
+      const upload = await new FolderBlobStore(layout).openUpload(blob, never);
+      try {
+        await upload.putChunk(0, bytes, never);
+        assert.equal(await upload.commit(never), true);
+      } finally {
+        await upload.close();
+      }
+    });
+    await Promise.all(publishing);
+    assert.deepEqual(await new FolderBlobStore(layout).verify(blob, never), { kind: 'valid' });
+  }
+});
+
 it('writes its format down and refuses another', async () => {
   await using folder = await temporaryFolder();
   await prepareLayout(folder.path);
@@ -126,14 +146,20 @@ it('cannot use a file as its folder', async () => {
 it('translates what a file system answers', () => {
   const failure = (code: string): Error => Object.assign(new Error(`${code}: it failed`), { code });
   for (const code of ['ENOSPC', 'EDQUOT']) {
-    assert.throws(() => {
-      throw translateFsError(failure(code));
-    }, isError('resource-exhausted', 'STORAGE_FULL'));
+    assert.throws(
+      () => {
+        throw translateFsError(failure(code));
+      },
+      isError('resource-exhausted', 'STORAGE_FULL'),
+    );
   }
   for (const code of ['EACCES', 'EIO', 'EROFS', 'EMFILE']) {
-    assert.throws(() => {
-      throw translateFsError(failure(code));
-    }, isError('unavailable', 'STORAGE_UNAVAILABLE'));
+    assert.throws(
+      () => {
+        throw translateFsError(failure(code));
+      },
+      isError('unavailable', 'STORAGE_UNAVAILABLE'),
+    );
   }
   const bug = new TypeError('a bug');
   assert.equal(translateFsError(bug), bug);

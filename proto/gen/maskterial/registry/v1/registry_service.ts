@@ -33,7 +33,9 @@ export const protobufFileName = "maskterial/registry/v1/registry_service.proto";
 export interface CreateModelRequest {
   name: string;
   kind: ModelKind;
+  /** At most 1000 characters. */
   description: string;
+  /** At most 64; keys [a-z0-9][a-z0-9._/-]{0,62}, values of at most 255 characters. */
   labels: { [key: string]: string };
 }
 
@@ -55,7 +57,7 @@ export interface GetModelResponse {
 }
 
 export interface ListModelsRequest {
-  /** At most 1000; 0 means 100. */
+  /** At most 1000; 0 means 100. A page can be shorter and yet not the last: it also ends at about 1 MiB. */
   pageSize: number;
   pageToken: string;
   /** Exact matches; a model must carry all of them. */
@@ -201,10 +203,14 @@ export interface PromoteVersionRequest {
   version: number;
   alias: string;
   /** Unset: unconditional. 0: the alias must not exist yet. n: it must stand at revision n. */
-  expectedRevision?: number | undefined;
+  expectedRevision?:
+    | number
+    | undefined;
+  /** At most 1000 characters. */
   reason: string;
-  /** Recorded as unverified when the caller is not authenticated. */
+  /** Recorded as unverified when the caller is not authenticated. At most 200 characters. */
   actor: string;
+  /** At most 128 characters, like every request_id. */
   requestId: string;
 }
 
@@ -246,12 +252,15 @@ export interface ListAliasEventsResponse {
 export interface WatchAliasesRequest {
   /** The cursor of the last message received, to resume after it. */
   cursor: string;
-  /** Between heartbeats when nothing happens; 0 means 10 s, at least 1 s. */
+  /** Between heartbeats when nothing happens; 0 means 10 s, at most 3600. */
   heartbeatSeconds: number;
 }
 
 export interface WatchAliasesResponse {
-  /** An opaque position in the feed, after this message. */
+  /**
+   * An opaque position in the feed, after this message. Empty in a part of a snapshot that others follow: a watch that breaks
+   * off there starts again.
+   */
   cursor: string;
   event?: { $case: "snapshot"; value: AliasSnapshot } | { $case: "change"; value: AliasChange } | {
     $case: "heartbeat";
@@ -3171,7 +3180,8 @@ export const Heartbeat: MessageFns<Heartbeat> = {
  * Tracks model versions and moves aliases.
  *
  * Every error carries google.rpc.ErrorInfo (domain "maskterial"); its reason is named in brackets below. Besides the codes
- * listed, each RPC can answer CANCELLED, DEADLINE_EXCEEDED, UNAVAILABLE [SHUTTING_DOWN, STORAGE_UNAVAILABLE] and INTERNAL [INTERNAL].
+ * listed, each RPC can answer CANCELLED, DEADLINE_EXCEEDED, UNAVAILABLE [SHUTTING_DOWN, STORAGE_UNAVAILABLE] and INTERNAL [INTERNAL],
+ * and each one that writes RESOURCE_EXHAUSTED [STORAGE_FULL].
  * INVALID_ARGUMENT [INVALID_REQUEST] comes with google.rpc.BadRequest naming every violated field.
  *
  * Requests with a request_id are idempotent: the same id with the same content answers what the first call did; with other
@@ -3235,7 +3245,8 @@ export const RegistryServiceService = {
   },
   /**
    * Declares a version's manifest and learns which of its blobs are missing. Nothing of a staging is visible to readers.
-   * NOT_FOUND [MODEL_NOT_FOUND]; INVALID_ARGUMENT [INVALID_MANIFEST]; FAILED_PRECONDITION [KIND_MISMATCH].
+   * NOT_FOUND [MODEL_NOT_FOUND]; INVALID_ARGUMENT [INVALID_REQUEST, INVALID_MANIFEST, REQUEST_ID_REUSED];
+   * FAILED_PRECONDITION [KIND_MISMATCH].
    */
   stageVersion: {
     path: "/maskterial.registry.v1.RegistryService/StageVersion" as const,
@@ -3276,7 +3287,8 @@ export const RegistryServiceService = {
   /**
    * Verifies every byte count and digest and assigns the next version number in one transaction. A manifest that the model
    * already has answers that version, with created = false.
-   * NOT_FOUND [STAGING_NOT_FOUND]; FAILED_PRECONDITION [BLOBS_MISSING]; DATA_LOSS [DIGEST_MISMATCH, SIZE_MISMATCH].
+   * NOT_FOUND [STAGING_NOT_FOUND]; FAILED_PRECONDITION [BLOBS_MISSING]; DATA_LOSS [DIGEST_MISMATCH, SIZE_MISMATCH];
+   * INVALID_ARGUMENT [INVALID_REQUEST, REQUEST_ID_REUSED].
    */
   finalizeVersion: {
     path: "/maskterial.registry.v1.RegistryService/FinalizeVersion" as const,
@@ -3305,8 +3317,9 @@ export const RegistryServiceService = {
     responseDeserialize: (value: Buffer): ResolveVersionResponse => ResolveVersionResponse.decode(value),
   },
   /**
-   * Streams any range of a blob that a finalized version refers to.
-   * NOT_FOUND [BLOB_NOT_FOUND]; INVALID_ARGUMENT [INVALID_REQUEST]; DATA_LOSS [DIGEST_MISMATCH].
+   * Streams any range of a blob that a finalized version refers to. A range is verified by its reader, who knows the chunks; a
+   * blob read whole is verified here too, and the stream then ends with DATA_LOSS.
+   * NOT_FOUND [BLOB_NOT_FOUND]; INVALID_ARGUMENT [INVALID_REQUEST]; DATA_LOSS [DIGEST_MISMATCH, SIZE_MISMATCH].
    */
   readBlob: {
     path: "/maskterial.registry.v1.RegistryService/ReadBlob" as const,
@@ -3318,7 +3331,8 @@ export const RegistryServiceService = {
     responseDeserialize: (value: Buffer): ReadBlobResponse => ReadBlobResponse.decode(value),
   },
   /**
-   * Points an alias at a version: one atomic write of alias, audit event and feed entry. Never waits for servers.
+   * Points an alias at a version: one atomic write of alias, audit event and feed entry. Never waits for servers. An alias
+   * that points there already stays as it is, without an event.
    * NOT_FOUND [MODEL_NOT_FOUND, VERSION_NOT_FOUND]; INVALID_ARGUMENT [INVALID_REQUEST, RESERVED_ALIAS, REQUEST_ID_REUSED];
    * FAILED_PRECONDITION [VERSION_NOT_FINALIZED]; ABORTED [REVISION_CONFLICT] with metadata current_revision.
    */
@@ -3393,7 +3407,8 @@ export interface RegistryServiceServer extends UntypedServiceImplementation {
   listVersions: handleUnaryCall<ListVersionsRequest, ListVersionsResponse>;
   /**
    * Declares a version's manifest and learns which of its blobs are missing. Nothing of a staging is visible to readers.
-   * NOT_FOUND [MODEL_NOT_FOUND]; INVALID_ARGUMENT [INVALID_MANIFEST]; FAILED_PRECONDITION [KIND_MISMATCH].
+   * NOT_FOUND [MODEL_NOT_FOUND]; INVALID_ARGUMENT [INVALID_REQUEST, INVALID_MANIFEST, REQUEST_ID_REUSED];
+   * FAILED_PRECONDITION [KIND_MISMATCH].
    */
   stageVersion: handleUnaryCall<StageVersionRequest, StageVersionResponse>;
   /** Where a staging's uploads stand. NOT_FOUND [STAGING_NOT_FOUND]. */
@@ -3409,7 +3424,8 @@ export interface RegistryServiceServer extends UntypedServiceImplementation {
   /**
    * Verifies every byte count and digest and assigns the next version number in one transaction. A manifest that the model
    * already has answers that version, with created = false.
-   * NOT_FOUND [STAGING_NOT_FOUND]; FAILED_PRECONDITION [BLOBS_MISSING]; DATA_LOSS [DIGEST_MISMATCH, SIZE_MISMATCH].
+   * NOT_FOUND [STAGING_NOT_FOUND]; FAILED_PRECONDITION [BLOBS_MISSING]; DATA_LOSS [DIGEST_MISMATCH, SIZE_MISMATCH];
+   * INVALID_ARGUMENT [INVALID_REQUEST, REQUEST_ID_REUSED].
    */
   finalizeVersion: handleUnaryCall<FinalizeVersionRequest, FinalizeVersionResponse>;
   /**
@@ -3418,12 +3434,14 @@ export interface RegistryServiceServer extends UntypedServiceImplementation {
    */
   resolveVersion: handleUnaryCall<ResolveVersionRequest, ResolveVersionResponse>;
   /**
-   * Streams any range of a blob that a finalized version refers to.
-   * NOT_FOUND [BLOB_NOT_FOUND]; INVALID_ARGUMENT [INVALID_REQUEST]; DATA_LOSS [DIGEST_MISMATCH].
+   * Streams any range of a blob that a finalized version refers to. A range is verified by its reader, who knows the chunks; a
+   * blob read whole is verified here too, and the stream then ends with DATA_LOSS.
+   * NOT_FOUND [BLOB_NOT_FOUND]; INVALID_ARGUMENT [INVALID_REQUEST]; DATA_LOSS [DIGEST_MISMATCH, SIZE_MISMATCH].
    */
   readBlob: handleServerStreamingCall<ReadBlobRequest, ReadBlobResponse>;
   /**
-   * Points an alias at a version: one atomic write of alias, audit event and feed entry. Never waits for servers.
+   * Points an alias at a version: one atomic write of alias, audit event and feed entry. Never waits for servers. An alias
+   * that points there already stays as it is, without an event.
    * NOT_FOUND [MODEL_NOT_FOUND, VERSION_NOT_FOUND]; INVALID_ARGUMENT [INVALID_REQUEST, RESERVED_ALIAS, REQUEST_ID_REUSED];
    * FAILED_PRECONDITION [VERSION_NOT_FINALIZED]; ABORTED [REVISION_CONFLICT] with metadata current_revision.
    */
@@ -3530,7 +3548,8 @@ export interface RegistryServiceClient extends Client {
   ): ClientUnaryCall;
   /**
    * Declares a version's manifest and learns which of its blobs are missing. Nothing of a staging is visible to readers.
-   * NOT_FOUND [MODEL_NOT_FOUND]; INVALID_ARGUMENT [INVALID_MANIFEST]; FAILED_PRECONDITION [KIND_MISMATCH].
+   * NOT_FOUND [MODEL_NOT_FOUND]; INVALID_ARGUMENT [INVALID_REQUEST, INVALID_MANIFEST, REQUEST_ID_REUSED];
+   * FAILED_PRECONDITION [KIND_MISMATCH].
    */
   stageVersion(
     request: StageVersionRequest,
@@ -3589,7 +3608,8 @@ export interface RegistryServiceClient extends Client {
   /**
    * Verifies every byte count and digest and assigns the next version number in one transaction. A manifest that the model
    * already has answers that version, with created = false.
-   * NOT_FOUND [STAGING_NOT_FOUND]; FAILED_PRECONDITION [BLOBS_MISSING]; DATA_LOSS [DIGEST_MISMATCH, SIZE_MISMATCH].
+   * NOT_FOUND [STAGING_NOT_FOUND]; FAILED_PRECONDITION [BLOBS_MISSING]; DATA_LOSS [DIGEST_MISMATCH, SIZE_MISMATCH];
+   * INVALID_ARGUMENT [INVALID_REQUEST, REQUEST_ID_REUSED].
    */
   finalizeVersion(
     request: FinalizeVersionRequest,
@@ -3626,8 +3646,9 @@ export interface RegistryServiceClient extends Client {
     callback: (error: ServiceError | null, response: ResolveVersionResponse) => void,
   ): ClientUnaryCall;
   /**
-   * Streams any range of a blob that a finalized version refers to.
-   * NOT_FOUND [BLOB_NOT_FOUND]; INVALID_ARGUMENT [INVALID_REQUEST]; DATA_LOSS [DIGEST_MISMATCH].
+   * Streams any range of a blob that a finalized version refers to. A range is verified by its reader, who knows the chunks; a
+   * blob read whole is verified here too, and the stream then ends with DATA_LOSS.
+   * NOT_FOUND [BLOB_NOT_FOUND]; INVALID_ARGUMENT [INVALID_REQUEST]; DATA_LOSS [DIGEST_MISMATCH, SIZE_MISMATCH].
    */
   readBlob(request: ReadBlobRequest, options?: Partial<CallOptions>): ClientReadableStream<ReadBlobResponse>;
   readBlob(
@@ -3636,7 +3657,8 @@ export interface RegistryServiceClient extends Client {
     options?: Partial<CallOptions>,
   ): ClientReadableStream<ReadBlobResponse>;
   /**
-   * Points an alias at a version: one atomic write of alias, audit event and feed entry. Never waits for servers.
+   * Points an alias at a version: one atomic write of alias, audit event and feed entry. Never waits for servers. An alias
+   * that points there already stays as it is, without an event.
    * NOT_FOUND [MODEL_NOT_FOUND, VERSION_NOT_FOUND]; INVALID_ARGUMENT [INVALID_REQUEST, RESERVED_ALIAS, REQUEST_ID_REUSED];
    * FAILED_PRECONDITION [VERSION_NOT_FINALIZED]; ABORTED [REVISION_CONFLICT] with metadata current_revision.
    */

@@ -1,0 +1,177 @@
+import assert from 'node:assert/strict';
+import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import sharp from 'sharp';
+import { EXIT } from '../../../../clients/cli/exit-codes.ts';
+import { ServiceError } from '../../../../proto/wire/errors.ts';
+import { FakeInference, failWith, type PredictScript } from '../../../support/fake-inference.ts';
+import { eventsOf, flakeAt } from '../../../support/predictions.ts';
+import { type CommandResult, runCommand } from '../../../support/run-command.ts';
+
+let folder: string;
+let png: Buffer;
+
+before(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'cli-predict-'));
+  png = await sharp({ create: { width: 120, height: 80, channels: 3, background: '#8877aa' } })
+    .png()
+    .toBuffer();
+  await mkdir(join(folder, 'scan', 'deeper'), { recursive: true });
+  for (const name of ['10.png', '2.PNG', 'notes.txt', '.hidden.png', 'deeper/3.png']) {
+    await writeFile(join(folder, 'scan', name), png);
+  }
+});
+after(() => rm(folder, { recursive: true }));
+
+const answer: PredictScript = async function* (request) {
+  if (!request.image.equals(png)) {
+    throw new ServiceError('invalid-argument', 'UNDECODABLE_IMAGE', 'no image: 3 bytes');
+  }
+  const umPerPx = request.options?.umPerPx;
+  yield* eventsOf([flakeAt(0, 1, 5, 5, 20, 10, umPerPx)], umPerPx);
+};
+
+async function predict(
+  args: readonly string[],
+  script: PredictScript = answer,
+): Promise<CommandResult & { readonly inference: FakeInference }> {
+  const inference = new FakeInference(script);
+  await using server = await inference.start();
+  const result = await runCommand(['predict', '--classification', 'CLS', ...args], { MASKTERIAL_INFERENCE: server.address });
+  return { ...result, inference };
+}
+
+test('predicts on the images of a folder in order and shows tables; lines of progress go to standard error', async () => {
+  const scan = join(folder, 'scan');
+  const { code, out, err, inference } = await predict([scan, '--um-per-px', '0.5']);
+  assert.equal(code, EXIT.ok);
+  const headings = out.split('\n').filter((line) => line.includes('120 x 80'));
+  assert.deepEqual(
+    headings.map((line) => line.split('  ')[0]),
+    [join(scan, '2.PNG'), join(scan, '10.png')],
+  );
+  assert.equal(err, `1/2 ${join(scan, '2.PNG')}: 1 flake\n2/2 ${join(scan, '10.png')}: 1 flake\n2 of 2 images done, 2 flakes\n`);
+  assert.equal(inference.requests[0]?.options?.pipeline?.classificationModel, 'CLS@production');
+});
+
+test('warns when areas cannot be in um^2', async () => {
+  const { err, out } = await predict([join(folder, 'scan', '10.png')]);
+  assert.match(err, /--um-per-px/);
+  assert.match(out, /200 px/);
+});
+
+test('one bad image stops nothing: it is listed at the end with its reason, and the exit code says so', async () => {
+  const bad = join(folder, 'bad.png');
+  await writeFile(bad, 'bad');
+  const missing = join(folder, 'missing.png');
+  const empty = join(folder, 'empty');
+  await mkdir(empty, { recursive: true });
+  const good = join(folder, 'scan', '10.png');
+  const { code, out, err } = await predict([bad, missing, empty, good]);
+  assert.equal(code, EXIT.failed);
+  assert.match(out, /1 flake /);
+  assert.match(err, /1 of 4 images done/);
+  const [, list = ''] = err.split('3 of 4 images failed:\n');
+  const lines = list.trimEnd().split('\n');
+  assert.equal(lines.length, 3);
+  assert.ok(lines[0]?.includes(bad) && lines[0].includes('UNDECODABLE_IMAGE'));
+  assert.ok(lines[1]?.includes(missing) && lines[1].includes('UNREADABLE_FILE'));
+  assert.ok(lines[2]?.includes(empty));
+});
+
+test('a fault of the request stops the run at once', async () => {
+  const { code, err, out, inference } = await predict([join(folder, 'scan')], () =>
+    failWith(new ServiceError('not-found', 'MODEL_NOT_FOUND', 'no model "CLS"; nearest: CLS_GMM')),
+  );
+  assert.equal(code, EXIT.failed);
+  assert.equal(out, '');
+  assert.equal(err.trim().split('\n').at(-1), 'maskterial: error: no model "CLS"; nearest: CLS_GMM [MODEL_NOT_FOUND]');
+  assert.ok(inference.requests.length <= 2);
+});
+
+test('--csv writes the header once and one line a flake', async () => {
+  const { out } = await predict([join(folder, 'scan'), '--csv']);
+  const lines = out.split('\r\n');
+  assert.equal(lines.length, 4);
+  assert.ok(lines[0]?.startsWith('image,flake,layer,'));
+  assert.ok(lines[2]?.startsWith(`${join(folder, 'scan', '10.png')},0,1 layer,200,,`));
+});
+
+test('--json writes one object an image, failures among them', async () => {
+  const bad = join(folder, 'bad.png');
+  await writeFile(bad, 'bad');
+  const { out, code } = await predict([bad, join(folder, 'scan', '10.png'), '--json', '--reference']);
+  assert.equal(code, EXIT.failed);
+  const [first, second] = out
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line));
+  assert.deepEqual(first, {
+    image: bad,
+    error: { kind: 'invalid-argument', reason: 'UNDECODABLE_IMAGE', message: 'no image: 3 bytes' },
+  });
+  assert.equal(second.flakes[0].area_px, 200);
+});
+
+test('options reach the server', async () => {
+  const args = [
+    '--segmentation',
+    'SEG:4',
+    '--score-threshold',
+    '0',
+    '--min-class-occupancy',
+    '1',
+    '--size-threshold',
+    '0',
+    '--reference',
+  ];
+  const { inference } = await predict([join(folder, 'scan', '10.png'), ...args]);
+  assert.deepEqual(inference.requests[0]?.options, {
+    pipeline: { segmentationModel: 'SEG:4', classificationModel: 'CLS@production', postprocessingModel: '' },
+    thresholds: { scoreThreshold: 0, minClassOccupancy: 1, sizeThreshold: 0 },
+    umPerPx: undefined,
+    includeReference: true,
+  });
+});
+
+test('--overlay saves a picture an image, apart for images of one name', async () => {
+  const overlays = join(folder, 'overlays');
+  await mkdir(join(folder, 'other'), { recursive: true });
+  await writeFile(join(folder, 'other', '10.png'), png);
+  const { code } = await predict([join(folder, 'scan'), join(folder, 'other'), '--overlay', overlays]);
+  assert.equal(code, EXIT.ok);
+  assert.deepEqual((await readdir(overlays)).toSorted(), ['10-2.overlay.png', '10.overlay.png', '2.overlay.png']);
+});
+
+test('an overlay that cannot be saved is a failure, but its flakes are shown', async () => {
+  const file = join(folder, 'a-file');
+  await writeFile(file, '');
+  const { code, out, err } = await predict([join(folder, 'scan', '10.png'), '--overlay', file]);
+  assert.equal(code, EXIT.failed);
+  assert.match(out, /1 flake /);
+  assert.match(err, /1 of 1 image failed/);
+});
+
+test('an interrupt ends the run as one', async () => {
+  const controller = new AbortController();
+  const inference = new FakeInference(async function* () {
+    controller.abort();
+    yield* eventsOf([]);
+    await new Promise(() => undefined);
+  });
+  await using server = await inference.start();
+  const { code } = await runCommand(
+    ['predict', '--classification', 'CLS', join(folder, 'scan'), '--inference', server.address],
+    {},
+    controller.signal,
+  );
+  assert.equal(code, EXIT.interrupted);
+});
+
+test('a model must be named', async () => {
+  const { code, err } = await runCommand(['predict', join(folder, 'scan'), '--json']);
+  assert.equal(code, EXIT.usage);
+  assert.equal(JSON.parse(err).error.kind, 'usage');
+});

@@ -1,0 +1,158 @@
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { createRegistryClient } from '../../../clients/registry-client.ts';
+import { FakeRegistry } from '../../support/fake-registry.ts';
+import { repositoryRoot } from '../../support/reference-data.ts';
+import { runCommand } from '../../support/run-command.ts';
+
+const MAIN = join(repositoryRoot, 'dist', 'clients', 'cli', 'main.js');
+
+/** Two layers with made-up contrasts, as the training code writes them. */
+const CONTRASTS = Object.fromEntries(
+  [1, 2].map((layer) => [
+    String(layer),
+    {
+      contrast: { b: -0.1 * layer, g: -0.2 * layer, r: -0.15 * layer },
+      covariance_matrix: [
+        [1e-3, 0, 0],
+        [0, 1e-3, 0],
+        [0, 0, 1e-3],
+      ],
+    },
+  ]),
+);
+
+interface Exit {
+  readonly code: number | null;
+  readonly out: string;
+  readonly err: string;
+}
+
+let folder: string;
+
+before(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'cli-main-'));
+  await mkdir(join(folder, 'CLS_GMM_Made'));
+  await writeFile(join(folder, 'CLS_GMM_Made', 'contrast_dict.json'), JSON.stringify(CONTRASTS));
+});
+after(() => rm(folder, { recursive: true }));
+
+function run(args: readonly string[], env: Readonly<Record<string, string>> = {}): Promise<Exit> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(process.execPath, [MAIN, ...args], {
+      cwd: folder,
+      env: { PATH: process.env['PATH'], HOME: folder, ...env },
+    });
+    let out = '';
+    let err = '';
+    child.stdout.on('data', (data: Buffer) => (out += data.toString()));
+    child.stderr.on('data', (data: Buffer) => (err += data.toString()));
+    child.on('error', reject);
+    child.on('close', (code) => resolve({ code, out, err }));
+  });
+}
+
+const LINES: [string, string[], number, RegExp][] = [
+  ['no command', [], 2, /Usage: maskterial/],
+  ['unknown command', ['publsh'], 2, /unknown command 'publsh'/],
+  ['unknown option', ['models', '--jsn'], 2, /unknown option '--jsn'/],
+  ['missing argument', ['predict'], 2, /missing required argument/],
+  ['threshold out of range', ['predict', 'a', '--score-threshold', '2'], 2, /from 0 to 1/],
+  ['not a number', ['predict', 'a', '--um-per-px', 'x'], 2, /expected a number/],
+  ['two formats', ['predict', 'a', '--csv', '--json', '--classification', 'A'], 2, /cannot be used with/],
+  ['bad model name', ['versions', '../x'], 2, /expected a model name/],
+  ['bad reference', ['promote', 'A:0'], 2, /version number/],
+  ['bad label', ['models', '--label', 'x'], 2, /key=value/],
+  ['bad address', ['models', '--registry', 'http://x:1'], 2, /host:port/],
+];
+for (const [name, args, code, message] of LINES) {
+  test(`exit code ${code}: ${name}`, async () => {
+    const exit = await runCommand(args);
+    assert.equal(exit.code, code, exit.err);
+    assert.match(exit.err, message);
+    assert.equal(exit.out, '');
+    assert.ok(!exit.err.includes('    at '), 'no stack');
+  });
+}
+
+test('a wrong command line and a wrong setting end the process with 2 and one line', async () => {
+  for (const args of [['publsh'], ['serve', 'registry', '--data', 'x']]) {
+    const { code, out, err } = await run(args, { REGISTRY_PORT: 'nonsense' });
+    assert.deepEqual([code, out], [2, '']);
+    assert.match(err, /^maskterial: error: .*(publsh|REGISTRY_PORT).*\n$/);
+  }
+});
+
+test('help and version go to standard output', async () => {
+  const help = await run(['--help']);
+  assert.deepEqual([help.code, help.err], [0, '']);
+  assert.match(help.out, /Exit codes:/);
+  assert.match((await run(['predict', '--help'])).out, /--um-per-px/);
+  assert.match((await run(['--version'])).out, /^\d+\.\d+\.\d+\n$/);
+});
+
+test('a server that is not there is exit code 3, also for scripts', async () => {
+  const server = await new FakeRegistry().start();
+  await server[Symbol.asyncDispose]();
+  const { code, out, err } = await run(['models', '--json', '--timeout', '0.5'], { MASKTERIAL_REGISTRY: server.address });
+  assert.deepEqual([code, out], [3, '']);
+  const { error } = JSON.parse(err);
+  assert.deepEqual([error.kind, error.reason], ['unavailable', 'UNAVAILABLE']);
+  assert.ok(error.message.includes(server.address));
+});
+
+test('import writes the graph and the manifest, and never over something', async () => {
+  const first = await run(['import', 'CLS_GMM_Made', '--out', 'out']);
+  assert.equal(first.code, 0, first.err);
+  assert.match(first.out, /^GMM classification CLS_GMM_Made\n/);
+  assert.deepEqual((await readdir(join(folder, 'out'))).toSorted(), ['manifest.json', 'model.onnx']);
+  const again = await run(['import', 'CLS_GMM_Made', '--out', 'out', '--json']);
+  assert.equal(again.code, 1);
+  assert.equal(JSON.parse(again.err).error.reason, 'OUTPUT_EXISTS');
+  assert.equal((await run(['import', 'nothing-here'])).code, 1);
+});
+
+test('serve all says what runs where, serves, and stops in order at SIGTERM', async () => {
+  const env = {
+    PATH: process.env['PATH'],
+    HOME: folder,
+    REGISTRY_PORT: '0',
+    INFERENCE_PORT: '0',
+    ENGINES: '1',
+    LOG_LEVEL: 'info',
+  };
+  const args = [MAIN, 'serve', 'all', '--data', join(folder, 'data'), '--cache', join(folder, 'cache')];
+  const child = spawn(process.execPath, args, { env });
+  let out = '';
+  let err = '';
+  child.stderr.on('data', (data: Buffer) => (err += data.toString()));
+  const closed = new Promise<number | null>((resolve) => child.on('close', resolve));
+  const ready = new Promise<void>((resolve) => {
+    child.stdout.on('data', (data: Buffer) => {
+      out += data.toString();
+      if (out.includes('inference  ')) {
+        resolve();
+      }
+    });
+  });
+  await Promise.race([ready, closed.then((code) => assert.fail(`ended with ${code}: ${err}`))]);
+  const [, registryAddress = ''] = /registry {3}(\S+) {2}data in (.*)/.exec(out) ?? [];
+  assert.match(out, new RegExp(`inference {2}\\S+ {2}cache in ${join(folder, 'cache')}, registry ${registryAddress}\n`));
+  const publish = await run(['publish', 'CLS_GMM_Made', '--promote', 'production', '--registry', registryAddress]);
+  assert.equal(publish.code, 0, publish.err);
+  const client = createRegistryClient({ address: registryAddress });
+  assert.equal((await client.getModel('CLS_GMM_Made')).latestVersion, 1);
+  client.close();
+  child.kill('SIGTERM');
+  assert.equal(await closed, 0, err);
+  assert.match(out, /stopped\n$/);
+  const stops = err
+    .split('\n')
+    .filter((line) => line.includes('"stopped"'))
+    .map((line) => JSON.parse(line).service);
+  assert.deepEqual(stops, ['inference', 'registry']);
+});

@@ -1,0 +1,67 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import type { Registry } from '../../../registry/release/registry.ts';
+import { createClassifier, never } from '../../support/registry/publish.ts';
+import { hasViolationAt, isError, rejection } from '../../support/service-errors.ts';
+
+export function describeModels(registry: () => Registry): void {
+  describe('models', () => {
+    it('creates a model once', async () => {
+      const command = { name: 'AMM', kind: 'classification', description: 'flakes', labels: { material: 'graphene' } } as const;
+      const created = await registry().createModel(command, never);
+      assert.deepEqual(await registry().getModel('AMM', never), created);
+      assert.deepEqual({ latest: created.latestVersion, aliases: created.aliases }, { latest: 0, aliases: [] });
+      await assert.rejects(registry().createModel(command, never), isError('already-exists', 'MODEL_EXISTS'));
+    });
+
+    it('names every wrong field of a request', async () => {
+      const labels = { 'Not a key': 'x', good: 'v'.repeat(256) };
+      await assert.rejects(
+        registry().createModel({ name: '-bad', kind: undefined, description: 'd'.repeat(1001), labels }, never),
+        hasViolationAt('INVALID_REQUEST', 'name', 'kind', 'description', 'labels.Not a key', 'labels.good'),
+      );
+    });
+
+    it('says what an unknown model may have been meant as', async () => {
+      await createClassifier(registry(), 'CLS_AMM_GrapheneH');
+      await createClassifier(registry(), 'SEG_M2F_WSe2L');
+      const error = await rejection(registry().getModel('cls_amm_graphene', never));
+      assert.deepEqual([error.kind, error.reason], ['not-found', 'MODEL_NOT_FOUND']);
+      assert.match(error.message, /CLS_AMM_GrapheneH/);
+      assert.doesNotMatch(error.message, /SEG_M2F/);
+    });
+
+    it('lists by labels, in order, page by page', async () => {
+      for (const index of [3, 1, 4, 2, 5]) {
+        await createClassifier(registry(), `m${index}`, { material: index % 2 === 0 ? 'hbn' : 'graphene', lab: 'a' });
+      }
+      const names: string[] = [];
+      let pageToken = '';
+      do {
+        const page = await registry().listModels({ pageSize: 2, pageToken, labels: { material: 'graphene', lab: 'a' } }, never);
+        assert.ok(page.items.length <= 2);
+        names.push(...page.items.map((model) => model.name));
+        pageToken = page.nextPageToken;
+      } while (pageToken !== '');
+      assert.deepEqual(names, ['m1', 'm3', 'm5']);
+      assert.deepEqual(
+        (await registry().listModels({ pageSize: 0, pageToken: '', labels: { material: 'wse2' } }, never)).items,
+        [],
+      );
+    });
+
+    it('refuses a page token of another query', async () => {
+      await createClassifier(registry(), 'a', { lab: 'x' });
+      await createClassifier(registry(), 'b', { lab: 'x' });
+      const { nextPageToken } = await registry().listModels({ pageSize: 1, pageToken: '', labels: { lab: 'x' } }, never);
+      const other = registry().listModels({ pageSize: 1, pageToken: nextPageToken, labels: {} }, never);
+      await assert.rejects(other, hasViolationAt('INVALID_PAGE_TOKEN', 'page_token'));
+      const nonsense = registry().listModels({ pageSize: 1, pageToken: 'nonsense', labels: {} }, never);
+      await assert.rejects(nonsense, hasViolationAt('INVALID_PAGE_TOKEN', 'page_token'));
+      await assert.rejects(
+        registry().listModels({ pageSize: 1001, pageToken: '', labels: {} }, never),
+        hasViolationAt('INVALID_REQUEST', 'page_size'),
+      );
+    });
+  });
+}

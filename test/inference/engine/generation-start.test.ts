@@ -1,0 +1,129 @@
+import assert from 'node:assert/strict';
+import { fork } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import sharp from 'sharp';
+import { EngineLoader } from '../../../inference/engine/engine-loader.ts';
+import { Generation } from '../../../inference/engine/generation.ts';
+import { ServiceError } from '../../../proto/wire/errors.ts';
+import { ENGINE_MODULE, GENERATION_PARENT, isRunning, untilGone } from '../../support/processes.ts';
+import { job, scriptedServable, settingsOf } from '../../support/scripted-generation.ts';
+import { isError } from '../../support/service-errors.ts';
+import { tinyServable } from '../../support/tiny-classifier.ts';
+
+const never = new AbortController().signal;
+const quiet = { onEvent: () => undefined };
+
+/** Ids of this process's children that run an engine. */
+async function children(): Promise<number[]> {
+  const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name));
+  const found = await Promise.all(
+    pids.map(async (pid) => {
+      const [stat, command] = await Promise.all([
+        readFile(`/proc/${pid}/stat`, 'utf8').catch(() => ''),
+        readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => ''),
+      ]);
+      const parent = stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1];
+      return parent === String(process.pid) && command.includes('engine') ? [Number(pid)] : [];
+    }),
+  );
+  return found.flat();
+}
+
+const onLinux = { skip: process.platform === 'linux' ? false : 'the list of processes is read from /proc' };
+
+test('what fails to load is reported, and no engine is left', onLinux, async () => {
+  const loader = new EngineLoader(quiet, settingsOf());
+  const outcome = await loader.load([scriptedServable('good'), scriptedServable('fails')], never);
+  assert.ok(!(outcome instanceof Generation));
+  assert.deepEqual(new Set(outcome.map(({ id }) => id)), new Set(['fails@sha256']));
+  assert.ok(outcome.every(({ error }) => error instanceof ServiceError && error.reason === 'LOAD_FAILED'));
+  assert.deepEqual(await children(), []);
+});
+
+test('an engine that ends while it loads fails the start, and no engine is left', onLinux, async () => {
+  const start = Generation.start(1, [scriptedServable('exits')], settingsOf(), quiet, never);
+  await assert.rejects(start, isError('unavailable', 'ENGINE_CRASHED'));
+  assert.deepEqual(await children(), []);
+});
+
+test('a module that is not there fails the start', async () => {
+  const settings = settingsOf({ modulePath: join(tmpdir(), 'no-such-engine.js') });
+  await assert.rejects(Generation.start(1, [], settings, quiet, never), isError('unavailable', 'ENGINE_CRASHED'));
+});
+
+test('an abort ends engines that hang while they load', onLinux, async () => {
+  const controller = new AbortController();
+  const start = Generation.start(1, [scriptedServable('hangs')], settingsOf(), quiet, controller.signal);
+  const refused = assert.rejects(start, isError('unavailable', 'SHUTTING_DOWN'));
+  assert.equal((await children()).length, 2);
+  controller.abort(new ServiceError('unavailable', 'SHUTTING_DOWN', 'closing'));
+  await refused;
+  assert.deepEqual(await children(), []);
+});
+
+test('an aborted start starts nothing', onLinux, async () => {
+  const start = Generation.start(1, [], settingsOf(), quiet, AbortSignal.abort());
+  await assert.rejects(start, isError('cancelled', 'CANCELLED'));
+  assert.deepEqual(await children(), []);
+});
+
+test('real engines: a picture in, flakes out; a killed one fails its own request alone', async (t) => {
+  const folder = await mkdtemp(join(tmpdir(), 'generation-test-'));
+  t.after(() => rm(folder, { recursive: true, force: true }));
+  const servable = await tinyServable(folder, 'TINY:1');
+  const loader = new EngineLoader(quiet, settingsOf({ modulePath: ENGINE_MODULE, maxPixels: 4_000_000, engines: 2 }));
+  const generation = await loader.load([servable], never);
+  assert.ok(generation instanceof Generation);
+  t.after(() => loader.dispose(generation));
+  assert.equal(generation.has(servable.id), true);
+
+  const rgb = new Uint8Array(100 * 100 * 3).fill(160);
+  for (let y = 20; y < 50; y += 1) {
+    rgb.fill(120, (y * 100 + 20) * 3, (y * 100 + 50) * 3);
+  }
+  const image = await sharp(rgb, { raw: { width: 100, height: 100, channels: 3 } })
+    .png()
+    .toBuffer();
+  const picture = () => ({ ...job(''), image, classifier: servable.id });
+  const asked = picture();
+  const answer = await generation.predict(asked);
+  assert.deepEqual(
+    answer.flakes.map(({ areaPx, box }) => ({ areaPx, box })),
+    [{ areaPx: 900, box: { x: 20, y: 20, width: 30, height: 30 } }],
+  );
+  assert.equal('classMasks' in answer, false);
+  assert.deepEqual(asked.stages, ['decode', 'colours', 'classify', 'class-map', 'geometry']);
+
+  await assert.rejects(
+    generation.predict({ ...picture(), image: Buffer.from('no picture') }),
+    isError('invalid-argument', 'UNDECODABLE_IMAGE'),
+  );
+  await assert.rejects(
+    generation.predict({ ...picture(), classifier: scriptedServable('unknown').id }),
+    isError('internal', 'INTERNAL'),
+  );
+
+  // The first free engine takes the first job: killed before it can answer, it fails that one only.
+  const [first = 0] = generation.engines().map(({ pid }) => pid);
+  const doomed = generation.predict(picture());
+  const lucky = generation.predict(picture());
+  process.kill(first, 'SIGKILL');
+  await assert.rejects(doomed, isError('unavailable', 'ENGINE_CRASHED'));
+  assert.equal((await lucky).flakes.length, 1);
+  const pids = generation.engines().flatMap(({ pid }) => (pid === 0 ? [] : [pid]));
+  await loader.dispose(generation);
+  assert.deepEqual(pids.filter(isRunning), []);
+});
+
+test('a supervisor that is killed leaves no engine running', async () => {
+  const parent = fork(GENERATION_PARENT, [ENGINE_MODULE], { stdio: ['ignore', 'ignore', 'inherit', 'ipc'] });
+  const [pids] = (await once(parent, 'message')) as [number[]];
+  assert.equal(pids.length, 2);
+  assert.ok(pids.every(isRunning));
+  parent.kill('SIGKILL');
+  await untilGone(pids);
+});

@@ -1,0 +1,31 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { createServedSet } from '../../../inference/rollout/served-set.ts';
+import { asAlias, asModel } from '../../support/rollout-parts.ts';
+
+for (const [models, model, isServed] of [
+  [['*'], 'CLS_GMM_Graphene', true],
+  [['CLS_GMM_Graphene'], 'CLS_GMM_Graphene', true],
+  [['CLS_GMM_Graphene'], 'CLS_GMM_GrapheneH', false],
+  [['CLS_GMM_Graphene'], 'XCLS_GMM_Graphene', false],
+  [['CLS_*'], 'CLS_GMM_Graphene', true],
+  [['CLS_*'], 'SEG_M2F', false],
+  [['*_GMM_*'], 'CLS_GMM_Graphene', true],
+  [['*_GMM_*'], 'CLS_AMM_Graphene', false],
+  [['a.b'], 'axb', false],
+  [['a.b'], 'a.b', true],
+  [['SEG_*', 'CLS_*'], 'CLS_GMM', true],
+  [[], 'CLS_GMM', false],
+] as const) {
+  test(`[${models.join(', ')}] ${isServed ? 'has' : 'has not'} ${model}`, () => {
+    assert.equal(createServedSet({ models, aliases: ['production'] })(asModel(model), asAlias('production')), isServed);
+  });
+}
+
+test('an alias has to be named as it is', () => {
+  const isServed = createServedSet({ models: ['*'], aliases: ['production', 'canary'] });
+  assert.deepEqual(
+    ['production', 'canary', 'can', 'staging'].map((alias) => isServed(asModel('M'), asAlias(alias))),
+    [true, true, false, false],
+  );
+});

@@ -1,0 +1,98 @@
+import assert from 'node:assert/strict';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { it } from 'node:test';
+import { createLogger } from '../../infra/process/log.ts';
+import { callClientStream, callUnary } from '../../proto/wire/calls.ts';
+import { MESSAGE_BYTES } from '../../proto/wire/chunks.ts';
+import { refOf } from '../../proto/wire/digest.ts';
+import { readRegistryConfig } from '../../registry/config.ts';
+import { startRegistry } from '../../registry/main.ts';
+import { createClassifier, never, promotion, publish, stage } from '../support/registry/publish.ts';
+import { startRegistryServer } from '../support/registry/registry-server.ts';
+import { sampleVersion, seededBytes, smallVersion } from '../support/registry/sample-version.ts';
+import { temporaryFolder } from '../support/registry/temporary-folder.ts';
+import { hasViolationAt, isError } from '../support/service-errors.ts';
+
+it('keeps models, versions, aliases and stagings over a restart', async () => {
+  await using folder = await temporaryFolder();
+  let stagingId = '';
+  let cursor = '';
+  {
+    await using server = await startRegistryServer(folder.path);
+    const { registry } = server;
+    await createClassifier(registry, 'm');
+    await publish(registry, 'm', smallVersion('one'));
+    await registry.promoteVersion(promotion({ model: 'm', version: 1 }), never);
+    stagingId = await stage(registry, 'm', smallVersion('two'));
+    for await (const event of registry.watchAliases({ cursor: '', heartbeatSeconds: 1 }, never)) {
+      cursor = event.cursor;
+      break;
+    }
+  }
+  await using server = await startRegistryServer(folder.path);
+  const { registry } = server;
+  assert.equal((await registry.getModel('m', never)).aliases[0]?.version, 1);
+  assert.equal((await registry.getStaging(stagingId, never)).blobs.length, 2);
+  await publish(registry, 'm', smallVersion('two'));
+  await registry.promoteVersion(promotion({ model: 'm', version: 2 }), never);
+  for await (const event of registry.watchAliases({ cursor, heartbeatSeconds: 1 }, never)) {
+    assert.ok(event.kind === 'change');
+    assert.equal(event.alias.version, 2);
+    break;
+  }
+});
+
+it('ends watches as UNAVAILABLE at shutdown', async () => {
+  await using folder = await temporaryFolder();
+  await using server = await startRegistryServer(folder.path);
+  const events = server.registry.watchAliases({ cursor: '', heartbeatSeconds: 3600 }, never)[Symbol.asyncIterator]();
+  assert.equal((await events.next()).value.kind, 'snapshot');
+  const waiting = events.next();
+  const stopped = server.running.stop();
+  await assert.rejects(Promise.resolve(waiting), isError('unavailable', 'SHUTTING_DOWN'));
+  await stopped;
+});
+
+it('two servers on one folder are one registry', async () => {
+  await using folder = await temporaryFolder();
+  await using first = await startRegistryServer(folder.path);
+  await using second = await startRegistryServer(folder.path);
+  await createClassifier(first.registry, 'm');
+  await publish(second.registry, 'm', smallVersion('one'));
+  const events = first.registry.watchAliases({ cursor: '', heartbeatSeconds: 3600 }, never)[Symbol.asyncIterator]();
+  await events.next();
+  const waiting = events.next();
+  await second.registry.promoteVersion(promotion({ model: 'm', version: 1 }), never);
+  const { value } = await waiting;
+  assert.ok(value.kind === 'change' && value.alias.version === 1);
+  await events.return?.();
+});
+
+it('tells the caller of a message or a manifest that is too large', async () => {
+  await using folder = await temporaryFolder();
+  await using server = await startRegistryServer(folder.path);
+  const { client, registry } = server;
+  await createClassifier(registry, 'm');
+  const bytes = seededBytes('large', 2 * MESSAGE_BYTES);
+  const stagingId = await stage(registry, 'm', sampleVersion([bytes]));
+  const { digest, sizeBytes } = refOf(bytes);
+  const header = { stagingId, blob: { digest, sizeBytes: BigInt(sizeBytes) }, firstChunk: 0 };
+  const messages = [{ part: { $case: 'header' as const, value: header } }, { part: { $case: 'data' as const, value: bytes } }];
+  await assert.rejects(callClientStream(client.uploadBlob.bind(client), messages), hasViolationAt('INVALID_REQUEST', 'data'));
+  const request = { model: 'm', manifestJson: Buffer.alloc(MESSAGE_BYTES + 1), labels: {}, requestId: '' };
+  await assert.rejects(callUnary(client.stageVersion.bind(client), request), hasViolationAt('INVALID_MANIFEST', 'manifest_json'));
+});
+
+it('does not start on a folder or an address that it cannot use', async () => {
+  await using folder = await temporaryFolder();
+  const file = join(folder.path, 'file');
+  await writeFile(file, '');
+  const logger = createLogger('silent', 'registry');
+  const unusable = readRegistryConfig({ REGISTRY_DATA: file, REGISTRY_PORT: '0' });
+  await assert.rejects(startRegistry(unusable, { logger }), isError('unavailable', 'STORAGE_UNAVAILABLE'));
+  await using server = await startRegistryServer(join(folder.path, 'data'));
+  const port = server.running.address.split(':').at(-1);
+  const taken = readRegistryConfig({ REGISTRY_DATA: join(folder.path, 'other'), REGISTRY_PORT: port });
+  await assert.rejects(startRegistry(taken, { logger }), isError('unavailable', 'STORAGE_UNAVAILABLE'));
+});

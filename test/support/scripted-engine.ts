@@ -1,0 +1,80 @@
+// The main of a fake engine process, forked in place of the real one. The label of a servable says what it does while it
+// loads, the bytes of an image what it does with that image.
+import process from 'node:process';
+import type { EngineAnswer, FromEngine, ToEngine } from '../../inference/engine/protocol.ts';
+
+const ANSWER: EngineAnswer = {
+  width: 1,
+  height: 1,
+  background: { b: 1, g: 2, r: 3 },
+  distinctColours: process.pid,
+  flakes: [],
+  timings: [],
+};
+const waiting = new Set<number>();
+
+process.on('message', (message: ToEngine) => {
+  switch (message.kind) {
+    case 'load':
+      load(message.servables);
+      break;
+    case 'predict':
+      predict(message.id, Buffer.from(message.image).toString());
+      break;
+    case 'cancel':
+      if (waiting.delete(message.id)) {
+        failed(message.id);
+      }
+      break;
+  }
+});
+process.on('disconnect', () => process.exit(0));
+
+function load(servables: Extract<ToEngine, { kind: 'load' }>['servables']): void {
+  const labels = servables.map(({ label }) => label);
+  if (labels.includes('exits')) {
+    process.exit(3);
+  }
+  if (labels.includes('hangs')) {
+    return;
+  }
+  const failures = servables
+    .filter(({ label }) => label === 'fails')
+    .map(
+      ({ id }) =>
+        ({
+          id,
+          error: { kind: 'failed-precondition', reason: 'LOAD_FAILED', message: 'no', metadata: {}, violations: [] },
+        }) as const,
+    );
+  send({ kind: 'ready', failures });
+}
+
+function predict(id: number, script: string): void {
+  send({ kind: 'stage', id, stage: 'decode' });
+  switch (script) {
+    case 'exit':
+      process.exit(4);
+      break;
+    case 'wait':
+      waiting.add(id);
+      break;
+    case 'ignore cancel':
+      break;
+    default:
+      // `distinctColours` tells the process, `width` the job.
+      send({ kind: 'done', id, answer: { ...ANSWER, width: id } });
+  }
+}
+
+function failed(id: number): void {
+  send({
+    kind: 'failed',
+    id,
+    error: { kind: 'cancelled', reason: 'CANCELLED', message: 'stopped', metadata: {}, violations: [] },
+  });
+}
+
+function send(message: FromEngine): void {
+  process.send?.(message);
+}

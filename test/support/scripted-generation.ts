@@ -1,0 +1,61 @@
+import assert from 'node:assert/strict';
+import type { TestContext } from 'node:test';
+import type { EngineJob } from '../../inference/engine/engine-process.ts';
+import { Generation, type GenerationEvent, type GenerationSettings } from '../../inference/engine/generation.ts';
+import type { Stage } from '../../inference/predict/predict.ts';
+import { DEFAULT_THRESHOLDS } from '../../inference/predict/thresholds.ts';
+import type { ServableId, ServableSpec } from '../../inference/rollout/servable.ts';
+import { makeVersion } from './rollout-parts.ts';
+import { SCRIPTED_ENGINE } from './processes.ts';
+
+/** A servable of the scripted engine: its label says what it does while it loads. */
+export function scriptedServable(label: string): ServableSpec {
+  return { id: `${label}@sha256` as ServableId, label, manifest: makeVersion('M', 1).manifest, paths: {} };
+}
+
+export const settingsOf = (settings: Partial<GenerationSettings> = {}): GenerationSettings => ({
+  engines: 2,
+  maxWaiting: 4,
+  maxPixels: 1000,
+  threads: 1,
+  modulePath: SCRIPTED_ENGINE,
+  ...settings,
+});
+
+export interface ScriptedGeneration {
+  readonly generation: Generation;
+  readonly events: GenerationEvent[];
+  pids(): number[];
+}
+
+/** A generation of fake engines, closed when the test ends. */
+export async function scriptedGeneration(
+  t: TestContext,
+  settings: Partial<GenerationSettings> = {},
+): Promise<ScriptedGeneration> {
+  const events: GenerationEvent[] = [];
+  const deps = { onEvent: (event: GenerationEvent) => events.push(event) };
+  const generation = await Generation.start(
+    7,
+    [scriptedServable('good')],
+    settingsOf(settings),
+    deps,
+    new AbortController().signal,
+  );
+  assert.ok(generation instanceof Generation);
+  t.after(() => generation.close());
+  return { generation, events, pids: () => generation.engines().map(({ pid }) => pid) };
+}
+
+/** A job for a scripted engine: `script` says what it does. `stages` fills as it goes on. */
+export function job(script: string, signal = new AbortController().signal): EngineJob & { readonly stages: Stage[] } {
+  const stages: Stage[] = [];
+  return {
+    image: Buffer.from(script),
+    classifier: 'good@sha256' as ServableId,
+    settings: { thresholds: DEFAULT_THRESHOLDS, includeReference: false, classNames: new Map() },
+    onStage: (stage) => stages.push(stage),
+    signal,
+    stages,
+  };
+}
