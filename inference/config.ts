@@ -64,7 +64,8 @@ export function readInferenceConfig(env: Environment): InferenceConfig {
   }
   const userFolder = join(reader.text('XDG_CACHE_HOME', join(homedir(), '.cache')), 'maskterial', 'models');
   const registryAddress = reader.text('REGISTRY_ADDRESS', '127.0.0.1:50051');
-  if (!/^.+:\d{1,5}$/.test(registryAddress)) {
+  const registryPort = Number(/^.+:(\d{1,5})$/.exec(registryAddress)?.[1] ?? 0);
+  if (registryPort < 1 || registryPort > 65_535) {
     reader.problem(`REGISTRY_ADDRESS: expected host:port, found "${registryAddress}"`);
   }
   return reader.finish({
@@ -81,6 +82,6 @@ export function readInferenceConfig(env: Environment): InferenceConfig {
     maxImageBytes: reader.integer('MAX_IMAGE_BYTES', 32 * MIB, 1, 64 * MIB),
     maxImagePixels: reader.integer('MAX_IMAGE_PIXELS', 50_000_000, 1, 1_000_000_000),
     graceMs: reader.integer('GRACE_MS', 30_000, 0, 3_600_000),
-    logLevel: reader.oneOf('LOG_LEVEL', 'info' as LogLevel, LOG_LEVELS),
+    logLevel: reader.oneOf('LOG_LEVEL', 'info', LOG_LEVELS),
   });
 }

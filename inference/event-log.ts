@@ -62,6 +62,7 @@ export function logCacheEvent(logger: Logger): (event: CacheEvent) => void {
       case 'clean-up-failed':
       case 'state-unreadable':
       case 'unexpected-file':
+      case 'over-budget':
         log.warn(line, kind);
         break;
       case 'download-resumed':

@@ -31,16 +31,20 @@ interface Outcome {
 }
 
 export interface RunReport {
-  readonly failures: readonly Failure[];
+  readonly doneCount: number;
   readonly flakeCount: number;
+  readonly failures: readonly Failure[];
+  /** What would have failed every further image alike, and ended the run before its time. */
+  readonly stoppedBy?: Error;
 }
 
 /**
  * Predicts on each input and writes what was found in the inputs' order. A failure that is about one image is kept for the report and
- * the run goes on. @throws what would fail every image alike: a model that is not there, a wrong threshold, no server.
+ * the run goes on; one that is about all of them (a model that is not there, a wrong threshold, no server) ends it.
  */
 export async function runPredictions(inputs: readonly Input[], deps: RunDeps): Promise<RunReport> {
   const failures: Failure[] = [];
+  let doneCount = 0;
   let flakeCount = 0;
   try {
     for await (const outcome of inOrder(inputs, IN_FLIGHT, (input) => predictOne(input, deps))) {
@@ -50,17 +54,22 @@ export async function runPredictions(inputs: readonly Input[], deps: RunDeps): P
           flakeCount += prediction.flakes.length;
           await deps.writer.image(path, prediction);
         }
-        if (error !== undefined) {
+        if (error === undefined) {
+          doneCount += 1;
+        } else {
           failures.push({ path, error });
           await deps.writer.failure(path, error);
         }
       });
       await deps.progress.step(describe(outcome));
     }
+  } catch (error) {
+    const stoppedBy = error instanceof Error ? error : new Error(String(error));
+    return { doneCount, flakeCount, failures, stoppedBy };
   } finally {
     await deps.progress.finish();
   }
-  return { failures, flakeCount };
+  return { doneCount, flakeCount, failures };
 }
 
 /** The failed images with their reasons, one a line; empty when there are none. */

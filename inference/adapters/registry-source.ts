@@ -39,7 +39,9 @@ export class RegistrySource implements ModelSource {
     let parts: DesiredAlias[] = [];
     try {
       const request = { cursor: this.#cursor, heartbeatSeconds: HEARTBEAT_SECONDS };
-      for await (const { cursor, event } of callServerStream(client.watchAliases.bind(client), request, { signal: silence.signal })) {
+      for await (const { cursor, event } of callServerStream(client.watchAliases.bind(client), request, {
+        signal: silence.signal,
+      })) {
         silence.heard();
         switch (event?.$case) {
           case 'snapshot':
@@ -72,12 +74,20 @@ export class RegistrySource implements ModelSource {
       selector.kind === 'version'
         ? ({ $case: 'version', value: selector.version } as const)
         : ({ $case: 'alias', value: selector.kind === 'latest' ? 'latest' : selector.alias } as const);
-    const response = await callUnary(client.resolveVersion.bind(client), { model, ref }, { signal, timeoutMs: RESOLVE_TIMEOUT_MS });
+    const response = await callUnary(
+      client.resolveVersion.bind(client),
+      { model, ref },
+      { signal, timeoutMs: RESOLVE_TIMEOUT_MS },
+    );
     const manifestRef = toRef(response.version?.manifest, `${model} manifest`);
     const manifestBytes = response.manifestJson;
     const found = digestOf(manifestBytes);
     if (found !== manifestRef.digest) {
-      throw new ServiceError('data-loss', 'DIGEST_MISMATCH', `manifest of ${model}: expected ${manifestRef.digest}, found ${found}`);
+      throw new ServiceError(
+        'data-loss',
+        'DIGEST_MISMATCH',
+        `manifest of ${model}: expected ${manifestRef.digest}, found ${found}`,
+      );
     }
     const locations = new Map(response.locations.map(({ digest, locations: places }) => [digest, places]));
     return {
@@ -143,7 +153,11 @@ function toDesired(alias: Alias): DesiredAlias {
   const model = asModelName(alias.model);
   const name = asAliasName(alias.alias);
   if (model === undefined || name === undefined) {
-    throw new ServiceError('internal', 'INTERNAL', `the registry sent an alias with an impossible name: ${alias.model}@${alias.alias}`);
+    throw new ServiceError(
+      'internal',
+      'INTERNAL',
+      `the registry sent an alias with an impossible name: ${alias.model}@${alias.alias}`,
+    );
   }
   return {
     model,

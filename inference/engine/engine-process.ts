@@ -55,7 +55,7 @@ export class EngineProcess {
       child.on('error', (error) => resolve(`could not run: ${error.message}`));
       child.once('exit', (code, signal) => resolve(signal === null ? `exit code ${String(code)}` : `signal ${signal}`));
     });
-    child.on('message', (message) => this.#receive(message as FromEngine));
+    child.on('message', (message: FromEngine) => this.#receive(message));
     void this.exited.then((how) => {
       this.#settle(({ job, reject }) =>
         reject(

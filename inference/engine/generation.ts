@@ -242,7 +242,8 @@ export class Generation implements LoadedSet {
 
   #queueFull(): ServiceError {
     const { maxWaiting, engines } = this.#settings;
-    const retryDelayMs = Math.ceil((this.#meanMs * maxWaiting) / engines);
+    // The caller comes after those that wait; where none may wait, after those that run.
+    const retryDelayMs = Math.ceil((this.#meanMs * (maxWaiting + 1)) / engines);
     return new ServiceError(
       'resource-exhausted',
       'QUEUE_FULL',

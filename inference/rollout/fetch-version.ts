@@ -71,8 +71,8 @@ async function bringIn(
   if (held !== undefined) {
     return held;
   }
-  const { sourcesOf } = await resolve();
-  return (await cache.ensure(artifact, sourcesOf(artifact), signal)).path;
+  const resolved = await resolve();
+  return (await cache.ensure(artifact, resolved.sourcesOf(artifact), signal)).path;
 }
 
 async function resolveExactly(key: VersionKey, source: ModelSource, signal: AbortSignal): Promise<ResolvedVersion> {

@@ -89,7 +89,7 @@ function targetOf({ desired, serving, remembered }: RolloutSnapshot, loadable: R
 
 function loadableOf(wanted: readonly ServableId[], { versions, loaded, isCautious }: RolloutSnapshot): Set<ServableId> {
   const loadable = wanted.filter((id) => LOADABLE.has(versions.get(id)?.state));
-  const [next] = loadable.filter((id) => !loaded.has(id));
+  const next = loadable.find((id) => !loaded.has(id));
   return new Set(isCautious ? loadable.filter((id) => id === next || loaded.has(id)) : loadable);
 }
 

@@ -18,6 +18,7 @@ export interface VersionKey {
 }
 
 export function servableId({ model, version, manifest }: VersionKey): ServableId {
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the one place where the brand is given
   return `${model}:${version}@${manifest.digest}` as ServableId;
 }
 

@@ -149,6 +149,6 @@ export class SetLoader<G extends LoadedSet> {
   }
 }
 
-function isFailure<G extends LoadedSet>(outcome: G | readonly FailedLoad[]): outcome is readonly FailedLoad[] {
+function isFailure(outcome: LoadedSet | readonly FailedLoad[]): outcome is readonly FailedLoad[] {
   return Array.isArray(outcome);
 }

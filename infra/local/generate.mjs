@@ -10,11 +10,13 @@ execFileSync('buf', ['generate'], { stdio: 'inherit' });
 
 const folder = mkdtempSync(join(tmpdir(), 'descriptors-'));
 try {
-  const image = join(folder, 'image.binpb');
-  execFileSync('buf', ['build', '--as-file-descriptor-set', '--exclude-source-info', '--path', 'proto/maskterial', '-o', image], {
-    stdio: 'inherit',
-  });
-  const base64 = readFileSync(image).toString('base64');
+  // Protobuf merges what is concatenated: one set with the files of all.
+  const set = Buffer.concat([
+    descriptors('services', ['--path', 'proto/maskterial']),
+    // Served by the health library, which brings no descriptor of it.
+    descriptors('health', ['node_modules/grpc-health-check/proto']),
+  ]);
+  const base64 = set.toString('base64');
   const lines = [];
   for (let at = 0; at < base64.length; at += LINE) {
     lines.push(`  '${base64.slice(at, at + LINE)}'`);
@@ -23,4 +25,12 @@ try {
   writeFileSync('proto/gen/descriptor-set.ts', text);
 } finally {
   rmSync(folder, { recursive: true, force: true });
+}
+
+function descriptors(name, input) {
+  const image = join(folder, `${name}.binpb`);
+  execFileSync('buf', ['build', ...input, '--as-file-descriptor-set', '--exclude-source-info', '-o', image], {
+    stdio: 'inherit',
+  });
+  return readFileSync(image);
 }

@@ -1,11 +1,9 @@
-import { loadFileDescriptorSetFromBuffer } from '@grpc/proto-loader';
-import { ReflectionService } from '@grpc/reflection';
 import { Server, ServerCredentials, type ServiceDefinition, type UntypedServiceImplementation } from '@grpc/grpc-js';
 import { HealthImplementation } from 'grpc-health-check';
-import { DESCRIPTOR_SET_BASE64 } from '../../proto/gen/descriptor-set.ts';
 import { ServiceError } from '../../proto/wire/errors.ts';
 import { endStreams } from './end-streams.ts';
 import type { Logger } from './log.ts';
+import { createReflection } from './reflection.ts';
 
 export interface ServeSettings {
   readonly host: string;
@@ -34,6 +32,8 @@ export interface RunningServer {
   stop(): Promise<void>;
 }
 
+const HEALTH_SERVICE = 'grpc.health.v1.Health';
+
 /** Their streams do not know of our shutdown: health Watch never ends by itself, reflection when the client likes. */
 const LIBRARY_SERVICES = /^\/grpc\.(?:health|reflection)\./;
 
@@ -60,9 +60,7 @@ export async function serve(
   });
   health.addToServer(server);
   const names = services.map(({ name }) => name);
-  new ReflectionService(loadFileDescriptorSetFromBuffer(Buffer.from(DESCRIPTOR_SET_BASE64, 'base64'), { keepCase: true }), {
-    services: names,
-  }).addToServer(server);
+  createReflection([...names, HEALTH_SERVICE]).addToServer(server);
   for (const { definition, implementation } of services) {
     server.addService(definition, implementation);
   }

@@ -203,10 +203,9 @@ function finish<R>(done: Promise<void>, sink: Sink<R>): void {
 async function* readable<Q>(call: Source<Q>, signal: AbortSignal): AsyncGenerator<Q> {
   // By default the iterator destroys the call when it ends, and a bidirectional one could not answer any more.
   const source = call.iterator({ destroyOnReturn: false });
-  const { promise: aborted, stop } = whenAborted(signal);
   try {
     for (;;) {
-      const next = await Promise.race([source.next(), aborted]);
+      const next = await nextOrAbort(source, signal);
       if (next.done === true) {
         // grpc-js ends the stream of a cancelled call too, and says that it was cancelled a few ticks later.
         await new Promise((resolve) => setImmediate(resolve));
@@ -216,22 +215,22 @@ async function* readable<Q>(call: Source<Q>, signal: AbortSignal): AsyncGenerato
       yield next.value;
     }
   } finally {
-    stop();
     // Not awaited: the stream of a cancelled call may never answer.
     void source.return?.().catch(() => undefined);
   }
 }
 
-function whenAborted(signal: AbortSignal): { promise: Promise<never>; stop: () => void } {
-  let stop = (): void => undefined;
-  const promise = new Promise<never>((_, reject) => {
-    const listener = (): void => reject(abortError(signal));
-    stop = () => signal.removeEventListener('abort', listener);
-    signal.addEventListener('abort', listener, { once: true });
+/** A promise of its own for each read: racing against one that lives as long as the call would keep every message reachable. */
+function nextOrAbort<T>(source: AsyncIterator<T>, signal: AbortSignal): Promise<IteratorResult<T>> {
+  return new Promise((resolve, reject) => {
+    const abort = (): void => reject(abortError(signal));
+    signal.addEventListener('abort', abort, { once: true });
     if (signal.aborted) {
-      listener();
+      abort();
     }
+    void source
+      .next()
+      .then(resolve, reject)
+      .finally(() => signal.removeEventListener('abort', abort));
   });
-  promise.catch(() => undefined);
-  return { promise, stop };
 }

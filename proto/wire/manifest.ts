@@ -3,8 +3,7 @@ import { CHUNK_BYTES, chunkCount } from './chunks.ts';
 import { asDigest, type BlobRef, type Digest } from './digest.ts';
 import { ServiceError } from './errors.ts';
 
-/** Media type under which a manifest is stored as a blob. */
-export const MANIFEST_MEDIA_TYPE = 'application/vnd.maskterial.manifest.v1+json';
+
 export const ONNX_MEDIA_TYPE = 'application/vnd.onnx';
 
 /** A manifest is read whole into memory by every reader. 64 artifacts of 80 GB in 8 MiB chunks would not fit; 100 GB does. */

@@ -2,8 +2,10 @@ import { Engine } from '../../inference/engine/engine.ts';
 import { OnnxClassifier } from '../../inference/engine/onnx-classifier.ts';
 import { SharpDecoder } from '../../inference/engine/sharp-decoder.ts';
 import { findBackground } from '../../inference/predict/background.ts';
+import { paintClassMap } from '../../inference/predict/class-runs.ts';
 import { ColourIndex } from '../../inference/predict/colours.ts';
 import { contrastRows, contrastTable } from '../../inference/predict/contrast.ts';
+import { predict } from '../../inference/predict/predict.ts';
 import { DEFAULT_THRESHOLDS } from '../../inference/predict/thresholds.ts';
 import type { ServableSpec } from '../../inference/rollout/servable.ts';
 import { readFile } from 'node:fs/promises';
@@ -45,6 +47,14 @@ export class InProcess {
   predict(image: Uint8Array): Promise<unknown> {
     const settings = { thresholds: DEFAULT_THRESHOLDS, includeReference: false, classNames: new Map<number, string>() };
     return this.#engine.predict(image, this.#spec.id, settings, () => undefined, new AbortController().signal);
+  }
+
+  /** The class of every pixel, row by row. */
+  async classMap(image: Uint8Array): Promise<Uint8Array> {
+    const deps = { decoder: this.#decoder, classifier: this.#classifier, colourIndex: new ColourIndex() };
+    const settings = { thresholds: DEFAULT_THRESHOLDS, includeReference: false, classNames: new Map<number, string>() };
+    const { classMasks, width, height } = await predict(image, deps, settings, () => undefined, new AbortController().signal);
+    return paintClassMap(classMasks, width, height);
   }
 
   /** Contrasts, B G R, of the image's distinct colours and of all its pixels. */

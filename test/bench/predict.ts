@@ -153,7 +153,7 @@ async function printThroughput(inference: InferenceClient, image: Buffer, model:
   console.log(`  two / one       ${formatSpread(spreadOf(ratiosOf(one, two)), 2)}`);
 }
 
-async function time(work: () => Promise<unknown> | unknown): Promise<number> {
+async function time(work: () => Promise<unknown>): Promise<number> {
   const started = performance.now();
   await work();
   return performance.now() - started;

@@ -154,13 +154,17 @@ test('an upload that goes forward between breaks is not given up', async () => {
 
 test('staging and finalizing are retried under one request id each', async () => {
   registry.fail = (what, count) => {
-    if (what === 'finalizeVersion' && count === 1) {
+    if ((what === 'finalizeVersion' || what === 'stageVersion') && count === 1) {
       throw broken();
     }
   };
   const files = [publishFile('model.onnx', GRAPH), publishFile('weights/a.bin', SMALL)];
   assert.equal((await client.publishVersion({ model: 'M', manifestBytes: MANIFEST, files })).version.version, 1);
-  assert.equal(registry.calls.filter((what) => what === 'finalizeVersion').length, 2);
+  const [firstStage, secondStage, firstFinalize, secondFinalize] = registry.requestIds;
+  assert.equal(registry.requestIds.length, 4);
+  assert.equal(firstStage, secondStage);
+  assert.equal(firstFinalize, secondFinalize);
+  assert.notEqual(firstStage, firstFinalize);
 });
 
 test('a file that is not what the manifest says is data loss, and is not retried', async () => {

@@ -34,7 +34,12 @@ before(async () => {
   await rm(DEMO_FOLDER, { recursive: true, force: true });
   await run('npm', ['run', 'demo', '--', '--out', DEMO_FOLDER], { cwd: repositoryRoot, env: environment() });
   // In a group of its own: npm does not pass a signal on to what it runs.
-  services = spawn('npm', ['start'], { cwd: repositoryRoot, env: environment(), stdio: ['ignore', 'pipe', 'inherit'], detached: true });
+  services = spawn('npm', ['start'], {
+    cwd: repositoryRoot,
+    env: environment(),
+    stdio: ['ignore', 'pipe', 'inherit'],
+    detached: true,
+  });
   await untilRunning(services);
 });
 
@@ -55,7 +60,9 @@ for (const { language, kind, text } of recipes) {
   const title = text.split('\n').find((line) => line.trim() !== '') ?? '';
   test(`README: ${title.slice(0, 90)}`, kind === 'grpcurl' ? needsTool('grpcurl') : {}, async () => {
     const command: [string, string[]] =
-      language === 'js' ? [process.execPath, ['--input-type=module', '--eval', text]] : ['bash', ['-euo', 'pipefail', '-c', text]];
+      language === 'js'
+        ? [process.execPath, ['--input-type=module', '--eval', text]]
+        : ['bash', ['-euo', 'pipefail', '-c', text]];
     const { stdout } = await run(...command, { cwd: repositoryRoot, env: environment(), maxBuffer: 64 * 1024 * 1024 });
     for (const expected of expectations(text)) {
       assert.match(stdout, expected);
@@ -68,15 +75,24 @@ test('what the recipes wrote is what the README promises', async () => {
   assert.match(csv, /^image,flake,layer,area_px,area_um2,/);
   assert.ok(csv.split('\n').length > 10);
   const answer: unknown = JSON.parse((await readFile(join(DEMO_FOLDER, 'flakes.jsonl'), 'utf8')).split('\n')[0] ?? '');
-  assert.ok(typeof answer === 'object' && answer !== null && 'flakes' in answer && Array.isArray(answer.flakes) && answer.flakes.length > 10);
-  const overlay = await sharp(join(DEMO_FOLDER, 'overlays', 'micrograph.png')).metadata();
+  assert.ok(
+    typeof answer === 'object' &&
+      answer !== null &&
+      'flakes' in answer &&
+      Array.isArray(answer.flakes) &&
+      answer.flakes.length > 10,
+  );
+  const overlay = await sharp(join(DEMO_FOLDER, 'overlays', 'micrograph.overlay.png')).metadata();
   assert.equal(overlay.width, 1920);
 });
 
 /** What a recipe's output must show, by what stands in it. */
 function expectations(text: string): RegExp[] {
   const table: [RegExp, RegExp][] = [
-    [/InferenceService\/Predict/, /"flake": \{[\s\S]*"layerName": "\d layers?"[\s\S]*"summary": \{[\s\S]*"manifestDigest": "sha256:[0-9a-f]{64}"/],
+    [
+      /InferenceService\/Predict/,
+      /"flake": \{[\s\S]*"layerName": "\d layers?"[\s\S]*"summary": \{[\s\S]*"manifestDigest": "sha256:[0-9a-f]{64}"/,
+    ],
     [/PromoteVersion/, /"alias": "canary",\s+"version": 1/],
     [/ListAliasEvents/, /"action": "ALIAS_ACTION_ROLLBACK"/],
     [/GetStatus/, /"registry": "REGISTRY_CONNECTION_CONNECTED"/],

@@ -3,7 +3,7 @@ import { EventQueue } from '../../inference/pipeline/event-queue.ts';
 import { abortError, ServiceError, throwIfAborted } from '../../proto/wire/errors.ts';
 import { formatReference, type ModelReference } from '../../proto/wire/names.ts';
 import { FakeBlobSource } from './fake-blob-source.ts';
-import type { MadeVersion } from './rollout-parts.ts';
+import type { MadeVersion } from './made-version.ts';
 
 /** A registry whose watch a test steps by hand and that can be down. */
 export class FakeModelSource implements ModelSource {
@@ -17,7 +17,7 @@ export class FakeModelSource implements ModelSource {
   readonly #versions: MadeVersion[] = [];
   #aliases: readonly DesiredAlias[] = [];
   #queue: EventQueue<SourceEvent> | undefined;
-  #backlog: SourceEvent[] = [];
+  readonly #backlog: SourceEvent[] = [];
 
   /** Later ones stand before earlier ones with the same number. */
   publish(...versions: MadeVersion[]): void {

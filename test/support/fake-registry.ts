@@ -36,6 +36,8 @@ export class FakeRegistry {
   readonly uploads: { readonly digest: string; readonly first: number; readonly count: number }[] = [];
   readonly watches: WatchAliasesRequest[] = [];
   readonly promotions: PromoteVersionRequest[] = [];
+  /** Request ids of stagings and finalizations, answered or not. */
+  readonly requestIds: string[] = [];
   readonly calls: string[] = [];
   /** Consulted before each call and after each chunk ("uploadBlob:chunk"); what it throws is the answer. */
   fail: (what: string, count: number) => void = () => undefined;
@@ -82,6 +84,7 @@ export class FakeRegistry {
           return { versions: items, nextPageToken };
         }),
         stageVersion: wire.unary(async (request: StageVersionRequest) => {
+          this.requestIds.push(request.requestId);
           this.#enter('stageVersion');
           this.#model(request.model);
           this.stagings.push(request);
@@ -95,7 +98,8 @@ export class FakeRegistry {
           return { stagingId, model: staging.model, manifest, blobs: this.#states(staging.manifestJson), createTime: CREATED };
         }),
         uploadBlob: wire.clientStream((requests: AsyncIterable<UploadBlobRequest>) => this.#upload(requests)),
-        finalizeVersion: wire.unary(async ({ stagingId }: { stagingId: string }) => {
+        finalizeVersion: wire.unary(async ({ stagingId, requestId }: { stagingId: string; requestId: string }) => {
+          this.requestIds.push(requestId);
           this.#enter('finalizeVersion');
           return this.#finalize(this.#staging(stagingId));
         }),

@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Flake } from '../../proto/gen/maskterial/inference/v1/flake.ts';
@@ -98,8 +97,4 @@ export function recordOf({ mask, reference }: Flake): FlakeRecord {
     entropy: reference.entropy,
     bbox: reference.bbox,
   };
-}
-
-export function sha256(bytes: Uint8Array): string {
-  return createHash('sha256').update(bytes).digest('hex');
 }

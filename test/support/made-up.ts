@@ -23,7 +23,9 @@ export async function makePicture(patches: readonly Patch[], size = { width: 320
       rgb.fill(value, (y * width + patch.x) * 3, (y * width + patch.x + patch.width) * 3);
     }
   }
-  return sharp(rgb, { raw: { width, height, channels: 3 } }).png().toBuffer();
+  return sharp(rgb, { raw: { width, height, channels: 3 } })
+    .png()
+    .toBuffer();
 }
 
 /** A GMM bundle whose classes sit at these contrasts, the same in all channels; gives its folder. */

@@ -41,7 +41,7 @@ export function iccChunk(profile: Uint8Array): Buffer {
 
 /** An eXIf chunk's data: big-endian TIFF with the orientation alone. */
 export function orientationChunk(orientation: number): Buffer {
-  const exif = Buffer.from('4d4d002a00000008' + '0001' + '01120003000000010000' + '0000' + '00000000', 'hex');
+  const exif = Buffer.from('4d4d002a00000008000101120003000000010000000000000000', 'hex');
   exif.writeUInt16BE(orientation, 18);
   return exif;
 }

@@ -31,11 +31,11 @@ process.on('message', (message: ToEngine) => {
 process.on('disconnect', () => process.exit(0));
 
 function load(servables: Extract<ToEngine, { kind: 'load' }>['servables']): void {
-  const labels = servables.map(({ label }) => label);
-  if (labels.includes('exits')) {
+  const labels = new Set(servables.map(({ label }) => label));
+  if (labels.has('exits')) {
     process.exit(3);
   }
-  if (labels.includes('hangs')) {
+  if (labels.has('hangs')) {
     return;
   }
   const failures = servables

@@ -5,7 +5,7 @@ import { Generation, type GenerationEvent, type GenerationSettings } from '../..
 import type { Stage } from '../../inference/predict/predict.ts';
 import { DEFAULT_THRESHOLDS } from '../../inference/predict/thresholds.ts';
 import type { ServableId, ServableSpec } from '../../inference/rollout/servable.ts';
-import { makeVersion } from './rollout-parts.ts';
+import { makeVersion } from './made-version.ts';
 import { SCRIPTED_ENGINE } from './processes.ts';
 
 /** A servable of the scripted engine: its label says what it does while it loads. */

@@ -14,7 +14,10 @@ export interface ServeProcess {
 }
 
 /** `maskterial serve <what>` with `env` over this process's environment; resolves once it listens. */
-export async function startServeProcess(what: 'registry' | 'inference', env: Readonly<Record<string, string>>): Promise<ServeProcess> {
+export async function startServeProcess(
+  what: 'registry' | 'inference',
+  env: Readonly<Record<string, string>>,
+): Promise<ServeProcess> {
   const main = join(repositoryRoot, 'dist', 'clients', 'cli', 'main.js');
   const child = spawn(process.execPath, [main, 'serve', what], {
     env: { ...processEnvironment(), ...env },

@@ -71,16 +71,19 @@ async function predict(cli: Cli, paths: readonly string[], options: Options): Pr
           );
     const writer = createResultWriter(formatOf(options), cli.out);
     await writer.begin();
-    const { failures, flakeCount } = await runPredictions(inputs, {
+    const { doneCount, flakeCount, failures, stoppedBy } = await runPredictions(inputs, {
       predict: (path) => client.predictFlakes({ path }, calls),
       draw: overlays && ((path, prediction) => overlays.save(path, prediction)),
       writer,
       progress: createProgress(cli.err, inputs.length, 'images', cli.now),
     });
     if (inputs.length > 1) {
-      await cli.err.write(`${inputs.length - failures.length} of ${inputs.length} images done, ${flakeCount} flakes\n`);
+      await cli.err.write(`${doneCount} of ${inputs.length} images done, ${flakeCount} flakes\n`);
     }
     await cli.err.write(formatFailures(failures, inputs.length));
+    if (stoppedBy !== undefined) {
+      throw stoppedBy;
+    }
     if (failures.length > 0) {
       cli.setExitCode(EXIT.failed);
     }

@@ -108,7 +108,10 @@ export function describePublishing(registry: () => Registry): void {
       const samples = Array.from({ length: 8 }, (_, index) => smallVersion(`parallel ${index % 6}`));
       const finalized = await Promise.all(samples.map((sample) => publish(registry(), 'AMM', sample)));
       const created = finalized.filter(({ isCreated }) => isCreated).map(({ version }) => version.version);
-      assert.deepEqual(created.toSorted((a, b) => a - b), [1, 2, 3, 4, 5, 6]);
+      assert.deepEqual(
+        created.toSorted((a, b) => a - b),
+        [1, 2, 3, 4, 5, 6],
+      );
       for (const [index, { version }] of finalized.entries()) {
         assert.equal(version.manifest.digest, digestOf(samples[index]?.manifestJson ?? Buffer.alloc(0)));
       }

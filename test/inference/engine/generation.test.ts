@@ -48,7 +48,7 @@ test('an engine that dies fails exactly the request it worked on; the others go 
     generation
       .engines()
       .map(({ restarts }) => restarts)
-      .toSorted(),
+      .toSorted((left, right) => left - right),
     [0, 1],
   );
   assert.equal(scripted.pids().filter((pid) => before.includes(pid)).length, 1);

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { AliasTable } from '../../../inference/rollout/alias-table.ts';
-import { asAlias, asModel, makeVersion, pointing } from '../../support/rollout-parts.ts';
+import { asAlias, asModel, makeVersion, pointing } from '../../support/made-version.ts';
 
 const one = makeVersion('M', 1);
 const two = makeVersion('M', 2);

@@ -5,7 +5,8 @@ import { ServiceError } from '../../../proto/wire/errors.ts';
 import { cacheFolder } from '../../support/cache-folder.ts';
 import { deferred } from '../../support/deferred.ts';
 import { eventually, manyTurns } from '../../support/eventually.ts';
-import { makeVersion, pointing, RolloutBench, rolloutBench } from '../../support/rollout-parts.ts';
+import { makeVersion, pointing } from '../../support/made-version.ts';
+import { RolloutBench, rolloutBench } from '../../support/rollout-bench.ts';
 import { isError } from '../../support/service-errors.ts';
 
 const one = makeVersion('M', 1);

@@ -4,7 +4,8 @@ import type { VersionKey } from '../../../inference/rollout/servable.ts';
 import { ServiceError } from '../../../proto/wire/errors.ts';
 import { deferred } from '../../support/deferred.ts';
 import { eventually, manyTurns } from '../../support/eventually.ts';
-import { makeVersion, pointing, ref, rolloutBench } from '../../support/rollout-parts.ts';
+import { makeVersion, pointing, ref } from '../../support/made-version.ts';
+import { rolloutBench } from '../../support/rollout-bench.ts';
 import { isError } from '../../support/service-errors.ts';
 
 const [one, two, three, four] = [1, 2, 3, 4].map((version) => makeVersion('M', version)) as [

@@ -6,7 +6,8 @@ import type { LastKnown } from '../../../inference/rollout/last-known.ts';
 import { lastKnownFormat } from '../../../inference/rollout/last-known.ts';
 import { type CacheFolder, cacheFolder } from '../../support/cache-folder.ts';
 import { eventually } from '../../support/eventually.ts';
-import { makeVersion, type MadeVersion, pointing, RolloutBench } from '../../support/rollout-parts.ts';
+import { makeVersion, type MadeVersion, pointing } from '../../support/made-version.ts';
+import { RolloutBench } from '../../support/rollout-bench.ts';
 import { isError } from '../../support/service-errors.ts';
 
 const one = makeVersion('M', 1);

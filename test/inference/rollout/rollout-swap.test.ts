@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { eventually, manyTurns } from '../../support/eventually.ts';
-import { makeVersion, pointing, rolloutBench } from '../../support/rollout-parts.ts';
+import { makeVersion, pointing } from '../../support/made-version.ts';
+import { rolloutBench } from '../../support/rollout-bench.ts';
 import { isError } from '../../support/service-errors.ts';
 
 const one = makeVersion('M', 1);
@@ -50,7 +51,7 @@ test('the old version serves until the new one is loaded; then every new request
   await manyTurns();
   assert.equal(old?.isDisposed, false);
   before[Symbol.dispose]();
-  await eventually(() => old?.isDisposed === true && bench.stateOf(one) === undefined);
+  await eventually(() => (old?.isDisposed ?? false) && bench.stateOf(one) === undefined);
   assert.deepEqual(bench.rollout.draining, []);
 });
 
@@ -110,7 +111,7 @@ test('silence unloads nothing: not a sign of life, not a broken watch, not a reg
   await bench.startWith(pointing(one));
   bench.source.alive();
   bench.source.goDown();
-  await eventually(() => bench.rollout.status().connection.isConnected === false);
+  await eventually(() => !bench.rollout.status().connection.isConnected);
   bench.pass(1e9);
   await manyTurns();
   assert.equal(await bench.versionOf('M'), 1);

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { createServedSet } from '../../../inference/rollout/served-set.ts';
-import { asAlias, asModel } from '../../support/rollout-parts.ts';
+import { asAlias, asModel } from '../../support/made-version.ts';
 
 for (const [models, model, isServed] of [
   [['*'], 'CLS_GMM_Graphene', true],

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { VersionBook } from '../../../inference/rollout/version-book.ts';
 import { type ErrorKind, ServiceError } from '../../../proto/wire/errors.ts';
-import { makeVersion } from '../../support/rollout-parts.ts';
+import { makeVersion } from '../../support/made-version.ts';
 
 const made = makeVersion('M', 1);
 

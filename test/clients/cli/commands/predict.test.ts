@@ -91,6 +91,18 @@ test('a fault of the request stops the run at once', async () => {
   assert.ok(inference.requests.length <= 2);
 });
 
+test('what failed before the server went away is listed all the same', async () => {
+  const bad = join(folder, 'bad.png');
+  await writeFile(bad, 'bad');
+  const script: PredictScript = (request, context, call) =>
+    request.image.equals(png)
+      ? failWith(new ServiceError('unavailable', 'MODEL_NOT_READY', 'no version yet'))
+      : answer(request, context, call);
+  const { code, err } = await predict([bad, join(folder, 'scan')], script);
+  assert.equal(code, EXIT.unavailable);
+  assert.match(err, /0 of 3 images done, 0 flakes\n1 of 3 images failed:\n {2}.*bad\.png.*\nmaskterial: error: no version yet/);
+});
+
 test('--csv writes the header once and one line a flake', async () => {
   const { out } = await predict([join(folder, 'scan'), '--csv']);
   const lines = out.split('\r\n');
