@@ -65,6 +65,8 @@ test('each graph that is not what its manifest says fails alone; the others load
     await tinyServable(folder, 'output name', tinyGraph({ output: 'label' })),
     await tinyServable(folder, 'output type', tinyGraph({ classType: 'int64' })),
     await tinyServable(folder, 'width', tinyGraph({ width: 7 })),
+    await tinyServable(folder, 'stated name', tinyGraph(), { output: 'label' }),
+    await tinyServable(folder, 'stated type', tinyGraph(), { type: 'int64' }),
   );
   const failed = 'failed-precondition LOAD_FAILED';
   assert.deepEqual(found, {
@@ -75,6 +77,8 @@ test('each graph that is not what its manifest says fails alone; the others load
     'output name': failed,
     'output type': failed,
     width: failed,
+    'stated name': failed,
+    'stated type': failed,
   });
 });
 

@@ -127,6 +127,22 @@ test('leaving the loop early aborts the work and gives the lease back', async ()
   assert.equal(leases(), 0);
 });
 
+test('who leaves early is done only when the engine is', async () => {
+  const { set, events, leases } = bench();
+  const stubborn = deferred<EngineAnswer>();
+  set.predict = () => stubborn.promise;
+  await next(events);
+  let isDone = false;
+  const leaving = events.return(undefined).then(() => {
+    isDone = true;
+  });
+  await manyTurns();
+  assert.deepEqual([isDone, leases()], [false, 1]);
+  stubborn.resolve(ANSWER);
+  await leaving;
+  assert.equal(leases(), 0);
+});
+
 test('a cancelled call ends with its own reason and gives the lease back', async () => {
   const { call, events, leases } = bench();
   await next(events);

@@ -110,6 +110,18 @@ test('where the new version cannot be fetched after a restart, the one that was 
   assert.equal(await bench.versionOf('M'), 2);
 });
 
+test('a registry that was set up anew does not fill the gaps of what is remembered with other bytes', async (t) => {
+  const { folder, remembered } = await afterRun(t, one);
+  await rm(folder.layout.blob(one.graphDigest));
+  const bench = new RolloutBench(await folder.open(), {}, remembered);
+  t.after(() => bench.close());
+  bench.source.publish(makeVersion('M', 1, 'other bytes under the same number'));
+  await bench.rollout.start();
+  await bench.settled();
+  assert.deepEqual([bench.stateOf(one), bench.reasonOf(one)], ['failed', 'DIGEST_MISMATCH']);
+  assert.deepEqual(bench.loader.loads, []);
+});
+
 test('without anything remembered a server is not settled before the registry has spoken', async (t) => {
   const folder = await cacheFolder(t);
   const bench = await coldStart(t, await folder.open(), undefined);
