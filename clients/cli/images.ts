@@ -32,7 +32,9 @@ async function inputsAt(path: string): Promise<Input[]> {
       return [{ path }];
     }
     const entries = await readdir(path, { withFileTypes: true });
-    const names = entries.filter((entry) => !entry.isDirectory() && isImageName(entry.name)).map(({ name }) => name);
+    // Opening a pipe or a device that lies among the images would wait for ever.
+    const files = entries.filter((entry) => entry.isFile() || entry.isSymbolicLink());
+    const names = files.filter(({ name }) => isImageName(name)).map(({ name }) => name);
     if (names.length > 0) {
       return names.toSorted(compareNames).map((name) => ({ path: join(path, name) }));
     }

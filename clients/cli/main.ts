@@ -7,7 +7,10 @@ import { textOutput } from './text-output.ts';
 
 // A reader that went away ("maskterial models | head -1") wants no more; that is no failure.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  process.exit(error.code === 'EPIPE' ? EXIT.ok : EXIT.failed);
+  if (error.code === 'EPIPE') {
+    process.exit(EXIT.ok);
+  }
+  process.stderr.write(`maskterial: error: cannot write to standard output: ${error.message}\n`, () => process.exit(EXIT.failed));
 });
 
 process.exitCode = await runCli(process.argv.slice(2), {

@@ -2,6 +2,7 @@ import { Server, ServerCredentials, type ServiceDefinition, type UntypedServiceI
 import { HealthImplementation } from 'grpc-health-check';
 import { ServiceError } from '../../proto/wire/errors.ts';
 import { endStreams } from './end-streams.ts';
+import { explainLibraryErrors } from './library-errors.ts';
 import type { Logger } from './log.ts';
 import { createReflection } from './reflection.ts';
 
@@ -9,7 +10,7 @@ export interface ServeSettings {
   readonly host: string;
   /** 0 takes a free port. */
   readonly port: number;
-  /** A message larger than this is refused by the gRPC library itself, before a handler sees it. */
+  /** A message larger than this is refused as INVALID_ARGUMENT MESSAGE_TOO_LARGE before a handler sees it. */
   readonly maxReceiveBytes: number;
   /** How long calls in hand may take to finish at shutdown before they are cut. */
   readonly graceMs: number;
@@ -39,7 +40,7 @@ const LIBRARY_SERVICES = /^\/grpc\.(?:health|reflection)\./;
 
 /**
  * Binds the services with health and reflection.
- * @throws ServiceError unavailable when the address cannot be bound.
+ * @throws ServiceError failed-precondition CANNOT_LISTEN when the address cannot be bound.
  */
 export async function serve(
   services: readonly ServedService[],
@@ -52,7 +53,11 @@ export async function serve(
     'grpc.max_send_message_length': -1,
     // Clients behind a load balancer may keep idle connections alive as often as this without being cut for it.
     'grpc.http2.min_ping_interval_without_data_ms': 10_000,
-    interceptors: [endStreams(shutdown.signal, (path) => LIBRARY_SERVICES.test(path))],
+    // A client that vanished without closing leaves its watches and half-sent uploads behind: noticed within 40 s.
+    'grpc.keepalive_time_ms': 30_000,
+    'grpc.keepalive_timeout_ms': 10_000,
+    // The first one stands next to the library, where its own errors come from.
+    interceptors: [explainLibraryErrors(logger), endStreams(shutdown.signal, (path) => LIBRARY_SERVICES.test(path))],
   });
   const health = new HealthImplementation({
     '': 'SERVING',
@@ -101,7 +106,7 @@ function bind(server: Server, { host, port }: ServeSettings): Promise<number> {
         resolve(bound);
       } else {
         reject(
-          new ServiceError('unavailable', 'STORAGE_UNAVAILABLE', `cannot listen on ${host}:${port}: ${error.message}`, {
+          new ServiceError('failed-precondition', 'CANNOT_LISTEN', `cannot listen on ${host}:${port}: ${error.message}`, {
             cause: error,
           }),
         );

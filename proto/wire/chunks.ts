@@ -23,25 +23,30 @@ export function chunkRange(index: number, sizeBytes: number): ByteRange {
   return { offsetBytes, lengthBytes: Math.min(CHUNK_BYTES, sizeBytes - offsetBytes) };
 }
 
-/** Regroups a stream of byte arrays into whole chunks of `CHUNK_BYTES`, the last one shorter; each is a buffer of its own. */
+/**
+ * Regroups a stream of byte arrays into whole chunks of `CHUNK_BYTES`, the last one shorter; each is a buffer of its own. Holds no
+ * more than twice the bytes of one chunk, however small the pieces are that it comes in.
+ */
 export async function* regroup(source: AsyncIterable<Uint8Array>, chunkBytes = CHUNK_BYTES): AsyncGenerator<Buffer> {
-  let parts: Uint8Array[] = [];
-  let held = 0;
+  let held = Buffer.alloc(0);
+  let heldBytes = 0;
   for await (let bytes of source) {
-    while (held + bytes.byteLength >= chunkBytes) {
-      const take = chunkBytes - held;
-      yield Buffer.concat([...parts, bytes.subarray(0, take)], chunkBytes);
+    while (heldBytes + bytes.byteLength >= chunkBytes) {
+      const take = chunkBytes - heldBytes;
+      yield Buffer.concat([held.subarray(0, heldBytes), bytes.subarray(0, take)], chunkBytes);
       bytes = bytes.subarray(take);
-      parts = [];
-      held = 0;
+      heldBytes = 0;
     }
-    if (bytes.byteLength > 0) {
-      parts.push(bytes);
-      held += bytes.byteLength;
+    if (heldBytes + bytes.byteLength > held.byteLength) {
+      const grown = Buffer.allocUnsafeSlow(Math.min(chunkBytes, Math.max(2 * held.byteLength, heldBytes + bytes.byteLength)));
+      held.copy(grown, 0, 0, heldBytes);
+      held = grown;
     }
+    held.set(bytes, heldBytes);
+    heldBytes += bytes.byteLength;
   }
-  if (held > 0) {
-    yield Buffer.concat(parts, held);
+  if (heldBytes > 0) {
+    yield Buffer.from(held.subarray(0, heldBytes));
   }
 }
 

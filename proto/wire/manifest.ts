@@ -3,12 +3,13 @@ import { CHUNK_BYTES, chunkCount } from './chunks.ts';
 import { asDigest, type BlobRef, type Digest } from './digest.ts';
 import { ServiceError } from './errors.ts';
 
-
 export const ONNX_MEDIA_TYPE = 'application/vnd.onnx';
 
 /** A manifest is read whole into memory by every reader. 64 artifacts of 80 GB in 8 MiB chunks would not fit; 100 GB does. */
 export const MAX_MANIFEST_BYTES = 1024 * 1024;
 export const MAX_ARTIFACTS = 64;
+/** A megabyte of nonsense can be wrong in a hundred thousand places. */
+const MAX_LISTED_VIOLATIONS = 100;
 
 const digestSchema = z.custom<Digest>((value) => typeof value === 'string' && asDigest(value) !== undefined, {
   error: 'expected "sha256:" and 64 lower-case hex digits',
@@ -107,7 +108,9 @@ export function parseManifest(bytes: Uint8Array): Manifest {
   const result = manifestSchema.safeParse(json);
   if (!result.success) {
     throw invalidManifest(
-      result.error.issues.map((issue) => ({ field: ['manifest_json', ...issue.path].join('.'), description: issue.message })),
+      result.error.issues
+        .slice(0, MAX_LISTED_VIOLATIONS)
+        .map((issue) => ({ field: ['manifest_json', ...issue.path].join('.'), description: issue.message })),
     );
   }
   checkAgreement(result.data);

@@ -1,6 +1,7 @@
 import { Metadata, type ServiceError as GrpcError, type StatusObject, status } from '@grpc/grpc-js';
 import { BadRequest, ErrorInfo, RetryInfo } from '../gen/google/rpc/error_details.ts';
 import { Status } from '../gen/google/rpc/status.ts';
+import { fitTrailers } from './error-size.ts';
 import { type ErrorKind, isServiceError, ServiceError } from './errors.ts';
 
 /** Where the google.rpc.Status of an error travels, as gRPC defines. */
@@ -55,9 +56,9 @@ export function toRpcStatus(error: unknown): Status {
   return { code: CODES[known.kind], message: known.message, details };
 }
 
-/** The status that ends a call, its google.rpc.Status in the trailers. */
+/** The status that ends a call, its google.rpc.Status in the trailers; shortened where it would not fit there. */
 export function toGrpcStatus(error: unknown): StatusObject {
-  const rpcStatus = toRpcStatus(error);
+  const rpcStatus = toRpcStatus(fitTrailers(toServiceError(error)));
   const metadata = new Metadata();
   metadata.set(DETAILS_KEY, Buffer.from(Status.encode(rpcStatus).finish()));
   return { code: rpcStatus.code, details: rpcStatus.message, metadata };
@@ -109,7 +110,14 @@ export function fromGrpcError(error: GrpcError): ServiceError {
     }
   }
   const kind = KINDS.get(error.code) ?? 'internal';
-  return new ServiceError(kind, defaultReason(kind), error.details || error.message, { cause: error });
+  // A code without a kind, such as UNIMPLEMENTED where another service listens, says more by its own name.
+  const reason = status[error.code] ?? defaultReason(kind);
+  return new ServiceError(kind, reason, error.details || error.message, { cause: error });
+}
+
+/** Whether a status says more than its code: every one that `toGrpcStatus` made does. */
+export function hasDetails({ metadata }: { readonly metadata?: Metadata | null | undefined }): boolean {
+  return (metadata?.get(DETAILS_KEY).length ?? 0) > 0;
 }
 
 /** The name of a gRPC code, for logs. */

@@ -12,7 +12,8 @@ export function labelViolations(labels: Labels, field: string): FieldViolation[]
   const violations: FieldViolation[] = [];
   const entries = Object.entries(labels);
   if (entries.length > MAX_LABELS) {
-    violations.push({ field, description: `${entries.length} labels, at most ${MAX_LABELS}` });
+    // Nobody reads what else is wrong with a hundred thousand of them, and listing it would not fit an answer.
+    return [{ field, description: `${entries.length} labels, at most ${MAX_LABELS}` }];
   }
   for (const [key, value] of entries) {
     if (!KEY.test(key)) {
@@ -26,6 +27,9 @@ export function labelViolations(labels: Labels, field: string): FieldViolation[]
         field: `${field}.${key.slice(0, 80)}`,
         description: `a value of ${value.length} characters, at most ${MAX_LABEL_VALUE_LENGTH}`,
       });
+    }
+    if (value.includes('\0')) {
+      violations.push({ field: `${field}.${key.slice(0, 80)}`, description: 'a value with the character U+0000' });
     }
   }
   return violations;

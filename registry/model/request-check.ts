@@ -93,6 +93,10 @@ export class RequestCheck {
     if (text.length > maxLength) {
       this.violation(field, `${text.length} characters, at most ${maxLength}`);
     }
+    // Databases end a text there: what is read back would not be what was written.
+    if (text.includes('\0')) {
+      this.violation(field, 'the character U+0000 is not allowed');
+    }
     return text;
   }
 

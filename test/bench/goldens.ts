@@ -15,7 +15,9 @@ export async function benchGoldens(): Promise<void> {
   const goldens = readGoldens(Object.keys(ALLOWED_PIXELS));
   await using system = await TestSystem.start();
   const engines = new Map<string, InProcess>();
-  console.log('| image | classifier | class map px off (allowed) | flakes / golden | records equal | largest side difference, px (allowed) |');
+  console.log(
+    '| image | classifier | class map px off (allowed) | flakes / golden | records equal | largest side difference, px (allowed) |',
+  );
   console.log('| --- | --- | --- | --- | --- | --- |');
   for (const golden of goldens) {
     const engine = engines.get(golden.head) ?? (await release(golden, system));
@@ -26,7 +28,10 @@ export async function benchGoldens(): Promise<void> {
 
 async function compare(golden: Golden, engine: InProcess, system: TestSystem): Promise<string> {
   const classMap = await engine.classMap(await readFile(golden.imagePath));
-  const expected = await sharp(await readFile(golden.classMapPath)).toColourspace('b-w').raw().toBuffer();
+  const expected = await sharp(await readFile(golden.classMapPath))
+    .toColourspace('b-w')
+    .raw()
+    .toBuffer();
   const differing = classMap.reduce((count, value, pixel) => count + (value === expected[pixel] ? 0 : 1), 0);
   const { flakes } = await system.inference.predictFlakes(
     { path: golden.imagePath },

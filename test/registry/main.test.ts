@@ -94,5 +94,5 @@ it('does not start on a folder or an address that it cannot use', async () => {
   await using server = await startRegistryServer(join(folder.path, 'data'));
   const port = server.running.address.split(':').at(-1);
   const taken = readRegistryConfig({ REGISTRY_DATA: join(folder.path, 'other'), REGISTRY_PORT: port });
-  await assert.rejects(startRegistry(taken, { logger }), isError('unavailable', 'STORAGE_UNAVAILABLE'));
+  await assert.rejects(startRegistry(taken, { logger }), isError('failed-precondition', 'CANNOT_LISTEN'));
 });

@@ -9,6 +9,7 @@ import { createLogger } from '../../infra/process/log.ts';
 import { ModelKind, type Version } from '../../proto/gen/maskterial/registry/v1/model.ts';
 import { readRegistryConfig } from '../../registry/config.ts';
 import { type RunningRegistry, startRegistry } from '../../registry/main.ts';
+import { lastingPort } from './lasting-port.ts';
 import { openPublishable } from '../../clients/cli/open-publishable.ts';
 
 /** Long enough for a loaded machine, short enough that a hanging test is not waited for. */
@@ -33,7 +34,8 @@ export class TestSystem implements AsyncDisposable {
     options: { readonly inference?: boolean; readonly env?: Readonly<Record<string, string>> } = {},
   ): Promise<TestSystem> {
     const folder = await mkdtemp(join(tmpdir(), 'maskterial-test-'));
-    const system = new TestSystem(folder, await startRegistry(registryConfig(folder, 0), { logger: quiet('registry') }));
+    const config = registryConfig(folder, await lastingPort());
+    const system = new TestSystem(folder, await startRegistry(config, { logger: quiet('registry') }));
     if (options.inference !== false) {
       await system.startInference(options.env);
     }

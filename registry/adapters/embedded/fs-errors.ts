@@ -19,6 +19,9 @@ export function translateFsError(error: unknown): unknown {
     case 'EMFILE':
     case 'ENFILE':
     case 'EBUSY':
+    case 'EISDIR':
+    case 'ELOOP':
+    case 'ENAMETOOLONG':
     case 'ENOTDIR':
     case 'ENOENT':
       return new ServiceError('unavailable', 'STORAGE_UNAVAILABLE', `the blob store cannot be used: ${error.message}`, {

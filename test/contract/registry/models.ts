@@ -22,6 +22,22 @@ export function describeModels(registry: () => Registry): void {
       );
     });
 
+    it('refuses text that a database would cut short', async () => {
+      const labels = { material: 'a\0b' };
+      await assert.rejects(
+        registry().createModel({ name: 'AMM', kind: 'classification', description: 'a\0b', labels }, never),
+        hasViolationAt('INVALID_REQUEST', 'description', 'labels.material'),
+      );
+    });
+
+    it('says of too many labels only that', async () => {
+      const labels = Object.fromEntries(Array.from({ length: 1000 }, (_, index) => [`NOT A KEY ${index}`, '']));
+      await assert.rejects(
+        registry().createModel({ name: 'AMM', kind: 'classification', description: '', labels }, never),
+        hasViolationAt('INVALID_REQUEST', 'labels'),
+      );
+    });
+
     it('says what an unknown model may have been meant as', async () => {
       await createClassifier(registry(), 'CLS_AMM_GrapheneH');
       await createClassifier(registry(), 'SEG_M2F_WSe2L');

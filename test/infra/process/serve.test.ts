@@ -1,12 +1,13 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { describe, it } from 'node:test';
-import { Client, type ClientReadableStream, credentials, Metadata, status } from '@grpc/grpc-js';
+import { Client, type ClientReadableStream, credentials, Metadata, type ServiceError as GrpcError, status } from '@grpc/grpc-js';
 import { pino } from 'pino';
 import { type RunningServer, serve, type ServedService, type ServeSettings } from '../../../infra/process/serve.ts';
 import { RegistryServiceService } from '../../../proto/gen/maskterial/registry/v1/registry_service.ts';
-import { abortError } from '../../../proto/wire/errors.ts';
+import { abortError, invalid } from '../../../proto/wire/errors.ts';
 import { type CallContext, createHandlers } from '../../../proto/wire/handlers.ts';
+import { fromGrpcError } from '../../../proto/wire/status.ts';
 import { deferred, whenAborted } from '../../support/deferred.ts';
 import { isError, rejection } from '../../support/service-errors.ts';
 
@@ -125,13 +126,32 @@ describe('serve', () => {
     await using running = await start({});
     const port = Number(running.server.address.split(':')[1]);
     const error = await rejection(serve([], new AbortController(), { ...SETTINGS, port }, logger));
-    assert.equal(error.kind, 'unavailable');
+    isError('failed-precondition', 'CANNOT_LISTEN')(error);
     assert.equal(error.message.includes(running.server.address), true);
   });
 
   it('a message over the limit is refused', async () => {
     await using running = await start({});
-    await assert.rejects(running.getModel('x'.repeat(2000)), { code: status.RESOURCE_EXHAUSTED });
+    // Not RESOURCE_EXHAUSTED, the library's own answer: clients would send it again and again.
+    isError('invalid-argument', 'MESSAGE_TOO_LARGE')(fromGrpcError(await failure(running.getModel('x'.repeat(2000)))));
+  });
+
+  it('bytes that are no message are refused with a reason', async () => {
+    await using running = await start({});
+    const error = await failure(running.send(GET_MODEL, Buffer.from('ffffffffff', 'hex')));
+    isError('invalid-argument', 'MALFORMED_MESSAGE')(fromGrpcError(error));
+  });
+
+  it('an error with a hundred thousand violations arrives, shortened', async () => {
+    const violations = Array.from({ length: 100_000 }, (_, index) => ({ field: `labels.K${index}`, description: 'bad key' }));
+    await using running = await start({
+      call: async () => {
+        throw invalid(violations);
+      },
+    });
+    const error = fromGrpcError(await failure(running.getModel()));
+    isError('invalid-argument', 'INVALID_REQUEST')(error);
+    assert.equal(error.violations[0]?.field, 'labels.K0');
   });
 });
 
@@ -142,6 +162,8 @@ interface Running extends AsyncDisposable {
   watch(service: string): ClientReadableStream<number>;
   reflect(request: Buffer): Promise<Buffer>;
   getModel(name?: string): Promise<number>;
+  /** Sends these bytes as they are. */
+  send(path: string, request: Buffer): Promise<number>;
 }
 
 /** One service on a free port, whose only method does what `call` says. */
@@ -205,9 +227,24 @@ async function start(options: {
       return response ?? Buffer.alloc(0);
     },
     getModel: (name = 'M') => unary(GET_MODEL, getModel.requestSerialize({ name }), (bytes) => bytes.byteLength),
+    send: (path, request) => unary(path, request, (bytes) => bytes.byteLength),
     [Symbol.asyncDispose]: async () => {
       client.close();
       await server.stop();
     },
   };
+}
+
+/** The error of the library's client that `call` ended with. */
+async function failure(call: Promise<unknown>): Promise<GrpcError> {
+  const error: unknown = await call.then(
+    () => undefined,
+    (reason: unknown) => reason,
+  );
+  assert.ok(isGrpcError(error), 'it did not fail');
+  return error;
+}
+
+function isGrpcError(error: unknown): error is GrpcError {
+  return error instanceof Error && 'code' in error && 'metadata' in error;
 }

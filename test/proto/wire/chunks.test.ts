@@ -42,6 +42,19 @@ describe('chunks', () => {
     );
   });
 
+  it('regroup holds the bytes of small pieces, not the pieces', async () => {
+    // A message of one byte keeps the frame alive that it came in: eight million of them are gigabytes.
+    const reused = Buffer.alloc(1);
+    async function* pieces(): AsyncGenerator<Uint8Array> {
+      for (let index = 0; index < 100; index++) {
+        reused[0] = index;
+        yield reused;
+      }
+    }
+    const chunks = await collect(regroup(pieces(), 100));
+    assert.deepEqual([...Buffer.concat(chunks)], [...new Array(100).keys()]);
+  });
+
   it('regroup gives buffers of their own: what the source does with its bytes afterwards does not matter', async () => {
     const reused = Buffer.from('aaaa');
     const chunks: Buffer[] = [];

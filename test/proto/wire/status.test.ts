@@ -74,9 +74,9 @@ describe('status', () => {
   const plain: readonly (readonly [status, ErrorKind, string])[] = [
     [status.UNAVAILABLE, 'unavailable', 'UNAVAILABLE'],
     [status.RESOURCE_EXHAUSTED, 'resource-exhausted', 'RESOURCE_EXHAUSTED'],
-    [status.UNIMPLEMENTED, 'internal', 'INTERNAL'],
-    [status.UNKNOWN, 'internal', 'INTERNAL'],
-    [status.PERMISSION_DENIED, 'internal', 'INTERNAL'],
+    [status.UNIMPLEMENTED, 'internal', 'UNIMPLEMENTED'],
+    [status.UNKNOWN, 'internal', 'UNKNOWN'],
+    [status.PERMISSION_DENIED, 'internal', 'PERMISSION_DENIED'],
   ];
   for (const [code, kind, reason] of plain) {
     it(`${status[code]} without details is ${kind}`, () => {

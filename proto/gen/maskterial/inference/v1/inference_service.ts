@@ -1481,7 +1481,8 @@ export const GetStatusResponse: MessageFns<GetStatusResponse> = {
  * Finds and classifies flakes in micrographs.
  *
  * Every error carries google.rpc.ErrorInfo (domain "maskterial"); its reason is named in brackets below. Besides the codes
- * listed, each RPC can answer CANCELLED, DEADLINE_EXCEEDED, UNAVAILABLE [SHUTTING_DOWN] and INTERNAL [INTERNAL].
+ * listed, each RPC can answer CANCELLED, DEADLINE_EXCEEDED, UNAVAILABLE [SHUTTING_DOWN], INTERNAL [INTERNAL] and, for a request of
+ * more bytes than any image may have or of other bytes than its message's, INVALID_ARGUMENT [MESSAGE_TOO_LARGE, MALFORMED_MESSAGE].
  */
 export type InferenceServiceService = typeof InferenceServiceService;
 export const InferenceServiceService = {

@@ -3180,9 +3180,12 @@ export const Heartbeat: MessageFns<Heartbeat> = {
  * Tracks model versions and moves aliases.
  *
  * Every error carries google.rpc.ErrorInfo (domain "maskterial"); its reason is named in brackets below. Besides the codes
- * listed, each RPC can answer CANCELLED, DEADLINE_EXCEEDED, UNAVAILABLE [SHUTTING_DOWN, STORAGE_UNAVAILABLE] and INTERNAL [INTERNAL],
- * and each one that writes RESOURCE_EXHAUSTED [STORAGE_FULL].
- * INVALID_ARGUMENT [INVALID_REQUEST] comes with google.rpc.BadRequest naming every violated field.
+ * listed, each RPC can answer CANCELLED [CANCELLED], DEADLINE_EXCEEDED [DEADLINE_EXCEEDED], INTERNAL [INTERNAL],
+ * UNAVAILABLE [SHUTTING_DOWN, STORAGE_UNAVAILABLE] and INVALID_ARGUMENT [MESSAGE_TOO_LARGE, MALFORMED_MESSAGE] for a request of more
+ * than 8 MiB or of other bytes than its message's, and each one that writes RESOURCE_EXHAUSTED [STORAGE_FULL]. What reads stored
+ * bytes (GetStaging, UploadBlob, FinalizeVersion, ResolveVersion, ReadBlob) answers DATA_LOSS [DIGEST_MISMATCH, SIZE_MISMATCH] when
+ * they are not the ones that were stored, and NOT_FOUND [BLOB_NOT_FOUND] when they are gone.
+ * INVALID_ARGUMENT comes with google.rpc.BadRequest naming every violated field, as many as fit; texts never hold U+0000.
  *
  * Requests with a request_id are idempotent: the same id with the same content answers what the first call did; with other
  * content it is INVALID_ARGUMENT [REQUEST_ID_REUSED].
@@ -3202,7 +3205,7 @@ export const RegistryServiceService = {
     responseSerialize: (value: CreateModelResponse): Buffer => Buffer.from(CreateModelResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): CreateModelResponse => CreateModelResponse.decode(value),
   },
-  /** NOT_FOUND [MODEL_NOT_FOUND], with the nearest names in the message. */
+  /** NOT_FOUND [MODEL_NOT_FOUND], with the nearest names in the message; INVALID_ARGUMENT [INVALID_REQUEST]. */
   getModel: {
     path: "/maskterial.registry.v1.RegistryService/GetModel" as const,
     requestStream: false as const,
@@ -3222,7 +3225,7 @@ export const RegistryServiceService = {
     responseSerialize: (value: ListModelsResponse): Buffer => Buffer.from(ListModelsResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): ListModelsResponse => ListModelsResponse.decode(value),
   },
-  /** NOT_FOUND [MODEL_NOT_FOUND, VERSION_NOT_FOUND]. */
+  /** NOT_FOUND [MODEL_NOT_FOUND, VERSION_NOT_FOUND]; INVALID_ARGUMENT [INVALID_REQUEST]. */
   getVersion: {
     path: "/maskterial.registry.v1.RegistryService/GetVersion" as const,
     requestStream: false as const,
@@ -3334,7 +3337,7 @@ export const RegistryServiceService = {
    * Points an alias at a version: one atomic write of alias, audit event and feed entry. Never waits for servers. An alias
    * that points there already stays as it is, without an event.
    * NOT_FOUND [MODEL_NOT_FOUND, VERSION_NOT_FOUND]; INVALID_ARGUMENT [INVALID_REQUEST, RESERVED_ALIAS, REQUEST_ID_REUSED];
-   * FAILED_PRECONDITION [VERSION_NOT_FINALIZED]; ABORTED [REVISION_CONFLICT] with metadata current_revision.
+   * FAILED_PRECONDITION [VERSION_NOT_FINALIZED], once versions can be deleted; ABORTED [REVISION_CONFLICT] with metadata current_revision.
    */
   promoteVersion: {
     path: "/maskterial.registry.v1.RegistryService/PromoteVersion" as const,
@@ -3397,11 +3400,11 @@ export interface RegistryServiceServer extends UntypedServiceImplementation {
    * INVALID_ARGUMENT [INVALID_REQUEST]; ALREADY_EXISTS [MODEL_EXISTS].
    */
   createModel: handleUnaryCall<CreateModelRequest, CreateModelResponse>;
-  /** NOT_FOUND [MODEL_NOT_FOUND], with the nearest names in the message. */
+  /** NOT_FOUND [MODEL_NOT_FOUND], with the nearest names in the message; INVALID_ARGUMENT [INVALID_REQUEST]. */
   getModel: handleUnaryCall<GetModelRequest, GetModelResponse>;
   /** Ordered by name. INVALID_ARGUMENT [INVALID_REQUEST, INVALID_PAGE_TOKEN]. */
   listModels: handleUnaryCall<ListModelsRequest, ListModelsResponse>;
-  /** NOT_FOUND [MODEL_NOT_FOUND, VERSION_NOT_FOUND]. */
+  /** NOT_FOUND [MODEL_NOT_FOUND, VERSION_NOT_FOUND]; INVALID_ARGUMENT [INVALID_REQUEST]. */
   getVersion: handleUnaryCall<GetVersionRequest, GetVersionResponse>;
   /** Newest first. NOT_FOUND [MODEL_NOT_FOUND]; INVALID_ARGUMENT [INVALID_REQUEST, INVALID_PAGE_TOKEN]. */
   listVersions: handleUnaryCall<ListVersionsRequest, ListVersionsResponse>;
@@ -3443,7 +3446,7 @@ export interface RegistryServiceServer extends UntypedServiceImplementation {
    * Points an alias at a version: one atomic write of alias, audit event and feed entry. Never waits for servers. An alias
    * that points there already stays as it is, without an event.
    * NOT_FOUND [MODEL_NOT_FOUND, VERSION_NOT_FOUND]; INVALID_ARGUMENT [INVALID_REQUEST, RESERVED_ALIAS, REQUEST_ID_REUSED];
-   * FAILED_PRECONDITION [VERSION_NOT_FINALIZED]; ABORTED [REVISION_CONFLICT] with metadata current_revision.
+   * FAILED_PRECONDITION [VERSION_NOT_FINALIZED], once versions can be deleted; ABORTED [REVISION_CONFLICT] with metadata current_revision.
    */
   promoteVersion: handleUnaryCall<PromoteVersionRequest, PromoteVersionResponse>;
   /**
@@ -3482,7 +3485,7 @@ export interface RegistryServiceClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: CreateModelResponse) => void,
   ): ClientUnaryCall;
-  /** NOT_FOUND [MODEL_NOT_FOUND], with the nearest names in the message. */
+  /** NOT_FOUND [MODEL_NOT_FOUND], with the nearest names in the message; INVALID_ARGUMENT [INVALID_REQUEST]. */
   getModel(
     request: GetModelRequest,
     callback: (error: ServiceError | null, response: GetModelResponse) => void,
@@ -3514,7 +3517,7 @@ export interface RegistryServiceClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: ListModelsResponse) => void,
   ): ClientUnaryCall;
-  /** NOT_FOUND [MODEL_NOT_FOUND, VERSION_NOT_FOUND]. */
+  /** NOT_FOUND [MODEL_NOT_FOUND, VERSION_NOT_FOUND]; INVALID_ARGUMENT [INVALID_REQUEST]. */
   getVersion(
     request: GetVersionRequest,
     callback: (error: ServiceError | null, response: GetVersionResponse) => void,
@@ -3660,7 +3663,7 @@ export interface RegistryServiceClient extends Client {
    * Points an alias at a version: one atomic write of alias, audit event and feed entry. Never waits for servers. An alias
    * that points there already stays as it is, without an event.
    * NOT_FOUND [MODEL_NOT_FOUND, VERSION_NOT_FOUND]; INVALID_ARGUMENT [INVALID_REQUEST, RESERVED_ALIAS, REQUEST_ID_REUSED];
-   * FAILED_PRECONDITION [VERSION_NOT_FINALIZED]; ABORTED [REVISION_CONFLICT] with metadata current_revision.
+   * FAILED_PRECONDITION [VERSION_NOT_FINALIZED], once versions can be deleted; ABORTED [REVISION_CONFLICT] with metadata current_revision.
    */
   promoteVersion(
     request: PromoteVersionRequest,
