@@ -107,9 +107,15 @@ function isAboutEveryImage(error: unknown): error is ServiceError {
   if (!isServiceError(error)) {
     return false;
   }
+  // A request that is wrong in nothing but its image, such as an empty file, says nothing about the next one.
+  if (error.violations.length > 0 && error.violations.every(({ field }) => field === 'image')) {
+    return false;
+  }
   const reasons = [
     'INVALID_REQUEST',
-    'WRONG_MODEL_KIND',
+    'KIND_MISMATCH',
+    'LOAD_FAILED',
+    'UNSUPPORTED_MODEL',
     'UNAVAILABLE',
     'MODEL_NOT_READY',
     'REGISTRY_UNAVAILABLE',

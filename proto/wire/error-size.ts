@@ -54,7 +54,9 @@ function shorten(text: string, maxBytes: number): string {
   }
   const note = ` ... (${text.length} characters in all)`;
   // Decoding drops the character that the cut may have split.
-  const kept = new TextDecoder().decode(Buffer.from(text.slice(0, maxBytes)).subarray(0, maxBytes - note.length), { stream: true });
+  const kept = new TextDecoder().decode(Buffer.from(text.slice(0, maxBytes)).subarray(0, maxBytes - note.length), {
+    stream: true,
+  });
   return `${kept}${note}`;
 }
 

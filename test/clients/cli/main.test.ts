@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { once } from 'node:events';
+import { existsSync } from 'node:fs';
+import { mkdir, mkdtemp, open, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
@@ -93,6 +95,22 @@ test('help and version go to standard output', async () => {
   assert.match(help.out, /Exit codes:/);
   assert.match((await run(['predict', '--help'])).out, /--um-per-px/);
   assert.match((await run(['--version'])).out, /^\d+\.\d+\.\d+\n$/);
+});
+
+test('output that cannot be written is a failure that says so', {
+  skip: !existsSync('/dev/full') && 'no /dev/full here',
+}, async () => {
+  const full = await open('/dev/full', 'w');
+  try {
+    const child = spawn(process.execPath, [MAIN, '--version'], { cwd: folder, stdio: ['ignore', full.fd, 'pipe'] });
+    let err = '';
+    child.stderr?.on('data', (data: Buffer) => (err += data.toString()));
+    const [code] = await once(child, 'close');
+    assert.equal(code, 1);
+    assert.match(err, /standard output/);
+  } finally {
+    await full.close();
+  }
 });
 
 test('a server that is not there is exit code 3, also for scripts', async () => {

@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { execFile } from 'node:child_process';
+import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Writable } from 'node:stream';
 import { test } from 'node:test';
+import { promisify } from 'node:util';
 import { exitCodeOf } from '../../../clients/cli/exit-codes.ts';
 import { findImages } from '../../../clients/cli/images.ts';
 import { inOrder } from '../../../clients/cli/in-order.ts';
@@ -91,10 +93,13 @@ test('images of folders come in the order people count, each file once', async (
     await mkdir(join(folder, 'folder.jpg'));
     const names = ['img10.jpg', 'img9.JPEG', 'b.webp', 'A.tif', 'a.tiff', 'x.png', '.x.png', 'x.txt'];
     await Promise.all(names.map((name) => writeFile(join(folder, name), '')));
+    // Opening a pipe would wait for ever for somebody to write into it.
+    await promisify(execFile)('mkfifo', [join(folder, 'pipe.jpg')]);
+    await symlink(join(folder, 'x.png'), join(folder, 'z.png'));
     const inputs = await findImages([join(folder, 'x.png'), folder, join(folder, '.', 'x.txt')]);
     assert.deepEqual(
       inputs.map(({ path }) => path.slice(folder.length + 1)),
-      ['x.png', 'A.tif', 'a.tiff', 'b.webp', 'img9.JPEG', 'img10.jpg', 'x.txt'],
+      ['x.png', 'A.tif', 'a.tiff', 'b.webp', 'img9.JPEG', 'img10.jpg', 'z.png', 'x.txt'],
     );
     const problems = await findImages([join(folder, 'folder.jpg'), join(folder, 'none')]);
     assert.deepEqual(

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { CHUNK_BYTES } from '../../../proto/wire/chunks.ts';
 import { type Digest, digestOf } from '../../../proto/wire/digest.ts';
+import { isServiceError } from '../../../proto/wire/errors.ts';
 import {
   chunksByDigest,
   encodeManifest,
@@ -14,6 +15,14 @@ import {
 import { hasViolationAt } from '../../support/service-errors.ts';
 
 describe('manifest', () => {
+  it('lists a hundred violations of a document that is wrong in ever so many places', () => {
+    const bytes = Buffer.from(JSON.stringify({ classes: Array.from({ length: 10_000 }, () => ({})) }));
+    assert.throws(
+      () => parseManifest(bytes),
+      (error: unknown) => isServiceError(error, 'invalid-argument') && error.violations.length === 100,
+    );
+  });
+
   it('reads back what it wrote, to the byte', () => {
     const bytes = encodeManifest(valid());
     assert.deepEqual(parseManifest(bytes), valid());

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import sharp from 'sharp';
 import { EXIT } from '../../../../clients/cli/exit-codes.ts';
-import { ServiceError } from '../../../../proto/wire/errors.ts';
+import { invalid, ServiceError } from '../../../../proto/wire/errors.ts';
 import { FakeInference, failWith, type PredictScript } from '../../../support/fake-inference.ts';
 import { eventsOf, flakeAt } from '../../../support/predictions.ts';
 import { type CommandResult, runCommand } from '../../../support/run-command.ts';
@@ -79,6 +79,27 @@ test('one bad image stops nothing: it is listed at the end with its reason, and 
   assert.ok(lines[0]?.includes(bad) && lines[0].includes('UNDECODABLE_IMAGE'));
   assert.ok(lines[1]?.includes(missing) && lines[1].includes('UNREADABLE_FILE'));
   assert.ok(lines[2]?.includes(empty));
+});
+
+test('a request that is wrong in its image only, such as an empty file, does not end the run', async () => {
+  const empty = join(folder, 'empty.png');
+  await writeFile(empty, '');
+  const script: PredictScript = (request, context, call) =>
+    request.image.byteLength === 0
+      ? failWith(invalid([{ field: 'image', description: 'expected the bytes of an encoded image, found none' }]))
+      : answer(request, context, call);
+  const { code, err } = await predict([empty, join(folder, 'scan')], script);
+  assert.equal(code, EXIT.failed);
+  assert.match(err, /2 of 3 images done/);
+});
+
+test('a model that the server cannot run ends the run at once', async () => {
+  const { code, err, inference } = await predict([join(folder, 'scan')], () =>
+    failWith(new ServiceError('failed-precondition', 'UNSUPPORTED_MODEL', 'no such contract')),
+  );
+  assert.equal(code, EXIT.failed);
+  assert.match(err, /^maskterial: error: no such contract \[UNSUPPORTED_MODEL\]$/m);
+  assert.ok(inference.requests.length <= 2);
 });
 
 test('a fault of the request stops the run at once', async () => {
