@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 import { processEnvironment } from '../../infra/process/env.ts';
+import { tuneForLargeBuffers } from '../../infra/process/garbage-collection.ts';
 import { ServiceError } from '../../proto/wire/errors.ts';
 import { EXIT } from './exit-codes.ts';
 import { runCli } from './program.ts';
@@ -12,6 +13,9 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   }
   process.stderr.write(`maskterial: error: cannot write to standard output: ${error.message}\n`, () => process.exit(EXIT.failed));
 });
+
+// The services run in this process too, and the commands send whole images.
+tuneForLargeBuffers();
 
 process.exitCode = await runCli(process.argv.slice(2), {
   out: textOutput(process.stdout),

@@ -1,8 +1,11 @@
 // The main of an engine process: forked by the supervisor, it answers messages until the channel closes.
 import process from 'node:process';
+import { tuneForLargeBuffers } from '../../infra/process/garbage-collection.ts';
 import { Engine } from './engine.ts';
 import { type FromEngine, type ToEngine, toWireError } from './protocol.ts';
 import { SharpDecoder } from './sharp-decoder.ts';
+
+tuneForLargeBuffers();
 
 let engine: Engine | undefined;
 const running = new Map<number, AbortController>();

@@ -1,12 +1,15 @@
 // Regenerates proto/gen from the .proto files: the TypeScript code, and the descriptors that server reflection answers from.
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 const LINE = 120;
 
 execFileSync('buf', ['generate'], { stdio: 'inherit' });
+for (const path of readdirSync('proto/gen', { recursive: true })) {
+  if (path.endsWith('.ts')) withoutCopies(join('proto/gen', path));
+}
 
 const folder = mkdtempSync(join(tmpdir(), 'descriptors-'));
 try {
@@ -33,4 +36,18 @@ function descriptors(name, input) {
     stdio: 'inherit',
   });
   return readFileSync(image);
+}
+
+/**
+ * ts-proto copies the bytes of every message and every bytes field once more to have a Buffer. A view is one too: messages carry
+ * whole images and chunks, and neither side changes a message that it has encoded or decoded.
+ */
+function withoutCopies(path) {
+  const text = readFileSync(path, 'utf8');
+  const copied = /Buffer\.from\((\w+\.encode\(value\)\.finish\(\)|reader\.bytes\(\))\)/g;
+  const viewed = text.replace(copied, 'asBuffer($1)');
+  if (viewed !== text) {
+    const view = 'function asBuffer(bytes: Uint8Array): Buffer {\n  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);\n}\n';
+    writeFileSync(path, `${viewed}\n${view}`);
+  }
 }

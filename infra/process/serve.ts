@@ -4,6 +4,7 @@ import { ServiceError } from '../../proto/wire/errors.ts';
 import { endStreams } from './end-streams.ts';
 import { explainLibraryErrors } from './library-errors.ts';
 import type { Logger } from './log.ts';
+import { widenReceiveWindow } from './receive-window.ts';
 import { createReflection } from './reflection.ts';
 
 export interface ServeSettings {
@@ -51,6 +52,8 @@ export async function serve(
   const server = new Server({
     'grpc.max_receive_message_length': settings.maxReceiveBytes,
     'grpc.max_send_message_length': -1,
+    // Calls at once on one connection; a client that wants more opens another.
+    'grpc.max_concurrent_streams': 1000,
     // Clients behind a load balancer may keep idle connections alive as often as this without being cut for it.
     'grpc.http2.min_ping_interval_without_data_ms': 10_000,
     // A client that vanished without closing leaves its watches and half-sent uploads behind: noticed within 40 s.
@@ -69,7 +72,9 @@ export async function serve(
   for (const { definition, implementation } of services) {
     server.addService(definition, implementation);
   }
+  const onBound = widenReceiveWindow(server);
   const port = await bind(server, settings);
+  onBound();
   const address = `${settings.host}:${port}`;
   logger.info({ address, services: names }, 'listening');
 

@@ -1,5 +1,6 @@
 // `npm run bench NAME [ARGUMENT ...]`: measures, and prints what it saw. Quotes ratios of things run in turn in one process.
 import process from 'node:process';
+import { tuneForLargeBuffers } from '../../infra/process/garbage-collection.ts';
 
 type Bench = (args: readonly string[]) => Promise<void>;
 
@@ -10,6 +11,8 @@ const BENCHES: Readonly<Record<string, () => Promise<Bench>>> = {
 };
 
 process.env['ORT_DISABLE_TELEMETRY'] = '1';
+// As in the processes that are measured.
+tuneForLargeBuffers();
 
 const [name = '', ...args] = process.argv.slice(2);
 const bench = BENCHES[name];

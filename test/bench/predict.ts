@@ -4,6 +4,7 @@ import { basename } from 'node:path';
 import sharp from 'sharp';
 import type { InferenceClient, Prediction } from '../../clients/inference-client.ts';
 import { Stage } from '../../proto/gen/maskterial/inference/v1/inference_service.ts';
+import { collectGarbage } from './garbage.ts';
 import { InProcess } from './in-process.ts';
 import { memoryOfTree } from './memory.ts';
 import { ammModel, realMicrograph, unpack } from './model.ts';
@@ -153,7 +154,9 @@ async function printThroughput(inference: InferenceClient, image: Buffer, model:
   console.log(`  two / one       ${formatSpread(spreadOf(ratiosOf(one, two)), 2)}`);
 }
 
+/** Milliseconds. Garbage is collected first: no measurement pays for what the one before it left. */
 async function time(work: () => Promise<unknown>): Promise<number> {
+  collectGarbage();
   const started = performance.now();
   await work();
   return performance.now() - started;

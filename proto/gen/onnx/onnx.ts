@@ -845,7 +845,7 @@ export const AttributeProto: MessageFns<AttributeProto> = {
               break;
             }
 
-            message.s = Buffer.from(reader.bytes());
+            message.s = asBuffer(reader.bytes());
             continue;
           }
           case 5: {
@@ -897,7 +897,7 @@ export const AttributeProto: MessageFns<AttributeProto> = {
               break;
             }
 
-            message.strings.push(Buffer.from(reader.bytes()));
+            message.strings.push(asBuffer(reader.bytes()));
             continue;
           }
           case 13: {
@@ -1044,7 +1044,7 @@ export const TensorProto: MessageFns<TensorProto> = {
               break;
             }
 
-            message.rawData = Buffer.from(reader.bytes());
+            message.rawData = asBuffer(reader.bytes());
             continue;
           }
           case 12: {
@@ -1468,4 +1468,8 @@ export interface MessageFns<T> {
   decode(input: BinaryReader | Uint8Array, length?: number): T;
   create<I extends Exact<DeepPartial<T>, I>>(base?: I): T;
   fromPartial<I extends Exact<DeepPartial<T>, I>>(object: I): T;
+}
+
+function asBuffer(bytes: Uint8Array): Buffer {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }

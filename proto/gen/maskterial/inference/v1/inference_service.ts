@@ -233,7 +233,7 @@ export const PredictRequest: MessageFns<PredictRequest> = {
               break;
             }
 
-            message.image = Buffer.from(reader.bytes());
+            message.image = asBuffer(reader.bytes());
             continue;
           }
           case 2: {
@@ -1498,9 +1498,9 @@ export const InferenceServiceService = {
     path: "/maskterial.inference.v1.InferenceService/Predict" as const,
     requestStream: false as const,
     responseStream: true as const,
-    requestSerialize: (value: PredictRequest): Buffer => Buffer.from(PredictRequest.encode(value).finish()),
+    requestSerialize: (value: PredictRequest): Buffer => asBuffer(PredictRequest.encode(value).finish()),
     requestDeserialize: (value: Buffer): PredictRequest => PredictRequest.decode(value),
-    responseSerialize: (value: PredictResponse): Buffer => Buffer.from(PredictResponse.encode(value).finish()),
+    responseSerialize: (value: PredictResponse): Buffer => asBuffer(PredictResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): PredictResponse => PredictResponse.decode(value),
   },
   /** What this server serves, and whether the registry can be reached. */
@@ -1508,9 +1508,9 @@ export const InferenceServiceService = {
     path: "/maskterial.inference.v1.InferenceService/GetStatus" as const,
     requestStream: false as const,
     responseStream: false as const,
-    requestSerialize: (value: GetStatusRequest): Buffer => Buffer.from(GetStatusRequest.encode(value).finish()),
+    requestSerialize: (value: GetStatusRequest): Buffer => asBuffer(GetStatusRequest.encode(value).finish()),
     requestDeserialize: (value: Buffer): GetStatusRequest => GetStatusRequest.decode(value),
-    responseSerialize: (value: GetStatusResponse): Buffer => Buffer.from(GetStatusResponse.encode(value).finish()),
+    responseSerialize: (value: GetStatusResponse): Buffer => asBuffer(GetStatusResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): GetStatusResponse => GetStatusResponse.decode(value),
   },
 } as const;
@@ -1601,4 +1601,8 @@ export interface MessageFns<T> {
   decode(input: BinaryReader | Uint8Array, length?: number): T;
   create<I extends Exact<DeepPartial<T>, I>>(base?: I): T;
   fromPartial<I extends Exact<DeepPartial<T>, I>>(object: I): T;
+}
+
+function asBuffer(bytes: Uint8Array): Buffer {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }

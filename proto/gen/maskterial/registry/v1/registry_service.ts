@@ -1252,7 +1252,7 @@ export const StageVersionRequest: MessageFns<StageVersionRequest> = {
               break;
             }
 
-            message.manifestJson = Buffer.from(reader.bytes());
+            message.manifestJson = asBuffer(reader.bytes());
             continue;
           }
           case 3: {
@@ -1660,7 +1660,7 @@ export const UploadBlobRequest: MessageFns<UploadBlobRequest> = {
               break;
             }
 
-            message.part = { $case: "data", value: Buffer.from(reader.bytes()) };
+            message.part = { $case: "data", value: asBuffer(reader.bytes()) };
             continue;
           }
         }
@@ -2118,7 +2118,7 @@ export const ResolveVersionResponse: MessageFns<ResolveVersionResponse> = {
               break;
             }
 
-            message.manifestJson = Buffer.from(reader.bytes());
+            message.manifestJson = asBuffer(reader.bytes());
             continue;
           }
           case 4: {
@@ -2275,7 +2275,7 @@ export const ReadBlobResponse: MessageFns<ReadBlobResponse> = {
               break;
             }
 
-            message.data = Buffer.from(reader.bytes());
+            message.data = asBuffer(reader.bytes());
             continue;
           }
         }
@@ -3200,9 +3200,9 @@ export const RegistryServiceService = {
     path: "/maskterial.registry.v1.RegistryService/CreateModel" as const,
     requestStream: false as const,
     responseStream: false as const,
-    requestSerialize: (value: CreateModelRequest): Buffer => Buffer.from(CreateModelRequest.encode(value).finish()),
+    requestSerialize: (value: CreateModelRequest): Buffer => asBuffer(CreateModelRequest.encode(value).finish()),
     requestDeserialize: (value: Buffer): CreateModelRequest => CreateModelRequest.decode(value),
-    responseSerialize: (value: CreateModelResponse): Buffer => Buffer.from(CreateModelResponse.encode(value).finish()),
+    responseSerialize: (value: CreateModelResponse): Buffer => asBuffer(CreateModelResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): CreateModelResponse => CreateModelResponse.decode(value),
   },
   /** NOT_FOUND [MODEL_NOT_FOUND], with the nearest names in the message; INVALID_ARGUMENT [INVALID_REQUEST]. */
@@ -3210,9 +3210,9 @@ export const RegistryServiceService = {
     path: "/maskterial.registry.v1.RegistryService/GetModel" as const,
     requestStream: false as const,
     responseStream: false as const,
-    requestSerialize: (value: GetModelRequest): Buffer => Buffer.from(GetModelRequest.encode(value).finish()),
+    requestSerialize: (value: GetModelRequest): Buffer => asBuffer(GetModelRequest.encode(value).finish()),
     requestDeserialize: (value: Buffer): GetModelRequest => GetModelRequest.decode(value),
-    responseSerialize: (value: GetModelResponse): Buffer => Buffer.from(GetModelResponse.encode(value).finish()),
+    responseSerialize: (value: GetModelResponse): Buffer => asBuffer(GetModelResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): GetModelResponse => GetModelResponse.decode(value),
   },
   /** Ordered by name. INVALID_ARGUMENT [INVALID_REQUEST, INVALID_PAGE_TOKEN]. */
@@ -3220,9 +3220,9 @@ export const RegistryServiceService = {
     path: "/maskterial.registry.v1.RegistryService/ListModels" as const,
     requestStream: false as const,
     responseStream: false as const,
-    requestSerialize: (value: ListModelsRequest): Buffer => Buffer.from(ListModelsRequest.encode(value).finish()),
+    requestSerialize: (value: ListModelsRequest): Buffer => asBuffer(ListModelsRequest.encode(value).finish()),
     requestDeserialize: (value: Buffer): ListModelsRequest => ListModelsRequest.decode(value),
-    responseSerialize: (value: ListModelsResponse): Buffer => Buffer.from(ListModelsResponse.encode(value).finish()),
+    responseSerialize: (value: ListModelsResponse): Buffer => asBuffer(ListModelsResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): ListModelsResponse => ListModelsResponse.decode(value),
   },
   /** NOT_FOUND [MODEL_NOT_FOUND, VERSION_NOT_FOUND]; INVALID_ARGUMENT [INVALID_REQUEST]. */
@@ -3230,9 +3230,9 @@ export const RegistryServiceService = {
     path: "/maskterial.registry.v1.RegistryService/GetVersion" as const,
     requestStream: false as const,
     responseStream: false as const,
-    requestSerialize: (value: GetVersionRequest): Buffer => Buffer.from(GetVersionRequest.encode(value).finish()),
+    requestSerialize: (value: GetVersionRequest): Buffer => asBuffer(GetVersionRequest.encode(value).finish()),
     requestDeserialize: (value: Buffer): GetVersionRequest => GetVersionRequest.decode(value),
-    responseSerialize: (value: GetVersionResponse): Buffer => Buffer.from(GetVersionResponse.encode(value).finish()),
+    responseSerialize: (value: GetVersionResponse): Buffer => asBuffer(GetVersionResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): GetVersionResponse => GetVersionResponse.decode(value),
   },
   /** Newest first. NOT_FOUND [MODEL_NOT_FOUND]; INVALID_ARGUMENT [INVALID_REQUEST, INVALID_PAGE_TOKEN]. */
@@ -3240,10 +3240,10 @@ export const RegistryServiceService = {
     path: "/maskterial.registry.v1.RegistryService/ListVersions" as const,
     requestStream: false as const,
     responseStream: false as const,
-    requestSerialize: (value: ListVersionsRequest): Buffer => Buffer.from(ListVersionsRequest.encode(value).finish()),
+    requestSerialize: (value: ListVersionsRequest): Buffer => asBuffer(ListVersionsRequest.encode(value).finish()),
     requestDeserialize: (value: Buffer): ListVersionsRequest => ListVersionsRequest.decode(value),
     responseSerialize: (value: ListVersionsResponse): Buffer =>
-      Buffer.from(ListVersionsResponse.encode(value).finish()),
+      asBuffer(ListVersionsResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): ListVersionsResponse => ListVersionsResponse.decode(value),
   },
   /**
@@ -3255,10 +3255,10 @@ export const RegistryServiceService = {
     path: "/maskterial.registry.v1.RegistryService/StageVersion" as const,
     requestStream: false as const,
     responseStream: false as const,
-    requestSerialize: (value: StageVersionRequest): Buffer => Buffer.from(StageVersionRequest.encode(value).finish()),
+    requestSerialize: (value: StageVersionRequest): Buffer => asBuffer(StageVersionRequest.encode(value).finish()),
     requestDeserialize: (value: Buffer): StageVersionRequest => StageVersionRequest.decode(value),
     responseSerialize: (value: StageVersionResponse): Buffer =>
-      Buffer.from(StageVersionResponse.encode(value).finish()),
+      asBuffer(StageVersionResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): StageVersionResponse => StageVersionResponse.decode(value),
   },
   /** Where a staging's uploads stand. NOT_FOUND [STAGING_NOT_FOUND]. */
@@ -3266,9 +3266,9 @@ export const RegistryServiceService = {
     path: "/maskterial.registry.v1.RegistryService/GetStaging" as const,
     requestStream: false as const,
     responseStream: false as const,
-    requestSerialize: (value: GetStagingRequest): Buffer => Buffer.from(GetStagingRequest.encode(value).finish()),
+    requestSerialize: (value: GetStagingRequest): Buffer => asBuffer(GetStagingRequest.encode(value).finish()),
     requestDeserialize: (value: Buffer): GetStagingRequest => GetStagingRequest.decode(value),
-    responseSerialize: (value: GetStagingResponse): Buffer => Buffer.from(GetStagingResponse.encode(value).finish()),
+    responseSerialize: (value: GetStagingResponse): Buffer => asBuffer(GetStagingResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): GetStagingResponse => GetStagingResponse.decode(value),
   },
   /**
@@ -3282,9 +3282,9 @@ export const RegistryServiceService = {
     path: "/maskterial.registry.v1.RegistryService/UploadBlob" as const,
     requestStream: true as const,
     responseStream: false as const,
-    requestSerialize: (value: UploadBlobRequest): Buffer => Buffer.from(UploadBlobRequest.encode(value).finish()),
+    requestSerialize: (value: UploadBlobRequest): Buffer => asBuffer(UploadBlobRequest.encode(value).finish()),
     requestDeserialize: (value: Buffer): UploadBlobRequest => UploadBlobRequest.decode(value),
-    responseSerialize: (value: UploadBlobResponse): Buffer => Buffer.from(UploadBlobResponse.encode(value).finish()),
+    responseSerialize: (value: UploadBlobResponse): Buffer => asBuffer(UploadBlobResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): UploadBlobResponse => UploadBlobResponse.decode(value),
   },
   /**
@@ -3298,10 +3298,10 @@ export const RegistryServiceService = {
     requestStream: false as const,
     responseStream: false as const,
     requestSerialize: (value: FinalizeVersionRequest): Buffer =>
-      Buffer.from(FinalizeVersionRequest.encode(value).finish()),
+      asBuffer(FinalizeVersionRequest.encode(value).finish()),
     requestDeserialize: (value: Buffer): FinalizeVersionRequest => FinalizeVersionRequest.decode(value),
     responseSerialize: (value: FinalizeVersionResponse): Buffer =>
-      Buffer.from(FinalizeVersionResponse.encode(value).finish()),
+      asBuffer(FinalizeVersionResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): FinalizeVersionResponse => FinalizeVersionResponse.decode(value),
   },
   /**
@@ -3313,10 +3313,10 @@ export const RegistryServiceService = {
     requestStream: false as const,
     responseStream: false as const,
     requestSerialize: (value: ResolveVersionRequest): Buffer =>
-      Buffer.from(ResolveVersionRequest.encode(value).finish()),
+      asBuffer(ResolveVersionRequest.encode(value).finish()),
     requestDeserialize: (value: Buffer): ResolveVersionRequest => ResolveVersionRequest.decode(value),
     responseSerialize: (value: ResolveVersionResponse): Buffer =>
-      Buffer.from(ResolveVersionResponse.encode(value).finish()),
+      asBuffer(ResolveVersionResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): ResolveVersionResponse => ResolveVersionResponse.decode(value),
   },
   /**
@@ -3328,9 +3328,9 @@ export const RegistryServiceService = {
     path: "/maskterial.registry.v1.RegistryService/ReadBlob" as const,
     requestStream: false as const,
     responseStream: true as const,
-    requestSerialize: (value: ReadBlobRequest): Buffer => Buffer.from(ReadBlobRequest.encode(value).finish()),
+    requestSerialize: (value: ReadBlobRequest): Buffer => asBuffer(ReadBlobRequest.encode(value).finish()),
     requestDeserialize: (value: Buffer): ReadBlobRequest => ReadBlobRequest.decode(value),
-    responseSerialize: (value: ReadBlobResponse): Buffer => Buffer.from(ReadBlobResponse.encode(value).finish()),
+    responseSerialize: (value: ReadBlobResponse): Buffer => asBuffer(ReadBlobResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): ReadBlobResponse => ReadBlobResponse.decode(value),
   },
   /**
@@ -3344,10 +3344,10 @@ export const RegistryServiceService = {
     requestStream: false as const,
     responseStream: false as const,
     requestSerialize: (value: PromoteVersionRequest): Buffer =>
-      Buffer.from(PromoteVersionRequest.encode(value).finish()),
+      asBuffer(PromoteVersionRequest.encode(value).finish()),
     requestDeserialize: (value: Buffer): PromoteVersionRequest => PromoteVersionRequest.decode(value),
     responseSerialize: (value: PromoteVersionResponse): Buffer =>
-      Buffer.from(PromoteVersionResponse.encode(value).finish()),
+      asBuffer(PromoteVersionResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): PromoteVersionResponse => PromoteVersionResponse.decode(value),
   },
   /**
@@ -3359,10 +3359,10 @@ export const RegistryServiceService = {
     path: "/maskterial.registry.v1.RegistryService/RollbackAlias" as const,
     requestStream: false as const,
     responseStream: false as const,
-    requestSerialize: (value: RollbackAliasRequest): Buffer => Buffer.from(RollbackAliasRequest.encode(value).finish()),
+    requestSerialize: (value: RollbackAliasRequest): Buffer => asBuffer(RollbackAliasRequest.encode(value).finish()),
     requestDeserialize: (value: Buffer): RollbackAliasRequest => RollbackAliasRequest.decode(value),
     responseSerialize: (value: RollbackAliasResponse): Buffer =>
-      Buffer.from(RollbackAliasResponse.encode(value).finish()),
+      asBuffer(RollbackAliasResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): RollbackAliasResponse => RollbackAliasResponse.decode(value),
   },
   /** The audit history, newest first. NOT_FOUND [MODEL_NOT_FOUND]; INVALID_ARGUMENT [INVALID_REQUEST, INVALID_PAGE_TOKEN]. */
@@ -3371,10 +3371,10 @@ export const RegistryServiceService = {
     requestStream: false as const,
     responseStream: false as const,
     requestSerialize: (value: ListAliasEventsRequest): Buffer =>
-      Buffer.from(ListAliasEventsRequest.encode(value).finish()),
+      asBuffer(ListAliasEventsRequest.encode(value).finish()),
     requestDeserialize: (value: Buffer): ListAliasEventsRequest => ListAliasEventsRequest.decode(value),
     responseSerialize: (value: ListAliasEventsResponse): Buffer =>
-      Buffer.from(ListAliasEventsResponse.encode(value).finish()),
+      asBuffer(ListAliasEventsResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): ListAliasEventsResponse => ListAliasEventsResponse.decode(value),
   },
   /**
@@ -3386,10 +3386,10 @@ export const RegistryServiceService = {
     path: "/maskterial.registry.v1.RegistryService/WatchAliases" as const,
     requestStream: false as const,
     responseStream: true as const,
-    requestSerialize: (value: WatchAliasesRequest): Buffer => Buffer.from(WatchAliasesRequest.encode(value).finish()),
+    requestSerialize: (value: WatchAliasesRequest): Buffer => asBuffer(WatchAliasesRequest.encode(value).finish()),
     requestDeserialize: (value: Buffer): WatchAliasesRequest => WatchAliasesRequest.decode(value),
     responseSerialize: (value: WatchAliasesResponse): Buffer =>
-      Buffer.from(WatchAliasesResponse.encode(value).finish()),
+      asBuffer(WatchAliasesResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): WatchAliasesResponse => WatchAliasesResponse.decode(value),
   },
 } as const;
@@ -3771,4 +3771,8 @@ export interface MessageFns<T> {
   decode(input: BinaryReader | Uint8Array, length?: number): T;
   create<I extends Exact<DeepPartial<T>, I>>(base?: I): T;
   fromPartial<I extends Exact<DeepPartial<T>, I>>(object: I): T;
+}
+
+function asBuffer(bytes: Uint8Array): Buffer {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
