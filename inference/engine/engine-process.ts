@@ -1,7 +1,9 @@
 import { processEnvironment } from '../../infra/process/env.ts';
 import { type ChildProcess, fork } from 'node:child_process';
+import { Writable } from 'node:stream';
 import { abortError, ServiceError, throwIfAborted } from '../../proto/wire/errors.ts';
 import type { PredictSettings, Stage } from '../predict/predict.ts';
+import { IMAGE_PIPE_FD, PIPED_FROM_BYTES } from './image-pipe.ts';
 import {
   type EngineAnswer,
   type EngineLimits,
@@ -56,6 +58,8 @@ export class EngineProcess {
       child.once('exit', (code, signal) => resolve(signal === null ? `exit code ${String(code)}` : `signal ${signal}`));
     });
     child.on('message', (message: FromEngine) => this.#receive(message));
+    // An engine that ended takes no more of an image; `exited` tells of it.
+    child.stdio[IMAGE_PIPE_FD]?.on('error', () => undefined);
     void this.exited.then((how) => {
       this.#settle(({ job, reject }) =>
         reject(
@@ -87,7 +91,8 @@ export class EngineProcess {
     throwIfAborted(signal);
     const child = fork(modulePath, [], {
       serialization: 'advanced',
-      stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+      // The last one is the image pipe.
+      stdio: ['ignore', 'ignore', 'inherit', 'ipc', 'pipe'],
       // ONNX Runtime's Linux build would otherwise open its telemetry channel and leave files in the temporary folder.
       env: { ...processEnvironment(), ORT_DISABLE_TELEMETRY: '1' },
     });
@@ -124,7 +129,8 @@ export class EngineProcess {
       const running: Running = { id, job, resolve, reject, cancel, grace: undefined };
       this.#running = running;
       job.signal.addEventListener('abort', cancel, { once: true });
-      this.#send({ kind: 'predict', id, image: job.image, classifier: job.classifier, settings: job.settings });
+      const image = this.#pipe(job.image);
+      this.#send({ kind: 'predict', id, image, classifier: job.classifier, settings: job.settings });
       if (job.signal.aborted) {
         cancel();
       }
@@ -134,6 +140,16 @@ export class EngineProcess {
   /** Ends the process at once; a run under way fails with ENGINE_CRASHED. */
   kill(): void {
     this.#child.kill('SIGKILL');
+  }
+
+  /** Sends a large image ahead of its message; gives what the message says of it. */
+  #pipe(image: Uint8Array): Uint8Array | number {
+    const pipe = this.#child.stdio[IMAGE_PIPE_FD];
+    if (image.byteLength < PIPED_FROM_BYTES || !(pipe instanceof Writable)) {
+      return image;
+    }
+    pipe.write(image);
+    return image.byteLength;
   }
 
   #receive(message: FromEngine): void {

@@ -2,12 +2,14 @@
 import process from 'node:process';
 import { tuneForLargeBuffers } from '../../infra/process/garbage-collection.ts';
 import { Engine } from './engine.ts';
+import { ImagePipe } from './image-pipe.ts';
 import { type FromEngine, type ToEngine, toWireError } from './protocol.ts';
 import { SharpDecoder } from './sharp-decoder.ts';
 
 tuneForLargeBuffers();
 
 let engine: Engine | undefined;
+const pipe = new ImagePipe();
 const running = new Map<number, AbortController>();
 
 process.on('message', (message: ToEngine) => {
@@ -38,8 +40,9 @@ async function work({ id, image, classifier, settings }: Extract<ToEngine, { kin
     if (engine === undefined) {
       throw new Error('predict before load');
     }
+    const bytes = typeof image === 'number' ? await pipe.receive(image) : image;
     const prediction = await engine.predict(
-      image,
+      bytes,
       classifier,
       settings,
       (stage) => send({ kind: 'stage', id, stage }),

@@ -16,7 +16,8 @@ export type ToEngine =
   | {
       readonly kind: 'predict';
       readonly id: number;
-      readonly image: Uint8Array;
+      /** The image, or how many bytes of the image pipe are it. */
+      readonly image: Uint8Array | number;
       readonly classifier: ServableId;
       readonly settings: PredictSettings;
     }

@@ -47,7 +47,8 @@ function withoutCopies(path) {
   const copied = /Buffer\.from\((\w+\.encode\(value\)\.finish\(\)|reader\.bytes\(\))\)/g;
   const viewed = text.replace(copied, 'asBuffer($1)');
   if (viewed !== text) {
-    const view = 'function asBuffer(bytes: Uint8Array): Buffer {\n  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);\n}\n';
+    const view =
+      'function asBuffer(bytes: Uint8Array): Buffer {\n  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);\n}\n';
     writeFileSync(path, `${viewed}\n${view}`);
   }
 }
