@@ -82,7 +82,8 @@ export function createRegistryClient(settings: ConnectionSettings, deps: RetryDe
   const { call } = caller;
 
   const createModel: RegistryClient['createModel'] = async ({ name, kind, description = '', labels = {} }, options) => {
-    const request = { name, kind, description, labels: { ...labels } };
+    // The same id for every try: one whose answer was lost is not taken for another publisher's model.
+    const request = { name, kind, description, labels: { ...labels }, requestId: randomUUID() };
     const { model } = await call((bounds) => callUnary(stub.createModel.bind(stub), request, bounds), options);
     return required(model, 'CreateModel', 'model');
   };
@@ -106,7 +107,7 @@ export function createRegistryClient(settings: ConnectionSettings, deps: RetryDe
       try {
         return { model: await createModel(model, options), created: true };
       } catch (error) {
-        // Another publisher was faster, or the answer to an earlier try was lost.
+        // Another publisher was faster.
         if (isServiceError(error, 'already-exists')) {
           return { model: await getModel(model.name, options), created: false };
         }

@@ -10,6 +10,8 @@ export interface RegistryConfig {
   readonly dataFolder: string;
   /** How often the feed is asked for changes of other processes on the same folder, while somebody watches. */
   readonly feedPollMs: number;
+  /** How long an upload may wait for the client's next message before it is ended. */
+  readonly uploadIdleMs: number;
   /** How long calls in hand may take at shutdown. */
   readonly graceMs: number;
   readonly logLevel: LogLevel;
@@ -24,6 +26,7 @@ export interface RegistryConfig {
  * | MASKTERIAL_INSECURE | false | allows an address that other machines reach |
  * | REGISTRY_DATA | $XDG_DATA_HOME/maskterial/registry, else ~/.local/share/maskterial/registry | the data folder |
  * | REGISTRY_FEED_POLL_MS | 250 | how soon watchers see a change made by another process |
+ * | REGISTRY_UPLOAD_IDLE_MS | 60000 | how long an upload waits for the client's next message |
  * | GRACE_MS | 30000 | for calls in hand at shutdown |
  * | LOG_LEVEL | info | |
  *
@@ -41,6 +44,8 @@ export function readRegistryConfig(env: Environment): RegistryConfig {
     dataFolder,
     // Four questions a second keep other replicas' promotions within the promised second.
     feedPollMs: reader.integer('REGISTRY_FEED_POLL_MS', 250, 10, 60_000),
+    // A client that is silent holds up to a chunk in memory; one on a slow line takes a while for a message of 1 MiB.
+    uploadIdleMs: reader.integer('REGISTRY_UPLOAD_IDLE_MS', 60_000, 100, 3_600_000),
     graceMs: reader.integer('GRACE_MS', 30_000, 0, 3_600_000),
     logLevel: reader.oneOf('LOG_LEVEL', 'info', LOG_LEVELS),
   });

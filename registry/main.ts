@@ -2,9 +2,10 @@ import { randomBytes } from 'node:crypto';
 import { createCallLog, type Logger } from '../infra/process/log.ts';
 import { type RunningServer, serve } from '../infra/process/serve.ts';
 import { RegistryServiceService } from '../proto/gen/maskterial/registry/v1/registry_service.ts';
+import { isServiceError, ServiceError } from '../proto/wire/errors.ts';
 import { createHandlers } from '../proto/wire/handlers.ts';
 import { FolderBlobStore } from './adapters/embedded/folder-blob-store.ts';
-import { prepareLayout } from './adapters/embedded/layout.ts';
+import { type Layout, prepareLayout } from './adapters/embedded/layout.ts';
 import { openSqliteCatalog } from './adapters/embedded/sqlite-catalog.ts';
 import type { RegistryConfig } from './config.ts';
 import type { Catalog } from './release/catalog.ts';
@@ -31,12 +32,13 @@ export interface RunningRegistry {
 
 /**
  * Starts the registry service on its embedded store.
- * @throws ServiceError when the data folder cannot be used or the address cannot be bound.
+ * @throws ServiceError failed-precondition STORAGE_UNAVAILABLE, UNSUPPORTED_FORMAT or CANNOT_LISTEN when the data folder cannot
+ *   be used or the address cannot be bound: starting again changes nothing; unavailable STORAGE_UNAVAILABLE while the catalog is
+ *   busy; resource-exhausted STORAGE_FULL.
  */
 export async function startRegistry(config: RegistryConfig, deps: { readonly logger: Logger }): Promise<RunningRegistry> {
   const { logger } = deps;
-  const layout = await prepareLayout(config.dataFolder);
-  const catalog = openSqliteCatalog(layout.catalog);
+  const { layout, catalog } = await openStore(config.dataFolder);
   let server: RunningServer;
   try {
     server = await startServer(config, catalog, new FolderBlobStore(layout), logger);
@@ -53,12 +55,26 @@ export async function startRegistry(config: RegistryConfig, deps: { readonly log
   };
 }
 
+async function openStore(dataFolder: string): Promise<{ layout: Layout; catalog: Catalog }> {
+  try {
+    const layout = await prepareLayout(dataFolder);
+    return { layout, catalog: openSqliteCatalog(layout.catalog) };
+  } catch (error) {
+    // To a caller of a running registry it may pass; to whoever starts one it is a folder to put right, unless it is only busy.
+    if (isServiceError(error, 'unavailable') && error.retryDelayMs === undefined) {
+      const message = `cannot start on the data folder ${dataFolder}: ${error.message}`;
+      throw new ServiceError('failed-precondition', 'STORAGE_UNAVAILABLE', message, { cause: error });
+    }
+    throw error;
+  }
+}
+
 function startServer(config: RegistryConfig, catalog: Catalog, blobs: FolderBlobStore, logger: Logger): Promise<RunningServer> {
   const shutdown = new AbortController();
   const handlers = createHandlers({ shutdown: shutdown.signal, report: createCallLog(logger) });
   const newId = (): string => randomBytes(ID_BYTES).toString('base64url');
   const registry = createRegistry({ catalog, blobs, clock: systemClock, newId }, { feedPollMs: config.feedPollMs });
-  const implementation = createRegistryService(registry, handlers);
+  const implementation = createRegistryService(registry, handlers, { clock: systemClock, idleMs: config.uploadIdleMs });
   const service = { name: REGISTRY_SERVICE, definition: RegistryServiceService, implementation, isReady: true };
   return serve([service], shutdown, { ...config.listen, maxReceiveBytes: MAX_RECEIVE_BYTES, graceMs: config.graceMs }, logger);
 }

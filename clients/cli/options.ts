@@ -2,6 +2,7 @@ import { userInfo } from 'node:os';
 import { InvalidArgumentError, Option } from 'commander';
 import { type Environment, EnvReader } from '../../infra/process/env.ts';
 import { asAliasName, asModelName, type ModelName, type ModelReference, readModelReference } from '../../proto/wire/names.ts';
+import { labelViolations } from '../../registry/model/labels.ts';
 
 const DEFAULT_REGISTRY = '127.0.0.1:50051';
 const DEFAULT_INFERENCE = '127.0.0.1:50052';
@@ -54,7 +55,13 @@ function collectLabel(text: string, previous: LabelMap | undefined): LabelMap {
   if (at < 1) {
     throw new InvalidArgumentError(`expected key=value, found "${text}"`);
   }
-  return { ...previous, [text.slice(0, at)]: text.slice(at + 1) };
+  const labels = { ...previous, [text.slice(0, at)]: text.slice(at + 1) };
+  // Before anything is sent: the registry would refuse the version when its model is created already.
+  const [violation] = labelViolations(labels, 'label');
+  if (violation !== undefined) {
+    throw new InvalidArgumentError(`${violation.field}: ${violation.description}`);
+  }
+  return labels;
 }
 
 /** A number in [min, max]. */

@@ -22,7 +22,10 @@ export function createLogger(level: LogLevel, service: string): Logger {
   );
 }
 
-/** Writes one line a call. What the caller did wrong is information; what this server did wrong is an error with its stack. */
+/**
+ * Writes one line a call. What the caller did wrong is information; what this server did wrong is an error with its stack; a
+ * storage that fails is a warning with the system's own words, for whoever runs the server to put right.
+ */
 export function createCallLog(logger: Logger): (call: CallReport) => void {
   const log = logger.child({ component: 'rpc' });
   return ({ method, requestId, peer, durationMs, fields, error }) => {
@@ -35,8 +38,14 @@ export function createCallLog(logger: Logger): (call: CallReport) => void {
     const failure = { ...line, reason: known.reason, error: known.message };
     if (known.kind === 'internal' || known.kind === 'data-loss') {
       log.error({ ...failure, err: error }, 'call failed');
+    } else if (known.reason === 'STORAGE_FULL' || known.reason === 'STORAGE_UNAVAILABLE') {
+      log.warn({ ...failure, ...causeOf(known) }, 'call failed');
     } else {
       log.info(failure, 'call failed');
     }
   };
+}
+
+function causeOf({ cause }: Error): { readonly cause?: string } {
+  return cause instanceof Error ? { cause: cause.message } : {};
 }

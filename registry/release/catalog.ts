@@ -25,8 +25,8 @@ export interface Slice<P> {
 }
 
 export interface ModelRecords {
-  /** False, and nothing written, when the name is taken. */
-  createModel(model: ModelRecord, signal: AbortSignal): Promise<boolean>;
+  /** In one transaction with `request`. False, and nothing written, when the name is taken or the request is recorded already. */
+  createModel(model: ModelRecord, request: RequestIdentity | undefined, signal: AbortSignal): Promise<boolean>;
   getModel(name: ModelName, signal: AbortSignal): Promise<Model | undefined>;
   /** Ordered by name; those that carry all of `labels`. */
   listModels(slice: Slice<string>, signal: AbortSignal): Promise<Model[]>;
@@ -119,7 +119,7 @@ export interface ChangeFeed {
   readFeed(sequence: number, limit: number, signal: AbortSignal): Promise<readonly FeedEntry[] | undefined>;
 }
 
-export type Operation = 'stage' | 'finalize' | 'promote' | 'rollback';
+export type Operation = 'create' | 'stage' | 'finalize' | 'promote' | 'rollback';
 
 /** A request that must not take effect twice, and what it was answered. */
 export interface RequestIdentity {
@@ -127,7 +127,7 @@ export interface RequestIdentity {
   readonly id: string;
   /** Of the request's content: the same id with another content is another request. */
   readonly fingerprint: Digest;
-  /** What the answer can be built from again: a staging id, or a number. `addVersion` fills in the number it assigns. */
+  /** What the answer can be built from again: a model's name, a staging id, or a number. `addVersion` fills in the number it assigns. */
   readonly subject: string;
   /** Whether this request changed something. */
   readonly isEffective: boolean;

@@ -24,7 +24,7 @@ export interface StagedVersion {
 }
 
 /**
- * Declares a version: its manifest is stored as a blob, and nothing of it is visible to readers.
+ * Declares a version: its manifest is stored as a blob, in place of a damaged one, and nothing of it is visible to readers.
  * @throws ServiceError not-found MODEL_NOT_FOUND; invalid-argument INVALID_REQUEST, INVALID_MANIFEST or REQUEST_ID_REUSED;
  *   failed-precondition KIND_MISMATCH.
  */
@@ -53,11 +53,11 @@ export async function stageVersion(
   } as const;
   for (;;) {
     const earlier = await findEarlier(catalog, request, signal);
+    await storeManifest(blobs, command.manifestJson, ref, signal);
     if (earlier !== undefined) {
       const staging = await requireStaging(deps, earlier.subject, signal);
       return { staging, blobs: await uploadStates(blobs, manifest, signal) };
     }
-    await storeBytes(blobs, command.manifestJson, ref, signal);
     const staging = { id: deps.newId(), model: name, manifest: ref, labels, createTimeMs: clock.nowMs(), version: 0 };
     if (await catalog.addStaging(staging, recordOf(request, staging.id, true), signal)) {
       return { staging, blobs: await uploadStates(blobs, manifest, signal) };
@@ -83,12 +83,20 @@ function checkKind(manifest: Manifest, model: { readonly name: string; readonly 
   }
 }
 
-/** A manifest is shorter than a chunk. */
-async function storeBytes(blobs: BlobStore, bytes: Uint8Array, ref: BlobRef, signal: AbortSignal): Promise<void> {
-  if ((await blobs.stat(ref.digest, signal)) !== undefined) {
+/**
+ * A manifest is shorter than a chunk. One that is stored already is read again: nothing else ever writes it anew, so a damaged
+ * one would keep this content from being published for ever.
+ */
+async function storeManifest(blobs: BlobStore, bytes: Uint8Array, ref: BlobRef, signal: AbortSignal): Promise<void> {
+  const blob = { ...ref, chunks: [digestOf(bytes)] };
+  const { kind } = await blobs.verify(blob, signal);
+  if (kind === 'valid') {
     return;
   }
-  const upload = await blobs.openUpload({ ...ref, chunks: [digestOf(bytes)] }, signal);
+  if (kind !== 'absent') {
+    await blobs.delete(ref.digest, signal);
+  }
+  const upload = await blobs.openUpload(blob, signal);
   try {
     await upload.putChunk(0, bytes, signal);
     await upload.commit(signal);

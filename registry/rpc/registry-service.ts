@@ -15,15 +15,16 @@ import {
   toVersion,
 } from './convert.ts';
 import { readMessages } from './read-messages.ts';
-import { withUpload } from './upload-request.ts';
+import { type UploadLimits, withUpload } from './upload-request.ts';
 import { createWatch } from './watch-service.ts';
 
 /** The registry as a gRPC service: each method converts, calls one use case, and converts back. */
-export function createRegistryService(registry: Registry, handlers: Handlers): RegistryServiceServer {
+export function createRegistryService(registry: Registry, handlers: Handlers, limits: UploadLimits): RegistryServiceServer {
   return {
-    createModel: handlers.unary(async ({ name, kind, description, labels }, context) => {
+    createModel: handlers.unary(async ({ name, kind, description, labels, requestId }, context) => {
       context.annotate({ model: name });
-      return { model: toModel(await registry.createModel({ name, kind: kindFrom(kind), description, labels }, context.signal)) };
+      const command = { name, kind: kindFrom(kind), description, labels, requestId };
+      return { model: toModel(await registry.createModel(command, context.signal)) };
     }),
     getModel: handlers.unary(async ({ name }, context) => {
       context.annotate({ model: name });
@@ -54,7 +55,7 @@ export function createRegistryService(registry: Registry, handlers: Handlers): R
       return toStaging(await registry.getStaging(stagingId, context.signal));
     }),
     uploadBlob: handlers.clientStream((requests, context) =>
-      withUpload(requests, async (command) => {
+      withUpload(requests, limits, async (command) => {
         context.annotate({ stagingId: command.stagingId, digest: command.blob?.digest, firstChunk: command.firstChunk });
         return { state: toUploadState(await registry.uploadBlob(command, context.signal)) };
       }),

@@ -1,18 +1,27 @@
 import type { UploadBlobRequest } from '../../proto/gen/maskterial/registry/v1/registry_service.ts';
 import { MESSAGE_BYTES } from '../../proto/wire/chunks.ts';
-import { invalid } from '../../proto/wire/errors.ts';
+import { invalid, ServiceError } from '../../proto/wire/errors.ts';
+import type { Clock } from '../release/clock.ts';
 import type { UploadBlobCommand } from '../release/upload.ts';
 import { blobFrom } from './convert.ts';
 
+export interface UploadLimits {
+  readonly clock: Pick<Clock, 'sleep'>;
+  /** How long to wait for one message; the time that the upload takes between two of them does not count. */
+  readonly idleMs: number;
+}
+
 /**
  * Takes the header from the stream and hands the bytes after it to `upload`; the stream is released however that ends.
- * @throws ServiceError invalid-argument INVALID_REQUEST for a stream of another form, when it gets there.
+ * @throws ServiceError invalid-argument INVALID_REQUEST for a stream of another form, when it gets there;
+ *   unavailable UPLOAD_STALLED when the client sends nothing for too long.
  */
 export async function withUpload<T>(
   requests: AsyncIterable<UploadBlobRequest>,
+  limits: UploadLimits,
   upload: (command: UploadBlobCommand) => Promise<T>,
 ): Promise<T> {
-  const iterator = requests[Symbol.asyncIterator]();
+  const iterator = withinLimits(requests[Symbol.asyncIterator](), limits);
   try {
     const first = await iterator.next();
     const part = first.done === true ? undefined : first.value.part;
@@ -28,7 +37,7 @@ export async function withUpload<T>(
   }
 }
 
-async function* dataOf(iterator: AsyncIterator<UploadBlobRequest>): AsyncGenerator<Uint8Array> {
+async function* dataOf(iterator: AsyncIterator<UploadBlobRequest, unknown>): AsyncGenerator<Uint8Array> {
   for (let next = await iterator.next(); next.done !== true; next = await iterator.next()) {
     const { part } = next.value;
     if (part?.$case !== 'data') {
@@ -44,4 +53,35 @@ async function* dataOf(iterator: AsyncIterator<UploadBlobRequest>): AsyncGenerat
     }
     yield part.value;
   }
+}
+
+/** Ends the wait for a message that does not come. */
+function withinLimits<T>(source: AsyncIterator<T>, { clock, idleMs }: UploadLimits): AsyncIterator<T, unknown> {
+  let isStalled = false;
+  return {
+    next: () =>
+      new Promise((resolve, reject) => {
+        const arrived = new AbortController();
+        void clock.sleep(idleMs, arrived.signal).then(() => {
+          if (!arrived.signal.aborted) {
+            isStalled = true;
+            reject(
+              new ServiceError('unavailable', 'UPLOAD_STALLED', `the client sent nothing for ${idleMs} ms; resume the upload`),
+            );
+          }
+        });
+        void source
+          .next()
+          .then(resolve, reject)
+          .finally(() => arrived.abort());
+      }),
+    return: async () => {
+      const released = source.return?.();
+      // A generator that still waits for its message is released only when that wait ends, with the call itself.
+      if (!isStalled) {
+        await released;
+      }
+      return { done: true, value: undefined };
+    },
+  };
 }

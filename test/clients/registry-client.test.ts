@@ -50,6 +50,26 @@ test('lists across pages, fetching the next one only when the loop gets there', 
   }
 });
 
+test('creates a model under one request id, however often it tries', async () => {
+  const registry = new FakeRegistry();
+  await using server = await registry.start();
+  const client = createRegistryClient({ address: server.address }, manualRetry());
+  try {
+    registry.fail = () => {
+      registry.fail = () => undefined;
+      throw unavailable();
+    };
+    await client.createModel({ name: 'A', kind: KIND });
+    await client.createModel({ name: 'B', kind: KIND });
+    const [first, again, other] = registry.creationIds;
+    assert.ok(first !== undefined && first !== '');
+    assert.equal(again, first);
+    assert.notEqual(other, first);
+  } finally {
+    client.close();
+  }
+});
+
 test('ensures a model whoever was first', async () => {
   const registry = new FakeRegistry();
   await using server = await registry.start();

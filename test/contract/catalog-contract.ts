@@ -57,14 +57,31 @@ export function describeCatalog(name: string, create: () => Promise<CatalogFixtu
 
     describe('models', () => {
       it('creates a model once and keeps the first', async () => {
-        assert.equal(await catalog.createModel(record('a', { x: '1' }), never), true);
-        assert.equal(await catalog.createModel({ ...record('a'), description: 'other' }, never), false);
+        assert.equal(await catalog.createModel(record('a', { x: '1' }), undefined, never), true);
+        assert.equal(await catalog.createModel({ ...record('a'), description: 'other' }, undefined, never), false);
         assert.deepEqual(await catalog.getModel(modelName('a'), never), {
           ...record('a', { x: '1' }),
           latestVersion: 0,
           aliases: [],
         });
         assert.equal(await catalog.getModel(modelName('b'), never), undefined);
+      });
+
+      it('creates a model along with its request, once', async () => {
+        const once = {
+          operation: 'create',
+          id: 'c',
+          fingerprint: digestOf(Buffer.from('c')),
+          subject: 'a',
+          isEffective: true,
+        } as const;
+        assert.equal(await catalog.createModel(record('a'), once, never), true);
+        assert.deepEqual(await catalog.findRequest('create', 'c', never), once);
+        assert.equal(await catalog.createModel(record('b'), once, never), false);
+        assert.equal(await catalog.getModel(modelName('b'), never), undefined);
+        const other = { ...once, id: 'd' };
+        assert.equal(await catalog.createModel(record('a'), other, never), false);
+        assert.equal(await catalog.findRequest('create', 'd', never), undefined);
       });
 
       it('lists in order of names, those with all labels, after a position', async () => {
@@ -75,7 +92,7 @@ export function describeCatalog(name: string, create: () => Promise<CatalogFixtu
           ['d', { x: '2', y: '1' }],
           ['e', { x: '1', y: '1' }],
         ] as const) {
-          await catalog.createModel(record(model, labels), never);
+          await catalog.createModel(record(model, labels), undefined, never);
         }
         const list = async (labels: Record<string, string>, after: string | undefined, limit: number) =>
           (await catalog.listModels({ labels, after, limit }, never)).map((model) => model.name);
@@ -88,7 +105,7 @@ export function describeCatalog(name: string, create: () => Promise<CatalogFixtu
 
       it('gives the names around a place', async () => {
         for (const model of ['a', 'b', 'c', 'd', 'e']) {
-          await catalog.createModel(record(model), never);
+          await catalog.createModel(record(model), undefined, never);
         }
         assert.deepEqual((await catalog.neighbouringNames('bb', 2, never)).toSorted(), ['b', 'c']);
         assert.deepEqual((await catalog.neighbouringNames('zz', 100, never)).toSorted(), ['a', 'b', 'c', 'd', 'e']);
@@ -96,7 +113,7 @@ export function describeCatalog(name: string, create: () => Promise<CatalogFixtu
     });
 
     describe('versions', () => {
-      beforeEach(() => catalog.createModel(record('m'), never));
+      beforeEach(() => catalog.createModel(record('m'), undefined, never));
       const m = modelName('m');
 
       it('numbers them from 1 and keeps all that was given', async () => {
@@ -113,7 +130,7 @@ export function describeCatalog(name: string, create: () => Promise<CatalogFixtu
         const first = await added(m, 'same');
         const again = await add(m, 'same');
         assert.deepEqual(again, { kind: 'added', version: first, isCreated: false });
-        await catalog.createModel(record('n'), never);
+        await catalog.createModel(record('n'), undefined, never);
         assert.equal((await added(modelName('n'), 'same')).version, 1);
         assert.equal((await catalog.getModel(m, never))?.latestVersion, 1);
       });
@@ -175,7 +192,7 @@ export function describeCatalog(name: string, create: () => Promise<CatalogFixtu
     });
 
     describe('stagings and requests', () => {
-      beforeEach(() => catalog.createModel(record('m'), never));
+      beforeEach(() => catalog.createModel(record('m'), undefined, never));
 
       it('keeps a staging as it was given', async () => {
         const { manifest } = draftFor(modelName('m'), 'x');
@@ -203,7 +220,7 @@ export function describeCatalog(name: string, create: () => Promise<CatalogFixtu
       let one: Version;
       let two: Version;
       beforeEach(async () => {
-        await catalog.createModel(record('m'), never);
+        await catalog.createModel(record('m'), undefined, never);
         one = await added(modelName('m'), 'one');
         two = await added(modelName('m'), 'two');
       });
@@ -253,7 +270,7 @@ export function describeCatalog(name: string, create: () => Promise<CatalogFixtu
       });
 
       it('lists events newest first, of one alias or of all of the model', async () => {
-        await catalog.createModel(record('other'), never);
+        await catalog.createModel(record('other'), undefined, never);
         const foreign = await added(modelName('other'), 'foreign');
         await promote(one, production);
         await promote(foreign, production);
@@ -345,7 +362,7 @@ export function describeCatalog(name: string, create: () => Promise<CatalogFixtu
 
     it('does nothing for a caller who left', async () => {
       const left = AbortSignal.abort();
-      await assert.rejects(catalog.createModel(record('m'), left), isError('cancelled', 'CANCELLED'));
+      await assert.rejects(catalog.createModel(record('m'), undefined, left), isError('cancelled', 'CANCELLED'));
       await assert.rejects(catalog.feedHead(left), isError('cancelled', 'CANCELLED'));
       assert.equal(await catalog.getModel(modelName('m'), never), undefined);
     });

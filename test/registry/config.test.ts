@@ -11,6 +11,7 @@ it('listens on this machine and keeps its data under the user folder by default'
     listen: { host: '127.0.0.1', port: 50_051 },
     dataFolder: join(homedir(), '.local', 'share', 'maskterial', 'registry'),
     feedPollMs: 250,
+    uploadIdleMs: 60_000,
     graceMs: 30_000,
     logLevel: 'info',
   });
@@ -28,6 +29,7 @@ it('reports every problem at once', () => {
     REGISTRY_PORT: 'x',
     REGISTRY_HOST: '0.0.0.0',
     REGISTRY_FEED_POLL_MS: '0',
+    REGISTRY_UPLOAD_IDLE_MS: '0',
     LOG_LEVEL: 'loud',
   };
   assert.throws(

@@ -1,18 +1,21 @@
 import assert from 'node:assert/strict';
-import { writeFile } from 'node:fs/promises';
+import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { it } from 'node:test';
 import { createLogger } from '../../infra/process/log.ts';
+import type { UploadBlobRequest } from '../../proto/gen/maskterial/registry/v1/registry_service.ts';
 import { callClientStream, callUnary } from '../../proto/wire/calls.ts';
-import { MESSAGE_BYTES } from '../../proto/wire/chunks.ts';
+import { CHUNK_BYTES, MESSAGE_BYTES } from '../../proto/wire/chunks.ts';
 import { refOf } from '../../proto/wire/digest.ts';
+import { layoutOf } from '../../registry/adapters/embedded/layout.ts';
 import { readRegistryConfig } from '../../registry/config.ts';
 import { startRegistry } from '../../registry/main.ts';
-import { createClassifier, never, promotion, publish, stage } from '../support/registry/publish.ts';
+import { deferred } from '../support/deferred.ts';
+import { bytesOf, createClassifier, never, promotion, publish, stage, upload } from '../support/registry/publish.ts';
 import { startRegistryServer } from '../support/registry/registry-server.ts';
 import { sampleVersion, seededBytes, smallVersion } from '../support/registry/sample-version.ts';
 import { temporaryFolder } from '../support/registry/temporary-folder.ts';
-import { hasViolationAt, isError } from '../support/service-errors.ts';
+import { hasViolationAt, isError, rejection } from '../support/service-errors.ts';
 
 it('keeps models, versions, aliases and stagings over a restart', async () => {
   await using folder = await temporaryFolder();
@@ -90,9 +93,58 @@ it('does not start on a folder or an address that it cannot use', async () => {
   await writeFile(file, '');
   const logger = createLogger('silent', 'registry');
   const unusable = readRegistryConfig({ REGISTRY_DATA: file, REGISTRY_PORT: '0' });
-  await assert.rejects(startRegistry(unusable, { logger }), isError('unavailable', 'STORAGE_UNAVAILABLE'));
+  await assert.rejects(startRegistry(unusable, { logger }), isError('failed-precondition', 'STORAGE_UNAVAILABLE'));
   await using server = await startRegistryServer(join(folder.path, 'data'));
   const port = server.running.address.split(':').at(-1);
   const taken = readRegistryConfig({ REGISTRY_DATA: join(folder.path, 'other'), REGISTRY_PORT: port });
   await assert.rejects(startRegistry(taken, { logger }), isError('failed-precondition', 'CANNOT_LISTEN'));
+});
+
+it('does not start below a file, or in a file system that makes no folders', async () => {
+  await using folder = await temporaryFolder();
+  const file = join(folder.path, 'file');
+  await writeFile(file, '');
+  const logger = createLogger('silent', 'registry');
+  for (const path of [join(file, 'data', 'registry'), ...(process.platform === 'linux' ? ['/proc/maskterial/registry'] : [])]) {
+    const config = readRegistryConfig({ REGISTRY_DATA: path, REGISTRY_PORT: '0' });
+    const error = await rejection(startRegistry(config, { logger }));
+    assert.deepEqual([error.kind, error.reason], ['failed-precondition', 'STORAGE_UNAVAILABLE']);
+    assert.ok(error.message.includes(path), error.message);
+  }
+});
+
+it('does not start on a damaged catalog, and says that trying later is no use', async () => {
+  await using folder = await temporaryFolder();
+  await (await startRegistryServer(folder.path))[Symbol.asyncDispose]();
+  const { catalog } = layoutOf(folder.path);
+  await writeFile(catalog, 'not a database, '.repeat(1000));
+  await rm(`${catalog}-wal`, { force: true });
+  const config = readRegistryConfig({ REGISTRY_DATA: folder.path, REGISTRY_PORT: '0' });
+  const error = await rejection(startRegistry(config, { logger: createLogger('silent', 'registry') }));
+  assert.deepEqual([error.kind, error.reason], ['failed-precondition', 'STORAGE_UNAVAILABLE']);
+  assert.ok(error.message.includes(folder.path));
+});
+
+it('ends an upload whose client falls silent, keeps its whole chunks, and goes on with it', async () => {
+  await using folder = await temporaryFolder();
+  await using server = await startRegistryServer(folder.path, { REGISTRY_UPLOAD_IDLE_MS: '100' });
+  const { client, registry } = server;
+  await createClassifier(registry, 'm');
+  const bytes = seededBytes('silent', CHUNK_BYTES + 10);
+  const stagingId = await stage(registry, 'm', sampleVersion([bytes]));
+  const { digest, sizeBytes } = refOf(bytes);
+  const header = { stagingId, blob: { digest, sizeBytes: BigInt(sizeBytes) }, firstChunk: 0 };
+  const silence = deferred();
+  const messages = (async function* (): AsyncGenerator<UploadBlobRequest> {
+    yield { part: { $case: 'header', value: header } };
+    for await (const data of bytesOf(bytes.subarray(0, CHUNK_BYTES + 1))) {
+      yield { part: { $case: 'data', value: Buffer.from(data) } };
+    }
+    await silence.promise;
+  })();
+  await assert.rejects(callClientStream(client.uploadBlob.bind(client), messages), isError('unavailable', 'UPLOAD_STALLED'));
+  silence.resolve();
+  const { blobs } = await registry.getStaging(stagingId, never);
+  assert.deepEqual(blobs[0]?.verifiedChunks, [{ first: 0, count: 1 }]);
+  assert.equal((await upload(registry, stagingId, bytes, { firstChunk: 1 })).isComplete, true);
 });

@@ -45,6 +45,7 @@ export async function translated<T>(action: () => Promise<T>): Promise<T> {
   }
 }
 
-function codeOf(error: unknown): string {
+/** The system's code of an error, such as ENOENT; empty where it has none. */
+export function codeOf(error: unknown): string {
   return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : '';
 }

@@ -1,10 +1,11 @@
 import { randomUUID } from 'node:crypto';
-import { mkdir, open, readFile, rename, rm } from 'node:fs/promises';
+import { open, readFile, rename, rm } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { type Digest, digestOf, hexOf } from '../../../proto/wire/digest.ts';
 import { ServiceError } from '../../../proto/wire/errors.ts';
 import type { ChunkedBlob } from '../../release/blob-store.ts';
 import { isAbsent, translated } from './fs-errors.ts';
+import { makeFolder } from './make-folder.ts';
 
 /** Of the folder as drawn below; raised when an older release could not read it any more. */
 const FORMAT_VERSION = 1;
@@ -50,8 +51,8 @@ export function layoutOf(folder: string): Layout {
 export async function prepareLayout(folder: string): Promise<Layout> {
   const layout = layoutOf(folder);
   await translated(async () => {
-    await mkdir(join(layout.root, 'blobs', 'sha256'), { recursive: true });
-    await mkdir(layout.partials, { recursive: true });
+    await makeFolder(join(layout.root, 'blobs', 'sha256'));
+    await makeFolder(layout.partials);
     const format = join(layout.root, 'format.json');
     const text = await readFile(format, 'utf8').catch((error: unknown) => {
       if (isAbsent(error)) {

@@ -46,7 +46,7 @@ export function openSqliteCatalog(path: string, settings = { busyTimeoutMs: BUSY
   return {
     storeId,
     close: () => database.close(),
-    createModel: (model, signal) => call(signal, () => insertModel(database, model)),
+    createModel: (model, request, signal) => call(signal, () => insertModel(database, model, request)),
     getModel: (name, signal) => call(signal, () => selectModel(database, name)),
     listModels: (slice, signal) => call(signal, () => selectModels(database, slice)),
     neighbouringNames: (name, limit, signal) => call(signal, () => selectNeighbouringNames(database, name, limit)),

@@ -1,12 +1,16 @@
 import type { ModelName } from '../../../proto/wire/names.ts';
 import type { Labels } from '../../model/labels.ts';
 import type { Model, ModelKind, ModelRecord } from '../../model/model.ts';
-import type { Slice } from '../../release/catalog.ts';
+import type { RequestIdentity, Slice } from '../../release/catalog.ts';
 import { toAliasState } from './sqlite-aliases.ts';
 import { integerOf, type Row, type SqliteDatabase, textOf } from './sqlite-database.ts';
+import { insertRequest, isRecorded } from './sqlite-requests.ts';
 
-export function insertModel(database: SqliteDatabase, model: ModelRecord): boolean {
+export function insertModel(database: SqliteDatabase, model: ModelRecord, request: RequestIdentity | undefined): boolean {
   return database.write(() => {
+    if (request !== undefined && isRecorded(database, request)) {
+      return false;
+    }
     const { name, kind, description, labels, createTimeMs } = model;
     const inserted = database.run(
       'INSERT INTO models (name, kind, description, labels, create_time_ms, latest_version) VALUES (?, ?, ?, ?, ?, 0) ON CONFLICT DO NOTHING',
@@ -21,6 +25,9 @@ export function insertModel(database: SqliteDatabase, model: ModelRecord): boole
     }
     for (const [key, value] of Object.entries(labels)) {
       database.run('INSERT INTO model_labels (key, value, model) VALUES (?, ?, ?)', key, value, name);
+    }
+    if (request !== undefined) {
+      insertRequest(database, request);
     }
     return true;
   });

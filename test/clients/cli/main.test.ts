@@ -69,6 +69,8 @@ const LINES: [string, string[], number, RegExp][] = [
   ['bad model name', ['versions', '../x'], 2, /expected a model name/],
   ['bad reference', ['promote', 'A:0'], 2, /version number/],
   ['bad label', ['models', '--label', 'x'], 2, /key=value/],
+  ['bad label key', ['publish', 'x', '--label', 'Team=a'], 2, /label\.Team/],
+  ['bad label value', ['publish', 'x', '--label', `team=${'v'.repeat(256)}`], 2, /label\.team/],
   ['bad address', ['models', '--registry', 'http://x:1'], 2, /host:port/],
 ];
 for (const [name, args, code, message] of LINES) {
@@ -110,6 +112,19 @@ test('output that cannot be written is a failure that says so', {
     assert.match(err, /standard output/);
   } finally {
     await full.close();
+  }
+});
+
+test('a registry that cannot use its data is exit code 1: trying later is no use', async () => {
+  const damaged = join(folder, 'damaged');
+  await mkdir(damaged);
+  await writeFile(join(damaged, 'catalog.sqlite'), 'not a database, '.repeat(1000));
+  await writeFile(join(folder, 'file'), '');
+  for (const data of [damaged, join(folder, 'file', 'data'), ...(process.platform === 'linux' ? ['/proc/maskterial'] : [])]) {
+    const { code, out, err } = await run(['serve', 'registry', '--data', data], { REGISTRY_PORT: '0' });
+    assert.deepEqual([code, out], [1, ''], err);
+    const [line] = err.trim().split('\n');
+    assert.ok(line?.startsWith('maskterial: error:') && line.includes(data), err);
   }
 });
 

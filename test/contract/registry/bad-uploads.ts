@@ -134,7 +134,7 @@ export function describeBadUploads(registry: () => Registry, canSendAnyNumber: b
         registry().stageVersion({ ...nothing, manifestJson }, never),
         hasViolationAt('INVALID_MANIFEST', 'manifest_json.lineage'),
       );
-      const segmentation = { name: 'SEG', kind: 'segmentation', description: '', labels: {} } as const;
+      const segmentation = { name: 'SEG', kind: 'segmentation', description: '', labels: {}, requestId: '' } as const;
       await registry().createModel(segmentation, never);
       await assert.rejects(stage(registry(), 'SEG', smallVersion('x')), isError('failed-precondition', 'KIND_MISMATCH'));
       await assert.rejects(stage(registry(), 'AMMM', smallVersion('x')), isError('not-found', 'MODEL_NOT_FOUND'));

@@ -1,31 +1,80 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { Registry } from '../../../registry/release/registry.ts';
-import { createClassifier, never } from '../../support/registry/publish.ts';
+import { createClassifier, never, promotion, publish } from '../../support/registry/publish.ts';
+import { smallVersion } from '../../support/registry/sample-version.ts';
 import { hasViolationAt, isError, rejection } from '../../support/service-errors.ts';
 
 export function describeModels(registry: () => Registry): void {
   describe('models', () => {
     it('creates a model once', async () => {
-      const command = { name: 'AMM', kind: 'classification', description: 'flakes', labels: { material: 'graphene' } } as const;
+      const command = {
+        name: 'AMM',
+        kind: 'classification',
+        description: 'flakes',
+        labels: { material: 'graphene' },
+        requestId: '',
+      } as const;
       const created = await registry().createModel(command, never);
       assert.deepEqual(await registry().getModel('AMM', never), created);
       assert.deepEqual({ latest: created.latestVersion, aliases: created.aliases }, { latest: 0, aliases: [] });
       await assert.rejects(registry().createModel(command, never), isError('already-exists', 'MODEL_EXISTS'));
     });
 
+    it('answers a repeated request as the first time, and refuses its id for another model', async () => {
+      const command = {
+        name: 'AMM',
+        kind: 'classification',
+        description: 'flakes',
+        labels: { b: '2', a: '1' },
+        requestId: 'c',
+      } as const;
+      const created = await registry().createModel(command, never);
+      await publish(registry(), 'AMM', smallVersion('one'));
+      await registry().promoteVersion(promotion({ model: 'AMM' }), never);
+      assert.deepEqual(await registry().createModel({ ...command, labels: { a: '1', b: '2' } }, never), created);
+      for (const change of [
+        { name: 'other' },
+        { kind: 'segmentation' as const },
+        { description: 'other' },
+        { labels: { a: '1' } },
+      ]) {
+        await assert.rejects(
+          registry().createModel({ ...command, ...change }, never),
+          hasViolationAt('REQUEST_ID_REUSED', 'request_id'),
+        );
+      }
+      await assert.rejects(
+        registry().createModel({ ...command, requestId: 'd' }, never),
+        isError('already-exists', 'MODEL_EXISTS'),
+      );
+      // An id that met an error is free: nothing was done under it.
+      await registry().createModel({ ...command, name: 'next', requestId: 'd' }, never);
+    });
+
+    it('answers requests that arrive at once alike', async () => {
+      const command = { name: 'AMM', kind: 'classification', description: '', labels: {}, requestId: 'c' } as const;
+      const [first, ...others] = await Promise.all(Array.from({ length: 4 }, () => registry().createModel(command, never)));
+      for (const other of others) {
+        assert.deepEqual(other, first);
+      }
+    });
+
     it('names every wrong field of a request', async () => {
       const labels = { 'Not a key': 'x', good: 'v'.repeat(256) };
       await assert.rejects(
-        registry().createModel({ name: '-bad', kind: undefined, description: 'd'.repeat(1001), labels }, never),
-        hasViolationAt('INVALID_REQUEST', 'name', 'kind', 'description', 'labels.Not a key', 'labels.good'),
+        registry().createModel(
+          { name: '-bad', kind: undefined, description: 'd'.repeat(1001), labels, requestId: 'r'.repeat(129) },
+          never,
+        ),
+        hasViolationAt('INVALID_REQUEST', 'name', 'kind', 'description', 'labels.Not a key', 'labels.good', 'request_id'),
       );
     });
 
     it('refuses text that a database would cut short', async () => {
       const labels = { material: 'a\0b' };
       await assert.rejects(
-        registry().createModel({ name: 'AMM', kind: 'classification', description: 'a\0b', labels }, never),
+        registry().createModel({ name: 'AMM', kind: 'classification', description: 'a\0b', labels, requestId: '' }, never),
         hasViolationAt('INVALID_REQUEST', 'description', 'labels.material'),
       );
     });
@@ -33,7 +82,7 @@ export function describeModels(registry: () => Registry): void {
     it('says of too many labels only that', async () => {
       const labels = Object.fromEntries(Array.from({ length: 1000 }, (_, index) => [`NOT A KEY ${index}`, '']));
       await assert.rejects(
-        registry().createModel({ name: 'AMM', kind: 'classification', description: '', labels }, never),
+        registry().createModel({ name: 'AMM', kind: 'classification', description: '', labels, requestId: '' }, never),
         hasViolationAt('INVALID_REQUEST', 'labels'),
       );
     });

@@ -114,6 +114,19 @@ describe('call log', () => {
     });
   }
 
+  for (const reason of ['STORAGE_FULL', 'STORAGE_UNAVAILABLE'] as const) {
+    it(`${reason} is a warning with the text of its cause`, () => {
+      const { logger, lines } = memoryLogger();
+      const error = new ServiceError('unavailable', reason, 'text', { cause: new Error('EIO: i/o error, write') });
+      createCallLog(logger)({ ...CALL, fields: {}, error });
+      const [line] = lines;
+      assert.deepEqual(
+        [lines.length, line?.['level'], line?.['error'], line?.['cause']],
+        [1, 40, 'text', 'EIO: i/o error, write'],
+      );
+    });
+  }
+
   it('a foreign error is INTERNAL, with the text and the stack that the caller does not get', () => {
     const { logger, lines } = memoryLogger();
     createCallLog(logger)({ ...CALL, fields: {}, error: new TypeError('x is not a function') });

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { chmod, open, readdir, rm } from 'node:fs/promises';
+import { chmod, open, readdir, rm, truncate } from 'node:fs/promises';
 import { it } from 'node:test';
 import { CHUNK_BYTES, MESSAGE_BYTES } from '../../../proto/wire/chunks.ts';
 import { digestOf, refOf } from '../../../proto/wire/digest.ts';
@@ -101,6 +101,31 @@ it('never finalizes bytes that changed on the disk, and takes them anew', async 
   );
   await upload(registry, stagingId, bytes);
   assert.equal((await registry.finalizeVersion({ stagingId, requestId: '' }, never)).version.version, 1);
+});
+
+it('replaces a stored manifest that is damaged, cut or gone when its content is staged again', async () => {
+  await using folder = await temporaryFolder();
+  using embedded = await openEmbedded(folder.path);
+  const { registry, layout } = embedded;
+  await createClassifier(registry, 'm');
+  const sample = smallVersion('manifest');
+  const path = layout.blob(digestOf(sample.manifestJson));
+  const cut = async (): Promise<void> => {
+    await chmod(path, 0o644);
+    await truncate(path, 10);
+  };
+  for (const [index, spoil] of [() => damage(path), cut, () => rm(path)].entries()) {
+    const requestId = `stage ${index}`;
+    const stagingId = await stage(registry, 'm', sample, requestId);
+    await spoil();
+    await assert.rejects(registry.finalizeVersion({ stagingId, requestId: '' }, never));
+    assert.equal(await stage(registry, 'm', sample, requestId), stagingId, 'also by the same request');
+    await spoil();
+    assert.equal((await publish(registry, 'm', sample)).version.version, 1);
+    const { manifestJson } = await registry.resolveVersion({ model: 'm', ref: { kind: 'version', version: 1 } }, never);
+    assert.ok(sample.manifestJson.equals(manifestJson));
+    assert.equal((await registry.finalizeVersion({ stagingId, requestId: '' }, never)).version.version, 1);
+  }
 });
 
 it('ends a whole read of changed bytes with DATA_LOSS', async () => {

@@ -62,6 +62,13 @@ test('publish creates the model, uploads, promotes', async () => {
   assert.deepEqual([registry.promotions[0]?.actor, registry.promotions[0]?.reason], ['ada', 'first']);
 });
 
+test('publish with a label that the registry would refuse leaves no model behind', async () => {
+  const { code, err } = await publish('--label', 'Not a key=1');
+  assert.equal(code, EXIT.usage);
+  assert.match(err, /Not a key/);
+  assert.equal(registry.models.size, 0);
+});
+
 test('publish again says that nothing is new', async () => {
   await publish();
   const { out } = await publish();

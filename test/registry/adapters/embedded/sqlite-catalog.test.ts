@@ -30,7 +30,7 @@ it('keeps everything over a restart, and its identity', async () => {
   const first = openSqliteCatalog(path);
   const name = asModelName('m');
   assert.ok(name !== undefined);
-  await first.createModel({ name, kind: 'generic', description: '', labels: {}, createTimeMs: 1 }, never);
+  await first.createModel({ name, kind: 'generic', description: '', labels: {}, createTimeMs: 1 }, undefined, never);
   first.close();
   first.close();
   const second = openSqliteCatalog(path);
@@ -48,11 +48,11 @@ it('answers UNAVAILABLE with a retry delay while another process holds the datab
   const name = asModelName('m');
   assert.ok(name !== undefined);
   const record = { name, kind: 'generic', description: '', labels: {}, createTimeMs: 1 } as const;
-  const error = await rejection(catalog.createModel(record, never));
+  const error = await rejection(catalog.createModel(record, undefined, never));
   assert.deepEqual([error.kind, error.reason], ['unavailable', 'STORAGE_UNAVAILABLE']);
   assert.ok((error.retryDelayMs ?? 0) > 0);
   other.execute('ROLLBACK');
-  assert.equal(await catalog.createModel(record, never), true);
+  assert.equal(await catalog.createModel(record, undefined, never), true);
   other.close();
   catalog.close();
 });

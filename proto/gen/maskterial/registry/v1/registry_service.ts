@@ -37,6 +37,7 @@ export interface CreateModelRequest {
   description: string;
   /** At most 64; keys [a-z0-9][a-z0-9._/-]{0,62}, values of at most 255 characters. */
   labels: { [key: string]: string };
+  requestId: string;
 }
 
 export interface CreateModelRequest_LabelsEntry {
@@ -282,7 +283,7 @@ export interface Heartbeat {
 }
 
 function createBaseCreateModelRequest(): CreateModelRequest {
-  return { name: "", kind: 0, description: "", labels: {} };
+  return { name: "", kind: 0, description: "", labels: {}, requestId: "" };
 }
 
 export const CreateModelRequest: MessageFns<CreateModelRequest> = {
@@ -299,6 +300,9 @@ export const CreateModelRequest: MessageFns<CreateModelRequest> = {
     globalThis.Object.entries(message.labels).forEach(([key, value]: [string, string]) => {
       CreateModelRequest_LabelsEntry.encode({ key: key as any, value }, writer.uint32(34).fork()).join();
     });
+    if (message.requestId !== "") {
+      writer.uint32(42).string(message.requestId);
+    }
     return writer;
   },
 
@@ -350,6 +354,14 @@ export const CreateModelRequest: MessageFns<CreateModelRequest> = {
             }
             continue;
           }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.requestId = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -379,6 +391,7 @@ export const CreateModelRequest: MessageFns<CreateModelRequest> = {
       },
       {},
     );
+    message.requestId = object.requestId ?? "";
     return message;
   },
 };
@@ -3194,7 +3207,7 @@ export type RegistryServiceService = typeof RegistryServiceService;
 export const RegistryServiceService = {
   /**
    * Creates a model.
-   * INVALID_ARGUMENT [INVALID_REQUEST]; ALREADY_EXISTS [MODEL_EXISTS].
+   * INVALID_ARGUMENT [INVALID_REQUEST, REQUEST_ID_REUSED]; ALREADY_EXISTS [MODEL_EXISTS].
    */
   createModel: {
     path: "/maskterial.registry.v1.RegistryService/CreateModel" as const,
@@ -3248,6 +3261,7 @@ export const RegistryServiceService = {
   },
   /**
    * Declares a version's manifest and learns which of its blobs are missing. Nothing of a staging is visible to readers.
+   * A stored copy of this manifest that is damaged or gone is replaced by the bytes of the request.
    * NOT_FOUND [MODEL_NOT_FOUND]; INVALID_ARGUMENT [INVALID_REQUEST, INVALID_MANIFEST, REQUEST_ID_REUSED];
    * FAILED_PRECONDITION [KIND_MISMATCH].
    */
@@ -3273,10 +3287,11 @@ export const RegistryServiceService = {
   },
   /**
    * Takes a blob in, from any chunk boundary: the first message is a header, the others are bytes. Each chunk is hashed on
-   * arrival and kept once it verifies, so a broken upload resumes after its last whole chunk.
+   * arrival and kept once it verifies, so a broken upload resumes after its last whole chunk. A client that sends no message
+   * for a long time (a setting of the registry, 60 s by default) is cut off; it resumes as after a broken connection.
    * NOT_FOUND [STAGING_NOT_FOUND, BLOB_NOT_DECLARED]; INVALID_ARGUMENT [INVALID_REQUEST];
    * DATA_LOSS [DIGEST_MISMATCH, SIZE_MISMATCH]: expected and found are in the message and nothing of that chunk is stored;
-   * RESOURCE_EXHAUSTED [STORAGE_FULL].
+   * RESOURCE_EXHAUSTED [STORAGE_FULL]; UNAVAILABLE [UPLOAD_STALLED].
    */
   uploadBlob: {
     path: "/maskterial.registry.v1.RegistryService/UploadBlob" as const,
@@ -3397,7 +3412,7 @@ export const RegistryServiceService = {
 export interface RegistryServiceServer extends UntypedServiceImplementation {
   /**
    * Creates a model.
-   * INVALID_ARGUMENT [INVALID_REQUEST]; ALREADY_EXISTS [MODEL_EXISTS].
+   * INVALID_ARGUMENT [INVALID_REQUEST, REQUEST_ID_REUSED]; ALREADY_EXISTS [MODEL_EXISTS].
    */
   createModel: handleUnaryCall<CreateModelRequest, CreateModelResponse>;
   /** NOT_FOUND [MODEL_NOT_FOUND], with the nearest names in the message; INVALID_ARGUMENT [INVALID_REQUEST]. */
@@ -3410,6 +3425,7 @@ export interface RegistryServiceServer extends UntypedServiceImplementation {
   listVersions: handleUnaryCall<ListVersionsRequest, ListVersionsResponse>;
   /**
    * Declares a version's manifest and learns which of its blobs are missing. Nothing of a staging is visible to readers.
+   * A stored copy of this manifest that is damaged or gone is replaced by the bytes of the request.
    * NOT_FOUND [MODEL_NOT_FOUND]; INVALID_ARGUMENT [INVALID_REQUEST, INVALID_MANIFEST, REQUEST_ID_REUSED];
    * FAILED_PRECONDITION [KIND_MISMATCH].
    */
@@ -3418,10 +3434,11 @@ export interface RegistryServiceServer extends UntypedServiceImplementation {
   getStaging: handleUnaryCall<GetStagingRequest, GetStagingResponse>;
   /**
    * Takes a blob in, from any chunk boundary: the first message is a header, the others are bytes. Each chunk is hashed on
-   * arrival and kept once it verifies, so a broken upload resumes after its last whole chunk.
+   * arrival and kept once it verifies, so a broken upload resumes after its last whole chunk. A client that sends no message
+   * for a long time (a setting of the registry, 60 s by default) is cut off; it resumes as after a broken connection.
    * NOT_FOUND [STAGING_NOT_FOUND, BLOB_NOT_DECLARED]; INVALID_ARGUMENT [INVALID_REQUEST];
    * DATA_LOSS [DIGEST_MISMATCH, SIZE_MISMATCH]: expected and found are in the message and nothing of that chunk is stored;
-   * RESOURCE_EXHAUSTED [STORAGE_FULL].
+   * RESOURCE_EXHAUSTED [STORAGE_FULL]; UNAVAILABLE [UPLOAD_STALLED].
    */
   uploadBlob: handleClientStreamingCall<UploadBlobRequest, UploadBlobResponse>;
   /**
@@ -3468,7 +3485,7 @@ export interface RegistryServiceServer extends UntypedServiceImplementation {
 export interface RegistryServiceClient extends Client {
   /**
    * Creates a model.
-   * INVALID_ARGUMENT [INVALID_REQUEST]; ALREADY_EXISTS [MODEL_EXISTS].
+   * INVALID_ARGUMENT [INVALID_REQUEST, REQUEST_ID_REUSED]; ALREADY_EXISTS [MODEL_EXISTS].
    */
   createModel(
     request: CreateModelRequest,
@@ -3551,6 +3568,7 @@ export interface RegistryServiceClient extends Client {
   ): ClientUnaryCall;
   /**
    * Declares a version's manifest and learns which of its blobs are missing. Nothing of a staging is visible to readers.
+   * A stored copy of this manifest that is damaged or gone is replaced by the bytes of the request.
    * NOT_FOUND [MODEL_NOT_FOUND]; INVALID_ARGUMENT [INVALID_REQUEST, INVALID_MANIFEST, REQUEST_ID_REUSED];
    * FAILED_PRECONDITION [KIND_MISMATCH].
    */
@@ -3587,10 +3605,11 @@ export interface RegistryServiceClient extends Client {
   ): ClientUnaryCall;
   /**
    * Takes a blob in, from any chunk boundary: the first message is a header, the others are bytes. Each chunk is hashed on
-   * arrival and kept once it verifies, so a broken upload resumes after its last whole chunk.
+   * arrival and kept once it verifies, so a broken upload resumes after its last whole chunk. A client that sends no message
+   * for a long time (a setting of the registry, 60 s by default) is cut off; it resumes as after a broken connection.
    * NOT_FOUND [STAGING_NOT_FOUND, BLOB_NOT_DECLARED]; INVALID_ARGUMENT [INVALID_REQUEST];
    * DATA_LOSS [DIGEST_MISMATCH, SIZE_MISMATCH]: expected and found are in the message and nothing of that chunk is stored;
-   * RESOURCE_EXHAUSTED [STORAGE_FULL].
+   * RESOURCE_EXHAUSTED [STORAGE_FULL]; UNAVAILABLE [UPLOAD_STALLED].
    */
   uploadBlob(
     callback: (error: ServiceError | null, response: UploadBlobResponse) => void,
