@@ -20,6 +20,8 @@ export interface InferenceConfig {
   readonly engines: number;
   /** ONNX Runtime's threads in each engine. */
   readonly engineThreads: number;
+  /** How long an engine may take to load and warm up all its models. */
+  readonly loadTimeoutMs: number;
   /** Images that may wait for an engine. */
   readonly maxWaiting: number;
   readonly maxImageBytes: number;
@@ -48,6 +50,7 @@ const MIB = 1024 * 1024;
  * | MAX_ON_DEMAND_VERSIONS | 4 | further versions kept because requests named them |
  * | ENGINES | one per core | engine processes |
  * | ENGINE_THREADS | 1 | threads of ONNX Runtime in each |
+ * | LOAD_TIMEOUT_MS | 120000 | for an engine to load and warm up all its models |
  * | MAX_WAITING_IMAGES | 32 | images that may wait for an engine |
  * | MAX_IMAGE_BYTES | 33554432 | size of an encoded image |
  * | MAX_IMAGE_PIXELS | 50000000 | size of a decoded one |
@@ -78,6 +81,8 @@ export function readInferenceConfig(env: Environment): InferenceConfig {
     maxOnDemand: reader.integer('MAX_ON_DEMAND_VERSIONS', 4, 1, 1000),
     engines: reader.integer('ENGINES', availableParallelism(), 1, 256),
     engineThreads: reader.integer('ENGINE_THREADS', 1, 1, 256),
+    // Classifiers take a second or two. A hundred times that is a hang, or a machine that could not serve anyway.
+    loadTimeoutMs: reader.integer('LOAD_TIMEOUT_MS', 120_000, 1, 3_600_000),
     maxWaiting: reader.integer('MAX_WAITING_IMAGES', 32, 0, 10_000),
     maxImageBytes: reader.integer('MAX_IMAGE_BYTES', 32 * MIB, 1, 64 * MIB),
     maxImagePixels: reader.integer('MAX_IMAGE_PIXELS', 50_000_000, 1, 1_000_000_000),

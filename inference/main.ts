@@ -23,7 +23,7 @@ import { toStatusResponse } from './rpc/status-service.ts';
 /** Full name for health checks. */
 export const INFERENCE_SERVICE = 'maskterial.inference.v1.InferenceService';
 
-/** A larger message is cut by the library with RESOURCE_EXHAUSTED; up to here the handler answers what is wrong with it. */
+/** Up to here the handler says what is wrong with an image; a larger message is answered with INVALID_ARGUMENT MESSAGE_TOO_LARGE before it is read. */
 const MAX_RECEIVE_BYTES = 128 * 1024 * 1024;
 
 /** The cache's pins tell other servers that share its folder that this one lives. */
@@ -63,6 +63,7 @@ export async function startInference(config: InferenceConfig, deps: { readonly l
       threads: config.engineThreads,
       maxPixels: config.maxImagePixels,
       maxWaiting: config.maxWaiting,
+      loadTimeoutMs: config.loadTimeoutMs,
       modulePath: fileURLToPath(new URL('./engine/process.js', import.meta.url)),
     },
   );

@@ -58,8 +58,8 @@ export class EngineProcess {
       child.once('exit', (code, signal) => resolve(signal === null ? `exit code ${String(code)}` : `signal ${signal}`));
     });
     child.on('message', (message: FromEngine) => this.#receive(message));
-    // An engine that ended takes no more of an image; `exited` tells of it.
-    child.stdio[IMAGE_PIPE_FD]?.on('error', () => undefined);
+    // Mostly an engine that ended in the middle of an image, which `exited` tells of; one that lives on could get no image any more.
+    child.stdio[IMAGE_PIPE_FD]?.on('error', () => this.kill());
     void this.exited.then((how) => {
       this.#settle(({ job, reject }) =>
         reject(
@@ -80,12 +80,13 @@ export class EngineProcess {
 
   /**
    * Starts an engine and has it load `servables`.
-   * @throws ServiceError unavailable ENGINE_CRASHED when it ends before it is ready; the signal's reason when aborted (it is killed).
+   * @throws ServiceError unavailable ENGINE_CRASHED when it ends before it is ready; failed-precondition LOAD_FAILED when it is not
+   * ready in time, the signal's reason when aborted (it is killed then).
    */
   static async start(
     modulePath: string,
     servables: readonly ServableSpec[],
-    limits: EngineLimits,
+    limits: EngineLimits & { readonly loadTimeoutMs: number },
     signal: AbortSignal,
   ): Promise<{ readonly engine: EngineProcess; readonly failures: readonly LoadFailure[] }> {
     throwIfAborted(signal);
@@ -99,17 +100,28 @@ export class EngineProcess {
     const engine = new EngineProcess(child);
     const kill = (): void => engine.kill();
     signal.addEventListener('abort', kill, { once: true });
+    const { threads, maxPixels, loadTimeoutMs } = limits;
+    let isLate = false;
+    const timer = setTimeout(() => {
+      isLate = true;
+      engine.kill();
+    }, loadTimeoutMs);
     try {
       const ready = new Promise<readonly LoadFailure[]>((resolve) => {
         engine.#onReady = resolve;
       });
-      engine.#send({ kind: 'load', servables, limits });
+      engine.#send({ kind: 'load', servables, limits: { threads, maxPixels } });
       const ended = engine.exited.then((how) => {
         throwIfAborted(signal);
+        if (isLate) {
+          const what = `an engine had not loaded ${labels(servables)} after ${loadTimeoutMs} ms`;
+          throw new ServiceError('failed-precondition', 'LOAD_FAILED', what);
+        }
         throw new ServiceError('unavailable', 'ENGINE_CRASHED', `an engine ended while it loaded ${labels(servables)}: ${how}`);
       });
       return { engine, failures: await Promise.race([ready, ended]) };
     } finally {
+      clearTimeout(timer);
       signal.removeEventListener('abort', kill);
     }
   }

@@ -10,6 +10,8 @@ export interface GenerationSettings extends EngineLimits {
   /** Images that may wait for an engine; one more is refused. */
   readonly maxWaiting: number;
   readonly modulePath: string;
+  /** An engine that has not loaded everything by then hangs: it is killed, and its load has failed. */
+  readonly loadTimeoutMs: number;
   /** How long an engine whose job was cancelled may go on before it is killed. */
   readonly cancelGraceMs?: number;
 }
@@ -80,7 +82,8 @@ export class Generation implements LoadedSet {
   /**
    * Starts all engines and has each load and warm up every servable. With failures the engines are ended again and there is
    * no generation: what cannot load must not be served beside what can.
-   * @throws ServiceError unavailable ENGINE_CRASHED when an engine ends before it is ready; the signal's reason when aborted.
+   * @throws ServiceError unavailable ENGINE_CRASHED when an engine ends before it is ready; failed-precondition LOAD_FAILED when
+   * one is not ready in time; the signal's reason when aborted.
    */
   static async start(
     id: number,

@@ -16,17 +16,25 @@ const READ_BYTES = 256 * 1024;
 export class ImagePipe {
   #buffer = Buffer.allocUnsafeSlow(0);
   #received = 0;
+  readonly #onBroken: (why: Error) => void;
   #wanted: { readonly sizeBytes: number; readonly resolve: (image: Uint8Array) => void } | undefined;
 
-  constructor(fd = IMAGE_PIPE_FD) {
+  /**
+   * `onBroken` is told when the pipe ends or fails, or when more came than was announced. Whose bytes the next ones are is unknown
+   * then: the process must not take another image.
+   */
+  constructor(onBroken: (why: Error) => void, fd = IMAGE_PIPE_FD) {
+    this.#onBroken = onBroken;
     const buffer = Buffer.allocUnsafeSlow(READ_BYTES);
     const callback = (count: number): boolean => {
       this.#take(buffer.subarray(0, count));
       return true;
     };
-    // When the other end goes, the message channel ends too, and that is where the process learns of it.
     const options: SocketConstructorOpts & ConnectOpts = { fd, readable: true, writable: false, onread: { buffer, callback } };
-    new Socket(options).on('error', () => undefined).resume();
+    new Socket(options)
+      .on('error', onBroken)
+      .on('end', () => onBroken(new Error('the image pipe ended')))
+      .resume();
   }
 
   /** The next `sizeBytes` of the pipe. The view is good until the next call; only one call may wait. */
@@ -48,6 +56,10 @@ export class ImagePipe {
   #deliver(): void {
     if (this.#wanted !== undefined && this.#received >= this.#wanted.sizeBytes) {
       const { sizeBytes, resolve } = this.#wanted;
+      if (this.#received > sizeBytes) {
+        this.#onBroken(new Error(`${this.#received} bytes came through the image pipe for an image of ${sizeBytes}`));
+        return;
+      }
       this.#wanted = undefined;
       this.#received = 0;
       resolve(this.#buffer.subarray(0, sizeBytes));

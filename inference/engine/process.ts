@@ -9,7 +9,8 @@ import { SharpDecoder } from './sharp-decoder.ts';
 tuneForLargeBuffers();
 
 let engine: Engine | undefined;
-const pipe = new ImagePipe();
+// No image after this one could be trusted to be the right one; the supervisor starts another engine.
+const pipe = new ImagePipe(() => process.exit(1));
 const running = new Map<number, AbortController>();
 
 process.on('message', (message: ToEngine) => {
@@ -30,17 +31,19 @@ process.on('message', (message: ToEngine) => {
 
 // The supervisor went away, however it did: nothing is left running.
 process.on('disconnect', () => process.exit(0));
-// A terminal's Ctrl-C reaches the whole process group; the supervisor decides when its engines end.
+// A terminal's Ctrl-C, and a service manager's stop, reach every process of the group; the supervisor decides when its engines end.
 process.on('SIGINT', () => undefined);
+process.on('SIGTERM', () => undefined);
 
 async function work({ id, image, classifier, settings }: Extract<ToEngine, { kind: 'predict' }>): Promise<void> {
   const controller = new AbortController();
   running.set(id, controller);
   try {
+    // First of all and whatever comes: bytes left in the pipe would be the next request's image.
+    const bytes = typeof image === 'number' ? await pipe.receive(image) : image;
     if (engine === undefined) {
       throw new Error('predict before load');
     }
-    const bytes = typeof image === 'number' ? await pipe.receive(image) : image;
     const prediction = await engine.predict(
       bytes,
       classifier,

@@ -7,6 +7,11 @@ import { describeBytes } from './describe-bytes.ts';
 const FORMATS = ['jpeg', 'png', 'tiff', 'webp'] as const;
 /** libvips' names for samples of up to 8 and of 16 bits: for any other, cutting to the high byte means nothing. */
 const DEPTHS = ['uchar', 'ushort'] as const;
+/**
+ * libvips' names for grey and RGB. Any other space, such as the CMYK of a JPEG made for print, would need colour management to
+ * become RGB, and the contrasts would be the profile's as much as the sample's.
+ */
+const COLOUR_SPACES = ['b-w', 'grey16', 'rgb', 'rgb16', 'srgb'] as const;
 const LOADERS = [
   'VipsForeignLoadJpegBuffer',
   'VipsForeignLoadPngBuffer',
@@ -34,7 +39,7 @@ export class SharpDecoder implements Decoder {
     throwIfAborted(signal);
     const options = { failOn: 'error', ignoreIcc: true, limitInputPixels: false, sequentialRead: true } as const;
     const header = await reading(() => sharp(bytes, options).metadata(), bytes);
-    const { width, height, format, depth, hasAlpha } = header;
+    const { width, height, format, depth, space, hasAlpha } = header;
     if (!FORMATS.some((known) => known === format)) {
       throw new ServiceError(
         'invalid-argument',
@@ -47,6 +52,13 @@ export class SharpDecoder implements Decoder {
         'invalid-argument',
         'UNDECODABLE_IMAGE',
         `unknown samples: found ${depth}, expected 8 or 16 bits without sign`,
+      );
+    }
+    if (!COLOUR_SPACES.some((known) => known === space)) {
+      throw new ServiceError(
+        'invalid-argument',
+        'UNDECODABLE_IMAGE',
+        `unknown colour space: found ${space}, expected grey or RGB; save the image as RGB`,
       );
     }
     // The header is read before any pixel is: a bomb is refused before memory is spent.

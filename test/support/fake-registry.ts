@@ -38,6 +38,8 @@ export class FakeRegistry {
   readonly promotions: PromoteVersionRequest[] = [];
   /** Request ids of stagings and finalizations, answered or not. */
   readonly requestIds: string[] = [];
+  /** Request ids of CreateModel calls, answered or not. */
+  readonly creationIds: string[] = [];
   readonly calls: string[] = [];
   /** Consulted before each call and after each chunk ("uploadBlob:chunk"); what it throws is the answer. */
   fail: (what: string, count: number) => void = () => undefined;
@@ -54,7 +56,17 @@ export class FakeRegistry {
       RegistryServiceService,
       {
         createModel: wire.unary(
-          async (request: { name: string; kind: Model['kind']; description: string; labels: Record<string, string> }) => {
+          async ({
+            requestId,
+            ...request
+          }: {
+            name: string;
+            kind: Model['kind'];
+            description: string;
+            labels: Record<string, string>;
+            requestId: string;
+          }) => {
+            this.creationIds.push(requestId);
             this.#enter('createModel');
             if (this.models.has(request.name)) {
               throw new ServiceError('already-exists', 'MODEL_EXISTS', `model "${request.name}" exists`);

@@ -1,6 +1,8 @@
 // The main of a fake engine process, forked in place of the real one. The label of a servable says what it does while it
 // loads, the bytes of an image what it does with that image.
+import { closeSync } from 'node:fs';
 import process from 'node:process';
+import { IMAGE_PIPE_FD, ImagePipe } from '../../inference/engine/image-pipe.ts';
 import type { EngineAnswer, FromEngine, ToEngine } from '../../inference/engine/protocol.ts';
 
 const ANSWER: EngineAnswer = {
@@ -12,6 +14,7 @@ const ANSWER: EngineAnswer = {
   timings: [],
 };
 const waiting = new Set<number>();
+let pipe: ImagePipe | undefined;
 
 process.on('message', (message: ToEngine) => {
   switch (message.kind) {
@@ -19,8 +22,7 @@ process.on('message', (message: ToEngine) => {
       load(message.servables);
       break;
     case 'predict':
-      // What a test sends is short, and comes in the message itself.
-      predict(message.id, typeof message.image === 'number' ? '' : Buffer.from(message.image).toString());
+      void take(message);
       break;
     case 'cancel':
       if (waiting.delete(message.id)) {
@@ -49,6 +51,25 @@ function load(servables: Extract<ToEngine, { kind: 'load' }>['servables']): void
         }) as const,
     );
   send({ kind: 'ready', failures });
+}
+
+/** A large image is its script and then zeros. The name of the classifier says what to do before the image is here. */
+async function take({ id, image, classifier }: Extract<ToEngine, { kind: 'predict' }>): Promise<void> {
+  if (classifier === 'dies in the middle') {
+    process.exit(5);
+  }
+  if (classifier === 'shuts the pipe') {
+    closeSync(IMAGE_PIPE_FD);
+    return;
+  }
+  pipe ??= typeof image === 'number' ? new ImagePipe(() => process.exit(1)) : undefined;
+  const bytes = typeof image === 'number' ? await pipe?.receive(image) : image;
+  predict(
+    id,
+    Buffer.from(bytes ?? [])
+      .toString()
+      .replace(/\0+$/, ''),
+  );
 }
 
 function predict(id: number, script: string): void {

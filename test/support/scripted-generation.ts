@@ -16,6 +16,7 @@ export function scriptedServable(label: string): ServableSpec {
 export const settingsOf = (settings: Partial<GenerationSettings> = {}): GenerationSettings => ({
   engines: 2,
   maxWaiting: 4,
+  loadTimeoutMs: 60_000,
   maxPixels: 1000,
   threads: 1,
   modulePath: SCRIPTED_ENGINE,

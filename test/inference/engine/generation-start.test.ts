@@ -65,6 +65,13 @@ test('an abort ends engines that hang while they load', onLinux, async () => {
   assert.deepEqual(await children(), []);
 });
 
+test('engines that hang while they load are given up in time, and none is left', onLinux, async () => {
+  const settings = settingsOf({ loadTimeoutMs: 1 });
+  const start = Generation.start(1, [scriptedServable('hangs')], settings, quiet, never);
+  await assert.rejects(start, isError('failed-precondition', 'LOAD_FAILED'));
+  assert.deepEqual(await children(), []);
+});
+
 test('an aborted start starts nothing', onLinux, async () => {
   const start = Generation.start(1, [], settingsOf(), quiet, AbortSignal.abort());
   await assert.rejects(start, isError('cancelled', 'CANCELLED'));
@@ -117,6 +124,20 @@ test('real engines: a picture in, flakes out; a killed one fails its own request
   const pids = generation.engines().flatMap(({ pid }) => (pid === 0 ? [] : [pid]));
   await loader.dispose(generation);
   assert.deepEqual(pids.filter(isRunning), []);
+});
+
+test('a stop that is sent to the whole group of processes leaves the engines to their supervisor', async (t) => {
+  const loader = new EngineLoader(quiet, settingsOf({ modulePath: ENGINE_MODULE, engines: 1 }));
+  const generation = await loader.load([], never);
+  assert.ok(generation instanceof Generation);
+  t.after(() => loader.dispose(generation));
+  const before = generation.engines();
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    process.kill(before[0]?.pid ?? 0, signal);
+    // It answers, if only that it has no model.
+    await assert.rejects(generation.predict(job('')), isError('internal', 'INTERNAL'));
+  }
+  assert.deepEqual(generation.engines(), before);
 });
 
 test('a supervisor that is killed leaves no engine running', async () => {

@@ -21,6 +21,8 @@ const made = {
   png: await sharp(noise).png().toBuffer(),
   tiff: await sharp(noise).tiff({ compression: 'none' }).toBuffer(),
   webp: await sharp(noise).webp().toBuffer(),
+  cmykJpeg: await sharp(noise).toColourspace('cmyk').jpeg().toBuffer(),
+  cmykTiff: await sharp(noise).toColourspace('cmyk').tiff({ compression: 'none' }).toBuffer(),
   gif: await solid(1, 2, 3).gif().toBuffer(),
   heif: await sharp(noise).heif({ compression: 'av1' }).toBuffer(),
   pages: await sharp(twoPages, { join: { animated: true } })
@@ -181,6 +183,8 @@ for (const [what, bytes, named] of [
   ['text', Buffer.from('hello'), '68656c6c6f'],
   ['GIF', made.gif, 'GIF'],
   ['AVIF', made.heif, 'HEIF or AVIF'],
+  ['a JPEG for print', made.cmykJpeg, 'cmyk'],
+  ['a TIFF for print', made.cmykTiff, 'cmyk'],
   ['SVG', Buffer.from('<?xml version="1.0"?><svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>'), 'SVG'],
   ['PDF', Buffer.from('%PDF-1.4\n1 0 obj<<>>endobj\n%%EOF'), 'PDF'],
   ['the first half of a JPEG', made.jpeg.subarray(0, made.jpeg.length / 2), 'JPEG'],

@@ -10,7 +10,7 @@ import type { SampleVersion } from './sample-version.ts';
 export const never: AbortSignal = new AbortController().signal;
 
 export async function createClassifier(registry: Registry, name: string, labels: Record<string, string> = {}): Promise<void> {
-  await registry.createModel({ name, kind: 'classification', description: '', labels }, never);
+  await registry.createModel({ name, kind: 'classification', description: '', labels, requestId: '' }, never);
 }
 
 export async function stage(registry: Registry, model: string, sample: SampleVersion, requestId = ''): Promise<string> {
