@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { ServiceError, throwIfAborted } from '../../proto/wire/errors.ts';
 import type { ModelReference } from '../../proto/wire/names.ts';
 import { formatReference } from '../../proto/wire/names.ts';
@@ -44,6 +45,9 @@ export interface Use<G> extends Disposable {
   readonly id: ServableId;
   readonly key: VersionKey;
 }
+
+/** A write of a few hundred bytes takes milliseconds. */
+const REMEMBER_LIMIT_MS = 1000;
 
 /**
  * Keeps what is loaded equal to what the registry wants. `policy.ts` decides, this class performs one action and asks again;
@@ -232,8 +236,8 @@ export class Rollout<G extends LoadedSet> {
         await this.#load(action.set, action.serving, signal);
         break;
       case 'point':
+        await this.#rememberFirst(action.serving);
         this.#serving = action.serving;
-        await this.#remember();
         break;
       case 'forget':
         this.#book.forget(action.id);
@@ -264,19 +268,14 @@ export class Rollout<G extends LoadedSet> {
 
   async #load(set: readonly ServableId[], serving: ReadonlyMap<string, ServableId>, signal: AbortSignal): Promise<void> {
     const started = this.#deps.nowMs();
-    if (set.length === 0) {
-      this.#swap(undefined, new Set(), serving);
-    } else {
-      const outcome = await this.#setLoader.load(set, signal);
-      if (outcome === undefined) {
-        return;
-      }
-      this.#swap(outcome, new Set(set), serving);
+    const outcome = set.length === 0 ? undefined : await this.#setLoader.load(set, signal);
+    if (set.length > 0 && outcome === undefined) {
+      return;
     }
+    // Before the swap: what a client saw being served is what a server that was killed then starts with.
+    await this.#rememberFirst(serving);
+    this.#swap(outcome, new Set(set), serving);
     this.#deps.onEvent({ kind: 'swapped', loaded: set, durationMs: this.#deps.nowMs() - started });
-    // Before the disk is written to: requests wait for nothing but the swap.
-    this.#notice.notify();
-    await this.#remember();
   }
 
   /** One synchronous step: no request sees new content with old aliases, or the other way round. */
@@ -308,9 +307,19 @@ export class Rollout<G extends LoadedSet> {
     void work.finally(() => this.#running.delete(work));
   }
 
-  async #remember(): Promise<void> {
+  /** Waits for the disk, but not for one that does not answer: serving matters more then. */
+  async #rememberFirst(serving: ReadonlyMap<string, ServableId>): Promise<void> {
+    const remembered = this.#remember(serving);
+    this.#track(remembered);
+    const limit = new AbortController();
+    const late = sleep(REMEMBER_LIMIT_MS, undefined, { signal: limit.signal }).catch(() => undefined);
+    await Promise.race([remembered, late]);
+    limit.abort();
+  }
+
+  async #remember(serving: ReadonlyMap<string, ServableId>): Promise<void> {
     const servingOf = (key: string): VersionKey | undefined => {
-      const id = this.#serving.get(key);
+      const id = serving.get(key);
       return id === undefined ? this.#remembered.get(key) : this.#book.get(id)?.key;
     };
     try {

@@ -69,7 +69,7 @@ test('no moment of a swap shows new content under an old alias', async (t) => {
   assert.deepEqual([...seen].toSorted(), ['1 in 1', '2 in 2']);
 });
 
-test('a disk that is slow to remember keeps no request waiting', async (t) => {
+test('a disk that does not answer keeps no request waiting for ever', async (t) => {
   const bench = await rolloutBench(t);
   bench.source.publish(one);
   let isWritten = (): void => undefined;
@@ -80,6 +80,18 @@ test('a disk that is slow to remember keeps no request waiting', async (t) => {
   bench.source.snapshot(pointing(one));
   assert.equal(await bench.versionOf('M'), 1);
   isWritten();
+});
+
+test('what is served is remembered already: a server that is killed then starts with it', async (t) => {
+  const bench = await rolloutBench(t);
+  bench.source.publish(one, two);
+  await bench.startWith(pointing(one));
+  bench.source.change(pointing(two, 'production', 2));
+  await eventually(() => bench.rollout.current?.has(two.id) === true);
+  assert.deepEqual(
+    bench.remembered?.aliases.map(({ version }) => version),
+    [2],
+  );
 });
 
 test('an older revision is ignored', async (t) => {
