@@ -6,6 +6,7 @@ import {
   InferenceServiceClient,
   type PredictRequest,
   type PredictResponse,
+  Priority,
   type Summary,
 } from '../proto/gen/maskterial/inference/v1/inference_service.ts';
 import { callServerStream, callUnary } from '../proto/wire/calls.ts';
@@ -15,6 +16,12 @@ import { type RetryDeps, SYSTEM_RETRY_DEPS } from './retry.ts';
 
 /** What one Predict request may hold; the server has the same limit. */
 export const MAX_IMAGE_BYTES = 32 * 1024 * 1024;
+
+const PRIORITIES = {
+  high: Priority.PRIORITY_HIGH,
+  normal: Priority.PRIORITY_UNSPECIFIED,
+  low: Priority.PRIORITY_LOW,
+} as const;
 
 /** An encoded image (JPEG, PNG, TIFF, WebP): its bytes, or a file that has them. */
 export type ImageSource = Uint8Array | { readonly path: string };
@@ -34,6 +41,8 @@ export interface PredictOptions extends ClientCallOptions {
   readonly umPerPx?: number | undefined;
   /** Adds the original's record to each flake. */
   readonly includeReference?: boolean | undefined;
+  /** Among the images that wait for an engine; unset is normal. */
+  readonly priority?: 'high' | 'low' | undefined;
 }
 
 export type PredictEvent = NonNullable<PredictResponse['event']>;
@@ -146,6 +155,7 @@ async function requestOf(image: ImageSource, options: PredictOptions): Promise<P
       thresholds: { scoreThreshold, minClassOccupancy, sizeThreshold },
       umPerPx: options.umPerPx,
       includeReference: options.includeReference ?? false,
+      priority: PRIORITIES[options.priority ?? 'normal'],
     },
   };
 }

@@ -22,8 +22,11 @@ export interface InferenceConfig {
   readonly engineThreads: number;
   /** How long an engine may take to load and warm up all its models. */
   readonly loadTimeoutMs: number;
-  /** Images that may wait for an engine. */
+  /** A run that takes longer hangs, and its engine is ended. */
+  readonly engineRunLimitMs: number;
+  /** Images that may wait for an engine, and their bytes. */
   readonly maxWaiting: number;
+  readonly maxWaitingBytes: number;
   readonly maxImageBytes: number;
   readonly maxImagePixels: number;
   /** How long calls in hand may take at shutdown. */
@@ -34,6 +37,11 @@ export interface InferenceConfig {
 /** The cache folder of the original deployment. */
 const DEFAULT_MODEL_PATH = '/opt/maskterial/models';
 const MIB = 1024 * 1024;
+/**
+ * A micrograph of 2.3 million pixels takes a light model a tenth of a second, the largest image allowed by default 22 times that.
+ * Twenty times longer still is no load of the machine any more.
+ */
+const RUN_LIMIT_MS = 60_000;
 
 /**
  * Reads the settings of the inference service:
@@ -51,7 +59,9 @@ const MIB = 1024 * 1024;
  * | ENGINES | one per core | engine processes |
  * | ENGINE_THREADS | 1 | threads of ONNX Runtime in each |
  * | LOAD_TIMEOUT_MS | 120000 | for an engine to load and warm up all its models |
+ * | ENGINE_RUN_LIMIT_MS | 60000 | a longer run hangs, and its engine is ended |
  * | MAX_WAITING_IMAGES | 32 | images that may wait for an engine |
+ * | MAX_WAITING_BYTES | 536870912 | size of the encoded images that may wait |
  * | MAX_IMAGE_BYTES | 33554432 | size of an encoded image |
  * | MAX_IMAGE_PIXELS | 50000000 | size of a decoded one |
  * | GRACE_MS | 30000 | for calls in hand at shutdown |
@@ -83,7 +93,9 @@ export function readInferenceConfig(env: Environment): InferenceConfig {
     engineThreads: reader.integer('ENGINE_THREADS', 1, 1, 256),
     // Classifiers take a second or two. A hundred times that is a hang, or a machine that could not serve anyway.
     loadTimeoutMs: reader.integer('LOAD_TIMEOUT_MS', 120_000, 1, 3_600_000),
+    engineRunLimitMs: reader.integer('ENGINE_RUN_LIMIT_MS', RUN_LIMIT_MS, 1, 3_600_000),
     maxWaiting: reader.integer('MAX_WAITING_IMAGES', 32, 0, 10_000),
+    maxWaitingBytes: reader.integer('MAX_WAITING_BYTES', 512 * MIB, 0, Number.MAX_SAFE_INTEGER),
     maxImageBytes: reader.integer('MAX_IMAGE_BYTES', 32 * MIB, 1, 64 * MIB),
     maxImagePixels: reader.integer('MAX_IMAGE_PIXELS', 50_000_000, 1, 1_000_000_000),
     graceMs: reader.integer('GRACE_MS', 30_000, 0, 3_600_000),

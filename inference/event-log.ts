@@ -1,6 +1,6 @@
 import type { Logger } from '../infra/process/log.ts';
 import type { CacheEvent } from './cache/events.ts';
-import type { GenerationEvent } from './engine/generation.ts';
+import type { GenerationEvent, LoadPriorityRefused } from './engine/generation-event.ts';
 import type { RolloutEvent } from './rollout/events.ts';
 
 /** The cores tell what happens as events; here they become log lines, one each. */
@@ -32,7 +32,7 @@ export function logRolloutEvent(logger: Logger): (event: RolloutEvent) => void {
   };
 }
 
-export function logGenerationEvent(logger: Logger): (event: GenerationEvent) => void {
+export function logGenerationEvent(logger: Logger): (event: GenerationEvent | LoadPriorityRefused) => void {
   const log = logger.child({ component: 'engine' });
   return (event) => {
     switch (event.kind) {
@@ -41,6 +41,14 @@ export function logGenerationEvent(logger: Logger): (event: GenerationEvent) => 
         break;
       case 'engine-restarted':
         log.info({ generation: event.generation, pid: event.pid }, 'engine is back');
+        break;
+      case 'engine-backs-off': {
+        const { generation, crashes, upToMs } = event;
+        log.error({ generation, crashes, upToMs }, 'an engine ends again and again: its next start waits');
+        break;
+      }
+      case 'load-priority-refused':
+        log.warn({ err: event.error }, 'engines load at full priority: this process may not raise one that it lowered');
         break;
       case 'engine-restart-failed':
         log.error({ generation: event.generation, err: event.error }, 'an engine could not be started again');

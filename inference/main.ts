@@ -64,6 +64,8 @@ export async function startInference(config: InferenceConfig, deps: { readonly l
       maxPixels: config.maxImagePixels,
       maxWaiting: config.maxWaiting,
       loadTimeoutMs: config.loadTimeoutMs,
+      maxWaitingBytes: config.maxWaitingBytes,
+      runLimitMs: config.engineRunLimitMs,
       modulePath: fileURLToPath(new URL('./engine/process.js', import.meta.url)),
     },
   );

@@ -13,12 +13,17 @@ import {
   type ToEngine,
 } from './protocol.ts';
 import type { ServableId, ServableSpec } from '../rollout/servable.ts';
+import type { Priority } from './waiting-line.ts';
 
 export interface EngineJob {
   readonly image: Uint8Array;
   readonly classifier: ServableId;
   readonly settings: PredictSettings;
   readonly onStage: (stage: Stage) => void;
+  /** Among those that wait for an engine; unset is normal. */
+  readonly priority?: Priority | undefined;
+  /** When the caller stops waiting, in milliseconds of the epoch, if it said so. */
+  readonly deadlineMs?: number | undefined;
   /**
    * Aborting tells the engine to stop between two stages; the run then ends with the signal's reason. An engine that does not
    * stop is killed.
@@ -34,9 +39,18 @@ interface Running {
   readonly cancel: () => void;
   /** Runs from the cancel on. */
   grace: NodeJS.Timeout | undefined;
+  /** Runs from the start on. */
+  watchdog: NodeJS.Timeout | undefined;
+  isHung: boolean;
 }
 
-/** No stage takes this long: what does not stop by then hangs. */
+export interface RunLimits {
+  /** A run that takes longer hangs: its engine is killed. */
+  readonly runLimitMs: number;
+  /** How long an engine whose job was cancelled may go on before it is killed. Unset: 10 s, which no stage takes. */
+  readonly cancelGraceMs?: number;
+}
+
 const CANCEL_GRACE_MS = 10_000;
 
 /** One engine as its supervisor sees it: a child process that runs one job at a time. */
@@ -61,25 +75,14 @@ export class EngineProcess {
     // Mostly an engine that ended in the middle of an image, which `exited` tells of; one that lives on could get no image any more.
     child.stdio[IMAGE_PIPE_FD]?.on('error', () => this.kill());
     void this.exited.then((how) => {
-      this.#settle(({ job, reject }) =>
-        reject(
-          job.signal.aborted
-            ? abortError(job.signal)
-            : new ServiceError(
-                'unavailable',
-                'ENGINE_CRASHED',
-                `the engine (pid ${this.pid}) ended while it worked on this image: ${how}`,
-                {
-                  retryDelayMs: 0,
-                },
-              ),
-        ),
+      this.#settle(({ job, reject, isHung }) =>
+        reject(job.signal.aborted ? abortError(job.signal) : isHung ? this.#hung() : this.#crashed(how)),
       );
     });
   }
 
   /**
-   * Starts an engine and has it load `servables`.
+   * Starts an engine and has it load `servables`. `onSpawned` hears of the process before it loads anything.
    * @throws ServiceError unavailable ENGINE_CRASHED when it ends before it is ready; failed-precondition LOAD_FAILED when it is not
    * ready in time, the signal's reason when aborted (it is killed then).
    */
@@ -88,9 +91,10 @@ export class EngineProcess {
     servables: readonly ServableSpec[],
     limits: EngineLimits & { readonly loadTimeoutMs: number },
     signal: AbortSignal,
+    onSpawned: (pid: number) => void = () => undefined,
   ): Promise<{ readonly engine: EngineProcess; readonly failures: readonly LoadFailure[] }> {
     throwIfAborted(signal);
-    const child = fork(modulePath, [], {
+    const child = fork(modulePath, [String(process.pid)], {
       serialization: 'advanced',
       // The last one is the image pipe.
       stdio: ['ignore', 'ignore', 'inherit', 'ipc', 'pipe'],
@@ -98,6 +102,9 @@ export class EngineProcess {
       env: { ...processEnvironment(), ORT_DISABLE_TELEMETRY: '1' },
     });
     const engine = new EngineProcess(child);
+    if (child.pid !== undefined) {
+      onSpawned(child.pid);
+    }
     const kill = (): void => engine.kill();
     signal.addEventListener('abort', kill, { once: true });
     const { threads, maxPixels, loadTimeoutMs } = limits;
@@ -126,8 +133,11 @@ export class EngineProcess {
     }
   }
 
-  /** To be called only while no other run is under way. @throws ServiceError from the engine, or unavailable ENGINE_CRASHED. */
-  run(job: EngineJob, cancelGraceMs = CANCEL_GRACE_MS): Promise<EngineAnswer> {
+  /**
+   * To be called only while no other run is under way.
+   * @throws ServiceError from the engine; unavailable ENGINE_CRASHED, or ENGINE_HUNG when it took longer than its limit.
+   */
+  run(job: EngineJob, { runLimitMs, cancelGraceMs = CANCEL_GRACE_MS }: RunLimits): Promise<EngineAnswer> {
     if (this.#running !== undefined) {
       throw new Error(`engine ${this.pid} is busy`);
     }
@@ -138,8 +148,12 @@ export class EngineProcess {
         this.#send({ kind: 'cancel', id });
         running.grace = setTimeout(() => this.kill(), cancelGraceMs);
       };
-      const running: Running = { id, job, resolve, reject, cancel, grace: undefined };
+      const running: Running = { id, job, resolve, reject, cancel, grace: undefined, watchdog: undefined, isHung: false };
       this.#running = running;
+      running.watchdog = setTimeout(() => {
+        running.isHung = true;
+        this.kill();
+      }, runLimitMs);
       job.signal.addEventListener('abort', cancel, { once: true });
       const image = this.#pipe(job.image);
       this.#send({ kind: 'predict', id, image, classifier: job.classifier, settings: job.settings });
@@ -152,6 +166,17 @@ export class EngineProcess {
   /** Ends the process at once; a run under way fails with ENGINE_CRASHED. */
   kill(): void {
     this.#child.kill('SIGKILL');
+  }
+
+  #crashed(how: string): ServiceError {
+    const message = `the engine (pid ${this.pid}) ended while it worked on this image: ${how}`;
+    return new ServiceError('unavailable', 'ENGINE_CRASHED', message, { retryDelayMs: 0 });
+  }
+
+  /** Without a retry delay: the image may well be what hangs, and is not to be tried again at once. */
+  #hung(): ServiceError {
+    const message = `the engine (pid ${this.pid}) took longer for this image than any may, and was ended`;
+    return new ServiceError('unavailable', 'ENGINE_HUNG', message);
   }
 
   /** Sends a large image ahead of its message; gives what the message says of it. */
@@ -191,6 +216,7 @@ export class EngineProcess {
       this.#running = undefined;
       running.job.signal.removeEventListener('abort', running.cancel);
       clearTimeout(running.grace);
+      clearTimeout(running.watchdog);
       how(running);
     }
   }

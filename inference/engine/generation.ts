@@ -1,29 +1,32 @@
 import { abortError, ServiceError } from '../../proto/wire/errors.ts';
-import { type Backoff, createBackoff } from '../rollout/backoff.ts';
-import { type EngineJob, EngineProcess } from './engine-process.ts';
 import type { LoadedSet, ServableId, ServableSpec } from '../rollout/servable.ts';
+import type { Admission } from './admission.ts';
+import { type EngineJob, EngineProcess, type RunLimits } from './engine-process.ts';
+import type { GenerationEvent } from './generation-event.ts';
+import type { LoadPriority } from './load-priority.ts';
 import { type EngineAnswer, type EngineLimits, fromWireError, type LoadFailure } from './protocol.ts';
+import { Seat } from './seat.ts';
+import { startEngines } from './start-engines.ts';
+import { WaitingLine } from './waiting-line.ts';
 
-export interface GenerationSettings extends EngineLimits {
+export interface GenerationSettings extends EngineLimits, RunLimits {
   /** Engine processes; each works on one image at a time. */
   readonly engines: number;
-  /** Images that may wait for an engine; one more is refused. */
-  readonly maxWaiting: number;
   readonly modulePath: string;
   /** An engine that has not loaded everything by then hangs: it is killed, and its load has failed. */
   readonly loadTimeoutMs: number;
-  /** How long an engine whose job was cancelled may go on before it is killed. */
-  readonly cancelGraceMs?: number;
 }
 
 export interface GenerationDeps {
   readonly onEvent: (event: GenerationEvent) => void;
+  /** Of all generations of the server. */
+  readonly admission: Admission;
+  /**
+   * Given where another generation serves meanwhile: the engines then start one after another, at a lower priority, so that
+   * at most one core loads while requests run.
+   */
+  readonly beside?: LoadPriority | undefined;
 }
-
-export type GenerationEvent =
-  | { readonly kind: 'engine-ended'; readonly generation: number; readonly pid: number; readonly how: string }
-  | { readonly kind: 'engine-restart-failed'; readonly generation: number; readonly error: unknown }
-  | { readonly kind: 'engine-restarted'; readonly generation: number; readonly pid: number };
 
 export interface EngineReport {
   readonly pid: number;
@@ -38,45 +41,34 @@ interface Waiting {
   readonly leave: () => void;
 }
 
-interface Seat {
-  engine: EngineProcess | undefined;
-  isBusy: boolean;
-  restarts: number;
-  readonly backoff: Backoff;
-  /** Fulfilled once the generation is closed and no process of this seat is left. */
-  supervised: Promise<void>;
-}
-
-/** Weight of the newest duration in the moving average that retry delays come from. */
-const SMOOTHING = 0.2;
-
 /** A set of servables loaded in engine processes of their own. Immutable: another set is another generation. */
 export class Generation implements LoadedSet {
   readonly id: number;
   readonly servables: readonly ServableSpec[];
   readonly #settings: GenerationSettings;
-  readonly #deps: GenerationDeps;
-  readonly #seats: Seat[];
-  readonly #waiting: Waiting[] = [];
+  readonly #admission: Admission;
+  readonly #seats: readonly Seat[];
+  readonly #line = new WaitingLine<Waiting>();
   readonly #closing = new AbortController();
-  #meanMs = 100;
 
   private constructor(
     id: number,
     servables: readonly ServableSpec[],
-    engines: EngineProcess[],
+    engines: readonly EngineProcess[],
     settings: GenerationSettings,
-    deps: GenerationDeps,
+    { admission, onEvent }: GenerationDeps,
   ) {
     this.id = id;
     this.servables = servables;
     this.#settings = settings;
-    this.#deps = deps;
-    this.#seats = engines.map((engine) => {
-      const seat: Seat = { engine, isBusy: false, restarts: 0, backoff: createBackoff(), supervised: Promise.resolve() };
-      seat.supervised = this.#supervise(seat);
-      return seat;
-    });
+    this.#admission = admission;
+    const deps = {
+      generation: id,
+      startAnother: (signal: AbortSignal) => this.#startAnother(signal),
+      onEvent,
+      onRefilled: () => this.#dispatch(),
+    };
+    this.#seats = engines.map((engine) => new Seat(engine, deps, this.#closing.signal));
   }
 
   /**
@@ -92,30 +84,8 @@ export class Generation implements LoadedSet {
     deps: GenerationDeps,
     signal: AbortSignal,
   ): Promise<Generation | readonly LoadFailure[]> {
-    const starts = Array.from({ length: settings.engines }, () =>
-      EngineProcess.start(settings.modulePath, servables, settings, signal),
-    );
-    const outcomes = await Promise.allSettled(starts);
-    const started = outcomes.flatMap((outcome) => (outcome.status === 'fulfilled' ? [outcome.value] : []));
-    const failures = started.flatMap((outcome) => outcome.failures);
-    const broken = outcomes.find((outcome) => outcome.status === 'rejected');
-    if (broken === undefined && failures.length === 0) {
-      return new Generation(
-        id,
-        servables,
-        started.map(({ engine }) => engine),
-        settings,
-        deps,
-      );
-    }
-    for (const { engine } of started) {
-      engine.kill();
-      await engine.exited;
-    }
-    if (failures.length > 0) {
-      return failures;
-    }
-    throw broken?.reason;
+    const outcome = await startEngines(servables, settings, deps.beside, signal);
+    return 'failures' in outcome ? outcome.failures : new Generation(id, servables, outcome.engines, settings, deps);
   }
 
   has(id: ServableId): boolean {
@@ -123,30 +93,27 @@ export class Generation implements LoadedSet {
   }
 
   /**
-   * Runs a job on the next free engine, first come first served.
-   * @throws ServiceError resource-exhausted QUEUE_FULL with a retry delay; unavailable ENGINE_CRASHED, or SHUTTING_DOWN once
-   * closed; the signal's reason when aborted; what the engine throws.
+   * Runs a job on a free engine; the order of those that wait is WaitingLine's, who may wait is Admission's to say.
+   * @throws ServiceError resource-exhausted QUEUE_FULL or DEADLINE_UNREACHABLE with a retry delay; unavailable ENGINE_CRASHED,
+   * ENGINE_HUNG, or SHUTTING_DOWN once closed; the signal's reason when aborted; what the engine throws.
    */
   predict(job: EngineJob): Promise<EngineAnswer> {
     return new Promise((resolve, reject) => {
       const gone = [job.signal, this.#closing.signal].find(({ aborted }) => aborted);
-      if (gone !== undefined) {
-        reject(abortError(gone));
-        return;
-      }
-      // What goes straight to a free engine never waits, so it never counts against the queue.
-      const hasFreeSeat = this.#waiting.length === 0 && this.#freeSeat() !== undefined;
-      if (!hasFreeSeat && this.#waiting.length >= this.#settings.maxWaiting) {
-        reject(this.#queueFull());
+      const refusal = gone === undefined ? this.#refusal(job) : abortError(gone);
+      if (refusal !== undefined) {
+        reject(refusal);
         return;
       }
       const leave = (): void => {
-        this.#waiting.splice(this.#waiting.indexOf(waiting), 1);
+        this.#line.leave(waiting);
+        this.#left(waiting);
         reject(abortError(job.signal));
       };
       const waiting: Waiting = { job, resolve, reject, leave };
       job.signal.addEventListener('abort', leave, { once: true });
-      this.#waiting.push(waiting);
+      this.#admission.joined(job.image.byteLength);
+      this.#line.join(waiting, job.priority ?? 'normal');
       this.#dispatch();
     });
   }
@@ -158,14 +125,34 @@ export class Generation implements LoadedSet {
   /** Ends the engines and waits until the processes are gone. To be called once nothing runs here any more. Idempotent. */
   async close(): Promise<void> {
     this.#closing.abort(new ServiceError('unavailable', 'SHUTTING_DOWN', 'the engines are shutting down'));
-    for (const { job, reject, leave } of this.#waiting.splice(0)) {
-      job.signal.removeEventListener('abort', leave);
-      reject(abortError(this.#closing.signal));
+    for (let waiting = this.#line.next(); waiting !== undefined; waiting = this.#line.next()) {
+      this.#left(waiting);
+      waiting.reject(abortError(this.#closing.signal));
     }
     for (const { engine } of this.#seats) {
       engine?.kill();
     }
     await Promise.all(this.#seats.map(({ supervised }) => supervised));
+  }
+
+  /** What goes straight to a free engine never waits, so nothing speaks against it: not even a rate measured on larger images. */
+  #refusal({ image, priority = 'normal', deadlineMs }: EngineJob): ServiceError | undefined {
+    if (this.#line.size === 0 && this.#freeSeat() !== undefined) {
+      return undefined;
+    }
+    const serving = this.#seats.filter(({ engine }) => engine !== undefined).length;
+    const applicant = {
+      sizeBytes: image.byteLength,
+      ahead: this.#line.ahead(priority),
+      engines: Math.max(1, serving),
+      deadlineMs,
+    };
+    return this.#admission.refusal(applicant, Date.now());
+  }
+
+  #left({ job, leave }: Waiting): void {
+    job.signal.removeEventListener('abort', leave);
+    this.#admission.left(job.image.byteLength);
   }
 
   #freeSeat(): Seat | undefined {
@@ -175,12 +162,18 @@ export class Generation implements LoadedSet {
   #dispatch(): void {
     for (;;) {
       const seat = this.#freeSeat();
-      const next = seat && this.#waiting.shift();
+      const next = seat && this.#line.next();
       if (seat?.engine === undefined || next === undefined) {
         return;
       }
-      next.job.signal.removeEventListener('abort', next.leave);
-      void this.#runOn(seat, seat.engine, next);
+      this.#left(next);
+      // An engine is not spent on what will come too late while others wait for it.
+      const overdue = this.#line.size > 0 ? this.#admission.overdue(next.job.deadlineMs, Date.now()) : undefined;
+      if (overdue === undefined) {
+        void this.#runOn(seat, seat.engine, next);
+      } else {
+        next.reject(overdue);
+      }
     }
   }
 
@@ -188,9 +181,9 @@ export class Generation implements LoadedSet {
     seat.isBusy = true;
     const started = performance.now();
     try {
-      resolve(await engine.run(job, this.#settings.cancelGraceMs));
-      this.#meanMs += SMOOTHING * (performance.now() - started - this.#meanMs);
-      seat.backoff.reset();
+      resolve(await engine.run(job, this.#settings));
+      this.#admission.measured(performance.now() - started);
+      seat.proved();
     } catch (error) {
       reject(error);
     } finally {
@@ -199,39 +192,7 @@ export class Generation implements LoadedSet {
     }
   }
 
-  /** Puts a new engine in the seat whenever the one there ends, until the generation is closed. Never rejects. */
-  async #supervise(seat: Seat): Promise<void> {
-    const { signal } = this.#closing;
-    while (seat.engine !== undefined) {
-      const { pid, exited } = seat.engine;
-      const how = await exited;
-      seat.engine = undefined;
-      if (!signal.aborted) {
-        this.#deps.onEvent({ kind: 'engine-ended', generation: this.id, pid, how });
-        await this.#restart(seat);
-      }
-    }
-  }
-
-  async #restart(seat: Seat): Promise<void> {
-    const { signal } = this.#closing;
-    while (!signal.aborted) {
-      try {
-        await seat.backoff.wait(signal);
-        const engine = await this.#startAnother(signal);
-        seat.engine = engine;
-        seat.restarts += 1;
-        this.#deps.onEvent({ kind: 'engine-restarted', generation: this.id, pid: engine.pid });
-        this.#dispatch();
-        return;
-      } catch (error) {
-        if (!signal.aborted) {
-          this.#deps.onEvent({ kind: 'engine-restart-failed', generation: this.id, error });
-        }
-      }
-    }
-  }
-
+  /** At full priority even beside others: it brings back what was lost. */
   async #startAnother(signal: AbortSignal): Promise<EngineProcess> {
     const { engine, failures } = await EngineProcess.start(this.#settings.modulePath, this.servables, this.#settings, signal);
     const [failure] = failures;
@@ -241,19 +202,5 @@ export class Generation implements LoadedSet {
       throw failure === undefined ? abortError(signal) : fromWireError(failure.error);
     }
     return engine;
-  }
-
-  #queueFull(): ServiceError {
-    const { maxWaiting, engines } = this.#settings;
-    // The caller comes after those that wait; where none may wait, after those that run.
-    const retryDelayMs = Math.ceil((this.#meanMs * (maxWaiting + 1)) / engines);
-    return new ServiceError(
-      'resource-exhausted',
-      'QUEUE_FULL',
-      `${maxWaiting} images are waiting already, the limit; try again in ${retryDelayMs} ms`,
-      {
-        retryDelayMs,
-      },
-    );
   }
 }

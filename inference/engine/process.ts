@@ -3,10 +3,13 @@ import process from 'node:process';
 import { tuneForLargeBuffers } from '../../infra/process/garbage-collection.ts';
 import { Engine } from './engine.ts';
 import { ImagePipe } from './image-pipe.ts';
+import { guardProcess } from './process-guard.ts';
 import { type FromEngine, type ToEngine, toWireError } from './protocol.ts';
 import { SharpDecoder } from './sharp-decoder.ts';
 
 tuneForLargeBuffers();
+// The supervisor passes its own id: it may be gone before this process could ask for its parent.
+guardProcess(Number(process.argv[2]));
 
 let engine: Engine | undefined;
 // No image after this one could be trusted to be the right one; the supervisor starts another engine.

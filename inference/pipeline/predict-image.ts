@@ -1,6 +1,7 @@
 import type { ModelReference } from '../../proto/wire/names.ts';
 import type { EngineAnswer } from '../engine/protocol.ts';
 import type { EngineJob } from '../engine/engine-process.ts';
+import type { Priority } from '../engine/waiting-line.ts';
 import type { Stage } from '../predict/predict.ts';
 import type { Thresholds } from '../predict/thresholds.ts';
 import type { LoadedSet, ServableId, ServableSpec, VersionKey } from '../rollout/servable.ts';
@@ -13,6 +14,10 @@ export interface ImageRequest {
   readonly thresholds: Thresholds;
   readonly umPerPx: number | undefined;
   readonly includeReference: boolean;
+  /** Unset is normal. */
+  readonly priority?: Priority;
+  /** When the caller stops waiting, in milliseconds of the epoch, if it said so. */
+  readonly deadlineMs?: number | undefined;
 }
 
 /** A version that answers a request, and the name the request gave it. */
@@ -96,6 +101,8 @@ async function run<G extends PipelineSet>(
       begunMs ??= nowMs();
       queue.push({ kind: 'stage', stage });
     },
+    priority: request.priority,
+    deadlineMs: request.deadlineMs,
     signal,
   });
   queue.push({ kind: 'answered', models, answer, queueMs: (begunMs ?? queuedMs) - queuedMs });

@@ -6,6 +6,8 @@ export interface Backoff {
   /** @throws the signal's reason when aborted. */
   wait(signal: AbortSignal): Promise<void>;
   reset(): void;
+  /** Waits since the last success. */
+  readonly failures: number;
 }
 
 export interface BackoffSettings {
@@ -40,6 +42,9 @@ export function createBackoff(settings = DEFAULT_BACKOFF, random = Math.random, 
     },
     reset: () => {
       failures = 0;
+    },
+    get failures() {
+      return failures;
     },
   };
 }

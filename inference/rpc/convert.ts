@@ -3,12 +3,14 @@ import {
   ModelRole,
   type PredictOptions,
   type PredictResponse,
+  Priority as PriorityCode,
   Stage as StageCode,
   type Summary,
   type UsedModel,
 } from '../../proto/gen/maskterial/inference/v1/inference_service.ts';
 import { toDuration } from '../../proto/wire/status.ts';
 import type { EngineAnswer } from '../engine/protocol.ts';
+import type { Priority } from '../engine/waiting-line.ts';
 import type { Flake } from '../predict/flake.ts';
 import type { Stage } from '../predict/predict.ts';
 import type { ReferenceFlake } from '../predict/reference-flake.ts';
@@ -32,6 +34,18 @@ export function toRequestedOptions(options: PredictOptions | undefined): Request
     sizeThreshold: thresholds?.sizeThreshold,
     umPerPx,
   };
+}
+
+/** A number of a later contract counts as normal. */
+export function toPriority(options: PredictOptions | undefined): Priority {
+  switch (options?.priority) {
+    case PriorityCode.PRIORITY_HIGH:
+      return 'high';
+    case PriorityCode.PRIORITY_LOW:
+      return 'low';
+    default:
+      return 'normal';
+  }
 }
 
 export function toUsedModel({ reference, key, family }: UsedVersion): UsedModel {

@@ -3,7 +3,7 @@ import { type FieldViolation, invalid, ServiceError } from '../../proto/wire/err
 import { type ModelReference, readModelReference } from '../../proto/wire/names.ts';
 import type { ImageRequest } from '../pipeline/predict-image.ts';
 import { optionViolations, resolveThresholds } from '../predict/thresholds.ts';
-import { toRequestedOptions } from './convert.ts';
+import { toPriority, toRequestedOptions } from './convert.ts';
 
 /**
  * @throws ServiceError invalid-argument INVALID_REQUEST listing every violation, IMAGE_TOO_LARGE naming size and limit;
@@ -55,5 +55,6 @@ export function parsePredictRequest(request: PredictRequest, limits: { readonly 
     thresholds: resolveThresholds(requested),
     umPerPx: requested.umPerPx,
     includeReference: options?.includeReference ?? false,
+    priority: toPriority(options),
   };
 }

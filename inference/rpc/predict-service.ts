@@ -14,7 +14,7 @@ export function createPredict<G extends PipelineSet>(
   limits: PredictLimits,
 ): (request: PredictRequest, context: CallContext) => AsyncGenerator<PredictResponse> {
   return async function* predict(message, context) {
-    const request = parsePredictRequest(message, limits);
+    const request = { ...parsePredictRequest(message, limits), deadlineMs: context.deadlineMs };
     for await (const event of predictImage(request, deps, context.signal)) {
       yield* toMessages(event, request, context);
     }

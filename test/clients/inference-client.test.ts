@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { collectFlakes, createInferenceClient, type InferenceClient, MAX_IMAGE_BYTES } from '../../clients/inference-client.ts';
+import { Priority } from '../../proto/gen/maskterial/inference/v1/inference_service.ts';
 import { ServiceError } from '../../proto/wire/errors.ts';
 import { deferred, whenAborted } from '../support/deferred.ts';
 import { FakeInference, failWith, type PredictScript } from '../support/fake-inference.ts';
@@ -47,7 +48,8 @@ test('gives the events as they come, and sends what was asked', async () => {
       sizeThreshold: 0,
       umPerPx: 0.5,
       includeReference: true,
-    };
+      priority: 'low',
+    } as const;
     for await (const event of client.predict(IMAGE, options)) {
       cases.push(event.$case);
     }
@@ -59,6 +61,7 @@ test('gives the events as they come, and sends what was asked', async () => {
         thresholds: { scoreThreshold: undefined, minClassOccupancy: undefined, sizeThreshold: 0 },
         umPerPx: 0.5,
         includeReference: true,
+        priority: Priority.PRIORITY_LOW,
       },
     });
   });

@@ -3,6 +3,7 @@
 import { closeSync } from 'node:fs';
 import process from 'node:process';
 import { IMAGE_PIPE_FD, ImagePipe } from '../../inference/engine/image-pipe.ts';
+import { guardProcess } from '../../inference/engine/process-guard.ts';
 import type { EngineAnswer, FromEngine, ToEngine } from '../../inference/engine/protocol.ts';
 
 const ANSWER: EngineAnswer = {
@@ -15,6 +16,7 @@ const ANSWER: EngineAnswer = {
 };
 const waiting = new Set<number>();
 let pipe: ImagePipe | undefined;
+guardProcess(Number(process.argv[2]));
 
 process.on('message', (message: ToEngine) => {
   switch (message.kind) {
@@ -82,6 +84,10 @@ function predict(id: number, script: string): void {
       waiting.add(id);
       break;
     case 'ignore cancel':
+      break;
+    case 'block':
+      // Not before the message above is on its way: as in native code, nothing moves from here on.
+      setImmediate(() => Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0));
       break;
     default:
       // `distinctColours` tells the process, `width` the job.

@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
 import type { TestContext } from 'node:test';
 import type { EngineJob } from '../../inference/engine/engine-process.ts';
-import { Generation, type GenerationEvent, type GenerationSettings } from '../../inference/engine/generation.ts';
+import { Admission, type AdmissionLimits } from '../../inference/engine/admission.ts';
+import { Generation, type GenerationSettings } from '../../inference/engine/generation.ts';
+import type { GenerationEvent } from '../../inference/engine/generation-event.ts';
 import type { Stage } from '../../inference/predict/predict.ts';
 import { DEFAULT_THRESHOLDS } from '../../inference/predict/thresholds.ts';
 import type { ServableId, ServableSpec } from '../../inference/rollout/servable.ts';
@@ -13,10 +15,14 @@ export function scriptedServable(label: string): ServableSpec {
   return { id: `${label}@sha256` as ServableId, label, manifest: makeVersion('M', 1).manifest, paths: {} };
 }
 
-export const settingsOf = (settings: Partial<GenerationSettings> = {}): GenerationSettings => ({
+type Settings = GenerationSettings & AdmissionLimits;
+
+export const settingsOf = (settings: Partial<Settings> = {}): Settings => ({
   engines: 2,
   maxWaiting: 4,
   loadTimeoutMs: 60_000,
+  maxWaitingBytes: 1_000_000_000,
+  runLimitMs: 600_000,
   maxPixels: 1000,
   threads: 1,
   modulePath: SCRIPTED_ENGINE,
@@ -26,16 +32,15 @@ export const settingsOf = (settings: Partial<GenerationSettings> = {}): Generati
 export interface ScriptedGeneration {
   readonly generation: Generation;
   readonly events: GenerationEvent[];
+  readonly admission: Admission;
   pids(): number[];
 }
 
 /** A generation of fake engines, closed when the test ends. */
-export async function scriptedGeneration(
-  t: TestContext,
-  settings: Partial<GenerationSettings> = {},
-): Promise<ScriptedGeneration> {
+export async function scriptedGeneration(t: TestContext, settings: Partial<Settings> = {}): Promise<ScriptedGeneration> {
   const events: GenerationEvent[] = [];
-  const deps = { onEvent: (event: GenerationEvent) => events.push(event) };
+  const admission = new Admission(settingsOf(settings));
+  const deps = { onEvent: (event: GenerationEvent) => events.push(event), admission };
   const generation = await Generation.start(
     7,
     [scriptedServable('good')],
@@ -45,7 +50,7 @@ export async function scriptedGeneration(
   );
   assert.ok(generation instanceof Generation);
   t.after(() => generation.close());
-  return { generation, events, pids: () => generation.engines().map(({ pid }) => pid) };
+  return { generation, events, admission, pids: () => generation.engines().map(({ pid }) => pid) };
 }
 
 /** A job for a scripted engine: `script` says what it does. `stages` fills as it goes on. */

@@ -2,20 +2,25 @@ import assert from 'node:assert/strict';
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { getPriority, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import sharp from 'sharp';
+import { Admission } from '../../../inference/engine/admission.ts';
 import { EngineLoader } from '../../../inference/engine/engine-loader.ts';
 import { Generation } from '../../../inference/engine/generation.ts';
+import type { PrioritySystem } from '../../../inference/engine/load-priority.ts';
 import { ServiceError } from '../../../proto/wire/errors.ts';
-import { ENGINE_MODULE, GENERATION_PARENT, isRunning, untilGone } from '../../support/processes.ts';
-import { job, scriptedServable, settingsOf } from '../../support/scripted-generation.ts';
+import { ENGINE_MODULE, GENERATION_PARENT, isRunning, SCRIPTED_ENGINE, untilGone } from '../../support/processes.ts';
+import { job, scriptedGeneration, scriptedServable, settingsOf } from '../../support/scripted-generation.ts';
 import { isError } from '../../support/service-errors.ts';
 import { tinyServable } from '../../support/tiny-classifier.ts';
 
 const never = new AbortController().signal;
-const quiet = { onEvent: () => undefined };
+const quietEvents: unknown[] = [];
+const quiet = { onEvent: (event: unknown) => void quietEvents.push(event), admission: new Admission(settingsOf()) };
+
+const isRefusedPriority = (event: unknown): boolean => JSON.stringify(event).includes('load-priority-refused');
 
 /** Ids of this process's children that run an engine. */
 async function children(): Promise<number[]> {
@@ -147,4 +152,63 @@ test('a supervisor that is killed leaves no engine running', async () => {
   assert.ok(pids.every(isRunning));
   parent.kill('SIGKILL');
   await untilGone(pids);
+});
+
+test('not even engines that are blocked and hear nothing', async () => {
+  const parent = fork(GENERATION_PARENT, [SCRIPTED_ENGINE, 'block'], { stdio: ['ignore', 'ignore', 'inherit', 'ipc'] });
+  const [pids] = (await once(parent, 'message')) as [number[]];
+  assert.equal(pids.length, 2);
+  assert.ok(pids.every(isRunning));
+  parent.kill('SIGKILL');
+  await untilGone(pids);
+});
+
+test('the kernel takes an engine before the server', onLinux, async (t) => {
+  const { pids } = await scriptedGeneration(t);
+  for (const pid of pids()) {
+    assert.equal((await readFile(`/proc/${pid}/oom_score_adj`, 'utf8')).trim(), '500');
+  }
+});
+
+test('the first generation starts at once; one beside it engine by engine, at a lower priority until it is ready', async (t) => {
+  const changes: string[] = [];
+  const prioritySystem: PrioritySystem = {
+    own: () => 0,
+    set: (id, priority) => changes.push(`${id}:${priority}`),
+    threads: (pid) => [pid],
+  };
+  const loader = new EngineLoader({ ...quiet, prioritySystem }, settingsOf());
+  const load = async (label: string) => {
+    const outcome = await loader.load([scriptedServable(label)], never);
+    t.after(() => (outcome instanceof Generation ? loader.dispose(outcome) : undefined));
+    return outcome;
+  };
+  await load('good');
+  assert.equal(changes.length, 0);
+  const second = await load('good');
+  assert.ok(second instanceof Generation);
+  const lowered = changes.filter((change) => change.endsWith(':10'));
+  const pids = second.engines().map(({ pid }) => pid);
+  assert.deepEqual(lowered, [`${pids[0]}:10`, `${pids[1]}:10`]);
+  assert.deepEqual(changes.slice(-4), [`${pids[0]}:0`, `${pids[0]}:0`, `${pids[1]}:0`, `${pids[1]}:0`]);
+
+  changes.splice(0);
+  const failures = await load('fails');
+  assert.ok(!(failures instanceof Generation));
+  assert.equal(failures.length, 1, 'the second engine was never started');
+  assert.equal(changes.filter((change) => change.endsWith(':10')).length, 1);
+});
+
+test('every thread of a ready engine has the priority of the server', onLinux, async (t) => {
+  const loader = new EngineLoader(quiet, settingsOf({ engines: 1 }));
+  for (let turn = 0; turn < 2; turn += 1) {
+    const generation = await loader.load([scriptedServable('good')], never);
+    assert.ok(generation instanceof Generation);
+    t.after(() => loader.dispose(generation));
+    const [pid = 0] = generation.engines().map((engine) => engine.pid);
+    const threads = (await readdir(`/proc/${pid}/task`)).map(Number);
+    // Without the right to raise a priority, the one step of the first try stays.
+    const allowed = !quietEvents.some(isRefusedPriority) ? [getPriority()] : [getPriority(), getPriority() + 1];
+    assert.ok(threads.every((thread) => allowed.includes(getPriority(thread))));
+  }
 });

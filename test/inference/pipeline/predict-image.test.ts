@@ -34,6 +34,8 @@ const request: ImageRequest = {
   thresholds: DEFAULT_THRESHOLDS,
   umPerPx: 0.5,
   includeReference: true,
+  priority: 'low',
+  deadlineMs: 5000,
 };
 
 /** A loaded set whose jobs a test steps by hand. */
@@ -95,7 +97,7 @@ test('loading, accepted with the version, stages as they begin, the answer with 
   assert.equal(leases(), 0);
 });
 
-test('the engine gets the image, the settings and the class names of the manifest', async () => {
+test('the engine gets the image, the settings, the class names of the manifest, priority and deadline', async () => {
   const { set, events } = bench();
   await next(events);
   const { onStage: _, signal: __, ...job } = set.job ?? assert.fail();
@@ -103,6 +105,8 @@ test('the engine gets the image, the settings and the class names of the manifes
     image: request.image,
     classifier: made.id,
     settings: { thresholds: DEFAULT_THRESHOLDS, umPerPx: 0.5, includeReference: true, classNames: new Map([[1, '1 layer']]) },
+    priority: 'low',
+    deadlineMs: 5000,
   });
   set.outcome.resolve(ANSWER);
 });

@@ -135,6 +135,9 @@ test('a scale that was not given is not in the summary', () => {
 test('the numbers of a request keep their absence', () => {
   const absent = { scoreThreshold: undefined, minClassOccupancy: undefined, sizeThreshold: undefined, umPerPx: undefined };
   assert.deepEqual(toRequestedOptions(undefined), absent);
-  assert.deepEqual(toRequestedOptions({ includeReference: false }), absent);
-  assert.deepEqual(toRequestedOptions({ includeReference: false, thresholds, umPerPx: 0 }), { ...thresholds, umPerPx: 0 });
+  assert.deepEqual(toRequestedOptions({ includeReference: false, priority: 0 }), absent);
+  assert.deepEqual(toRequestedOptions({ includeReference: false, priority: 0, thresholds, umPerPx: 0 }), {
+    ...thresholds,
+    umPerPx: 0,
+  });
 });

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { parsePredictRequest } from '../../../inference/rpc/predict-request.ts';
 import type { PredictOptions, PredictRequest } from '../../../proto/gen/maskterial/inference/v1/inference_service.ts';
-import { PredictRequest as PredictRequestCodec } from '../../../proto/gen/maskterial/inference/v1/inference_service.ts';
+import { PredictRequest as PredictRequestCodec, Priority } from '../../../proto/gen/maskterial/inference/v1/inference_service.ts';
 import { hasViolationAt, isError } from '../../support/service-errors.ts';
 
 const limits = { maxImageBytes: 100 };
@@ -10,7 +10,7 @@ const image = Buffer.from('picture');
 const NAMES = { segmentationModel: '', classificationModel: '', postprocessingModel: '' };
 
 function requestOf(options: Partial<PredictOptions> | undefined, bytes: Buffer = image): PredictRequest {
-  return { image: bytes, options: options && { includeReference: false, ...options } };
+  return { image: bytes, options: options && { includeReference: false, priority: 0, ...options } };
 }
 
 /** As it comes from the wire. */
@@ -27,6 +27,7 @@ test('what is left out has its default', () => {
     thresholds: { scoreThreshold: 0.3, minClassOccupancy: 0.5, sizeThreshold: 200 },
     umPerPx: undefined,
     includeReference: false,
+    priority: 'normal',
   });
 });
 
@@ -36,6 +37,16 @@ test('zero is a value, not a default', () => {
   assert.deepEqual(parsed.thresholds, thresholds);
   assert.deepEqual([parsed.umPerPx, parsed.includeReference], [0.3844, true]);
 });
+
+for (const [sent, priority] of [
+  [Priority.PRIORITY_UNSPECIFIED, 'normal'],
+  [Priority.PRIORITY_HIGH, 'high'],
+  [Priority.PRIORITY_LOW, 'low'],
+] as const) {
+  test(`priority ${sent} is ${priority}`, () => {
+    assert.equal(parse(requestOf({ ...classifier('M'), priority: sent })).priority, priority);
+  });
+}
 
 for (const [text, selector] of [
   ['M', { kind: 'alias', alias: 'production' }],

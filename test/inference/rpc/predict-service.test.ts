@@ -29,13 +29,16 @@ const answer: EngineAnswer = {
   flakes: [flake, { ...flake, classIndex: 2 }],
   timings: [],
 };
+/** Those of the engine's jobs. */
+const deadlines: unknown[] = [];
 const deps: PredictImageDeps<PipelineSet> = {
   acquire: async (_reference, onLoading) => {
     onLoading(made.key);
     const set: PipelineSet = {
       servables: [{ id: made.id, label: 'M:3', manifest: made.manifest, paths: {} }],
       has: () => true,
-      predict: async ({ onStage }) => {
+      predict: async ({ onStage, deadlineMs }) => {
+        deadlines.push(deadlineMs);
         onStage('decode');
         onStage('geometry');
         return answer;
@@ -58,8 +61,14 @@ const request: PredictRequest = {
   options: {
     pipeline: { segmentationModel: '', classificationModel: 'M', postprocessingModel: '' },
     includeReference: false,
+    priority: 0,
   },
 };
+
+test("the engine learns of the call's deadline", async () => {
+  await answersOf(request, { ...context(), deadlineMs: 123 });
+  assert.equal(deadlines.at(-1), 123);
+});
 
 async function answersOf(asked: PredictRequest, call: CallContext): Promise<PredictResponse[]> {
   const answers: PredictResponse[] = [];

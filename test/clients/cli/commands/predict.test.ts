@@ -166,6 +166,7 @@ test('options reach the server', async () => {
     thresholds: { scoreThreshold: 0, minClassOccupancy: 1, sizeThreshold: 0 },
     umPerPx: undefined,
     includeReference: true,
+    priority: 0,
   });
 });
 

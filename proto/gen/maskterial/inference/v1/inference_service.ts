@@ -30,6 +30,25 @@ export const protobufPackage = "maskterial.inference.v1";
 
 export const protobufFileName = "maskterial/inference/v1/inference_service.proto";
 
+/**
+ * High goes first and low last, first come first served within each. Nobody waits for ever: an image is overtaken by fewer than
+ * 64 later ones of the next higher priority, and by fewer than 128 of the one above that.
+ */
+export const Priority = {
+  /** PRIORITY_UNSPECIFIED - Normal. */
+  PRIORITY_UNSPECIFIED: 0,
+  PRIORITY_HIGH: 1,
+  PRIORITY_LOW: 2,
+} as const;
+
+export type Priority = typeof Priority[keyof typeof Priority];
+
+export namespace Priority {
+  export type PRIORITY_UNSPECIFIED = typeof Priority.PRIORITY_UNSPECIFIED;
+  export type PRIORITY_HIGH = typeof Priority.PRIORITY_HIGH;
+  export type PRIORITY_LOW = typeof Priority.PRIORITY_LOW;
+}
+
 export const Stage = {
   STAGE_UNSPECIFIED: 0,
   STAGE_QUEUE: 1,
@@ -91,6 +110,8 @@ export interface PredictOptions {
     | undefined;
   /** Adds the original's record to each flake. */
   includeReference: boolean;
+  /** Among the images that wait for an engine. */
+  priority: Priority;
 }
 
 /**
@@ -270,7 +291,7 @@ export const PredictRequest: MessageFns<PredictRequest> = {
 };
 
 function createBasePredictOptions(): PredictOptions {
-  return { pipeline: undefined, thresholds: undefined, umPerPx: undefined, includeReference: false };
+  return { pipeline: undefined, thresholds: undefined, umPerPx: undefined, includeReference: false, priority: 0 };
 }
 
 export const PredictOptions: MessageFns<PredictOptions> = {
@@ -286,6 +307,9 @@ export const PredictOptions: MessageFns<PredictOptions> = {
     }
     if (message.includeReference !== false) {
       writer.uint32(32).bool(message.includeReference);
+    }
+    if (message.priority !== 0) {
+      writer.uint32(40).int32(message.priority);
     }
     return writer;
   },
@@ -335,6 +359,14 @@ export const PredictOptions: MessageFns<PredictOptions> = {
             message.includeReference = reader.bool();
             continue;
           }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.priority = reader.int32() as any;
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -360,6 +392,7 @@ export const PredictOptions: MessageFns<PredictOptions> = {
       : undefined;
     message.umPerPx = object.umPerPx ?? undefined;
     message.includeReference = object.includeReference ?? false;
+    message.priority = object.priority ?? 0;
     return message;
   },
 };
@@ -1491,8 +1524,8 @@ export const InferenceServiceService = {
    * INVALID_ARGUMENT [INVALID_REQUEST (google.rpc.BadRequest with every violation), UNDECODABLE_IMAGE, IMAGE_TOO_LARGE,
    * NO_BACKGROUND]; NOT_FOUND [MODEL_NOT_FOUND, VERSION_NOT_FOUND, ALIAS_NOT_FOUND];
    * FAILED_PRECONDITION [UNSUPPORTED_MODEL, LOAD_FAILED]: this server cannot run the version;
-   * RESOURCE_EXHAUSTED [QUEUE_FULL] with google.rpc.RetryInfo;
-   * UNAVAILABLE [ENGINE_CRASHED, MODEL_NOT_READY, REGISTRY_UNAVAILABLE].
+   * RESOURCE_EXHAUSTED [QUEUE_FULL, DEADLINE_UNREACHABLE (at the present rate the answer would come after the call's deadline)]
+   * with google.rpc.RetryInfo; UNAVAILABLE [ENGINE_CRASHED, ENGINE_HUNG, MODEL_NOT_READY, REGISTRY_UNAVAILABLE].
    */
   predict: {
     path: "/maskterial.inference.v1.InferenceService/Predict" as const,
@@ -1521,8 +1554,8 @@ export interface InferenceServiceServer extends UntypedServiceImplementation {
    * INVALID_ARGUMENT [INVALID_REQUEST (google.rpc.BadRequest with every violation), UNDECODABLE_IMAGE, IMAGE_TOO_LARGE,
    * NO_BACKGROUND]; NOT_FOUND [MODEL_NOT_FOUND, VERSION_NOT_FOUND, ALIAS_NOT_FOUND];
    * FAILED_PRECONDITION [UNSUPPORTED_MODEL, LOAD_FAILED]: this server cannot run the version;
-   * RESOURCE_EXHAUSTED [QUEUE_FULL] with google.rpc.RetryInfo;
-   * UNAVAILABLE [ENGINE_CRASHED, MODEL_NOT_READY, REGISTRY_UNAVAILABLE].
+   * RESOURCE_EXHAUSTED [QUEUE_FULL, DEADLINE_UNREACHABLE (at the present rate the answer would come after the call's deadline)]
+   * with google.rpc.RetryInfo; UNAVAILABLE [ENGINE_CRASHED, ENGINE_HUNG, MODEL_NOT_READY, REGISTRY_UNAVAILABLE].
    */
   predict: handleServerStreamingCall<PredictRequest, PredictResponse>;
   /** What this server serves, and whether the registry can be reached. */
@@ -1535,8 +1568,8 @@ export interface InferenceServiceClient extends Client {
    * INVALID_ARGUMENT [INVALID_REQUEST (google.rpc.BadRequest with every violation), UNDECODABLE_IMAGE, IMAGE_TOO_LARGE,
    * NO_BACKGROUND]; NOT_FOUND [MODEL_NOT_FOUND, VERSION_NOT_FOUND, ALIAS_NOT_FOUND];
    * FAILED_PRECONDITION [UNSUPPORTED_MODEL, LOAD_FAILED]: this server cannot run the version;
-   * RESOURCE_EXHAUSTED [QUEUE_FULL] with google.rpc.RetryInfo;
-   * UNAVAILABLE [ENGINE_CRASHED, MODEL_NOT_READY, REGISTRY_UNAVAILABLE].
+   * RESOURCE_EXHAUSTED [QUEUE_FULL, DEADLINE_UNREACHABLE (at the present rate the answer would come after the call's deadline)]
+   * with google.rpc.RetryInfo; UNAVAILABLE [ENGINE_CRASHED, ENGINE_HUNG, MODEL_NOT_READY, REGISTRY_UNAVAILABLE].
    */
   predict(request: PredictRequest, options?: Partial<CallOptions>): ClientReadableStream<PredictResponse>;
   predict(

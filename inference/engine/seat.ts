@@ -1,0 +1,86 @@
+import { type Backoff, createBackoff, DEFAULT_BACKOFF, pauseMs } from '../rollout/backoff.ts';
+import type { EngineProcess } from './engine-process.ts';
+import type { GenerationEvent } from './generation-event.ts';
+
+export interface SeatDeps {
+  readonly generation: number;
+  /** A ready engine. @throws ServiceError when it could not be started, the signal's reason when aborted. */
+  readonly startAnother: (signal: AbortSignal) => Promise<EngineProcess>;
+  readonly onEvent: (event: GenerationEvent) => void;
+  /** A new engine sits here. */
+  readonly onRefilled: () => void;
+}
+
+/** Holds one engine, and puts another in its place whenever it ends, until `signal` is aborted. */
+export class Seat {
+  isBusy = false;
+  /** Fulfilled once the signal is aborted and no process of this seat is left. Never rejects. */
+  readonly supervised: Promise<void>;
+  readonly #deps: SeatDeps;
+  readonly #signal: AbortSignal;
+  readonly #backoff: Backoff = createBackoff();
+  #engine: EngineProcess | undefined;
+  #restarts = 0;
+
+  constructor(engine: EngineProcess, deps: SeatDeps, signal: AbortSignal) {
+    this.#engine = engine;
+    this.#deps = deps;
+    this.#signal = signal;
+    this.supervised = this.#supervise();
+  }
+
+  /** Undefined while a new one is being started. */
+  get engine(): EngineProcess | undefined {
+    return this.#engine;
+  }
+
+  get restarts(): number {
+    return this.#restarts;
+  }
+
+  /** The engine did what it is for: what ends it next is not a crash again and again. */
+  proved(): void {
+    this.#backoff.reset();
+  }
+
+  async #supervise(): Promise<void> {
+    while (this.#engine !== undefined) {
+      const { pid, exited } = this.#engine;
+      const how = await exited;
+      this.#engine = undefined;
+      if (!this.#signal.aborted) {
+        this.#deps.onEvent({ kind: 'engine-ended', generation: this.#deps.generation, pid, how });
+        await this.#refill();
+      }
+    }
+  }
+
+  async #refill(): Promise<void> {
+    const { generation, startAnother, onEvent, onRefilled } = this.#deps;
+    while (!this.#signal.aborted) {
+      try {
+        await this.#pause();
+        const engine = await startAnother(this.#signal);
+        this.#engine = engine;
+        this.#restarts += 1;
+        onEvent({ kind: 'engine-restarted', generation, pid: engine.pid });
+        onRefilled();
+        return;
+      } catch (error) {
+        if (!this.#signal.aborted) {
+          onEvent({ kind: 'engine-restart-failed', generation, error });
+        }
+      }
+    }
+  }
+
+  /** Crashes without a good run between them are told of, with the pause that they cost. */
+  async #pause(): Promise<void> {
+    const crashes = this.#backoff.failures + 1;
+    const upToMs = pauseMs(crashes, DEFAULT_BACKOFF);
+    if (upToMs > 0) {
+      this.#deps.onEvent({ kind: 'engine-backs-off', generation: this.#deps.generation, crashes, upToMs });
+    }
+    await this.#backoff.wait(this.#signal);
+  }
+}

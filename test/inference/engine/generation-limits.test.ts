@@ -1,0 +1,119 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { ServiceError } from '../../../proto/wire/errors.ts';
+import { eventually } from '../../support/eventually.ts';
+import { isRunning } from '../../support/processes.ts';
+import { job, scriptedGeneration } from '../../support/scripted-generation.ts';
+import { isError, rejection } from '../../support/service-errors.ts';
+
+/** A generation whose only engine works on something until `free` is called. */
+async function occupied(t: Parameters<typeof scriptedGeneration>[0], settings: Parameters<typeof scriptedGeneration>[1] = {}) {
+  const scripted = await scriptedGeneration(t, { engines: 1, ...settings });
+  const controller = new AbortController();
+  const running = job('wait', controller.signal);
+  const answer = scripted.generation.predict(running);
+  answer.catch(() => undefined);
+  await eventually(() => running.stages.length > 0);
+  return { ...scripted, free: () => controller.abort() };
+}
+
+test('a run over its limit fails as hung; its engine is ended and another comes', async (t) => {
+  const { generation, pids } = await scriptedGeneration(t, { engines: 1, runLimitMs: 50 });
+  const [pid = 0] = pids();
+  const error = await rejection(generation.predict(job('block')));
+  assert.deepEqual([error.kind, error.reason, error.retryDelayMs], ['unavailable', 'ENGINE_HUNG', undefined]);
+  assert.equal(isRunning(pid), false);
+  await eventually(() => generation.engines().every(({ isReady, restarts }) => isReady && restarts === 1));
+  assert.notEqual(pids()[0], pid);
+});
+
+test('a hung run of a caller that is gone ends with its own reason', async (t) => {
+  const { generation } = await scriptedGeneration(t, { engines: 1, runLimitMs: 200 });
+  const controller = new AbortController();
+  const asked = job('block', controller.signal);
+  const answer = generation.predict(asked);
+  await Promise.race([eventually(() => asked.stages.length > 0), answer.catch(() => undefined)]);
+  controller.abort(new ServiceError('deadline-exceeded', 'DEADLINE_EXCEEDED', 'too late'));
+  await assert.rejects(answer, isError('deadline-exceeded', 'DEADLINE_EXCEEDED'));
+});
+
+test('engines that crash again and again start later and later, and that is told; one good run ends it', async (t) => {
+  const { generation, events } = await scriptedGeneration(t, { engines: 1 });
+  const backedOff = (): unknown[] => events.filter(({ kind }) => kind === 'engine-backs-off');
+  const crash = () => assert.rejects(generation.predict(job('exit')), isError('unavailable', 'ENGINE_CRASHED'));
+  await crash();
+  await generation.predict(job('done'));
+  await crash();
+  await crash();
+  await eventually(() => backedOff().length > 0);
+  assert.deepEqual(backedOff(), [{ kind: 'engine-backs-off', generation: 7, crashes: 2, upToMs: 250 }]);
+  await crash();
+  await eventually(() => backedOff().length > 1);
+  assert.deepEqual(backedOff()[1], { kind: 'engine-backs-off', generation: 7, crashes: 3, upToMs: 500 });
+  await generation.predict(job('done'));
+});
+
+test('high goes before normal, low after it', async (t) => {
+  const { generation, free } = await occupied(t);
+  const order: string[] = [];
+  const queued = (['low', 'normal', 'high'] as const).map(async (priority) => {
+    await generation.predict({ ...job('done'), priority });
+    order.push(priority);
+  });
+  free();
+  await Promise.all(queued);
+  assert.deepEqual(order, ['high', 'normal', 'low']);
+});
+
+test('images beyond the bytes that may wait are refused', async (t) => {
+  const { generation, free } = await occupied(t, { maxWaitingBytes: 5 });
+  const first = generation.predict(job('done'));
+  await assert.rejects(generation.predict(job('done')), isError('resource-exhausted', 'QUEUE_FULL'));
+  free();
+  await first;
+});
+
+test('a deadline that cannot be kept is refused at once; on a free engine it is tried', async (t) => {
+  const { generation, admission, free } = await occupied(t);
+  admission.measured(1e6);
+  const deadlineMs = Date.now() + 600_000;
+  const error = await rejection(generation.predict({ ...job('done'), deadlineMs }));
+  assert.deepEqual([error.kind, error.reason], ['resource-exhausted', 'DEADLINE_UNREACHABLE']);
+  assert.ok((error.retryDelayMs ?? 0) > 1e6);
+  const last = generation.predict(job('done'));
+  free();
+  await last;
+  await generation.predict({ ...job('done'), deadlineMs });
+});
+
+test('one that waited too long costs no run while others wait, and the others are not held up', async (t) => {
+  const { generation, admission, free } = await occupied(t);
+  const late = { ...job('exit'), deadlineMs: Date.now() + 600_000 };
+  const refused = assert.rejects(generation.predict(late), isError('resource-exhausted', 'DEADLINE_UNREACHABLE'));
+  const other = generation.predict(job('done'));
+  admission.measured(1e6);
+  free();
+  await refused;
+  await other;
+  assert.deepEqual(late.stages, []);
+});
+
+test('what left the queue, ran or was closed out counts no more', async (t) => {
+  const { generation, admission, free } = await occupied(t, { maxWaiting: 2, maxWaitingBytes: 1000 });
+  const controller = new AbortController();
+  const leaving = generation.predict(job('done', controller.signal));
+  const running = generation.predict(job('done'));
+  controller.abort();
+  await assert.rejects(leaving, isError('cancelled', 'CANCELLED'));
+  free();
+  await running;
+  const asked = job('wait');
+  generation.predict(asked).catch(() => undefined);
+  await eventually(() => asked.stages.length > 0);
+  const closedOut = [generation.predict(job('done')), generation.predict(job('done'))];
+  const settled = Promise.allSettled(closedOut);
+  await generation.close();
+  await settled;
+  const all = { sizeBytes: 1000, ahead: 0, engines: 1, deadlineMs: undefined };
+  assert.equal(admission.refusal(all, 0), undefined, 'the whole of the bytes is free');
+});
