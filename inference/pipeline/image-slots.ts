@@ -1,4 +1,4 @@
-import { abortError, ServiceError } from '../../proto/wire/errors.ts';
+import { abortError, ServiceError, throwIfAborted } from '../../proto/wire/errors.ts';
 import type { Outbox } from './outbox.ts';
 import type { ImageStreamDeps, ImageStreamSettings, StreamEvent } from './stream-contract.ts';
 
@@ -129,6 +129,7 @@ export class ImageSlots<O, E> {
     const { imageId, options, cancelling } = image;
     const signal = AbortSignal.any([this.#signal, cancelling.signal]);
     try {
+      throwIfAborted(signal);
       for await (const event of this.#deps.predict(bytes, options, signal)) {
         const onTaken = this.#deps.isLast(event) ? () => this.#live.delete(imageId) : undefined;
         await this.#outbox.put({ kind: 'event', imageId, event }, signal, onTaken);

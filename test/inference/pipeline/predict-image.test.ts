@@ -243,16 +243,18 @@ test('where the queue is full, who waits for room is asked again with the same v
 
 test('only a full queue is waited for, and the wait ends with the call', async () => {
   const set = new StepSet();
-  const failing = (error: ServiceError): PredictImageDeps<StepSet> => {
-    set.predict = () => Promise.reject(error);
+  const failing = (failure: ServiceError): PredictImageDeps<StepSet> => {
+    set.predict = () => Promise.reject(failure);
     return {
       acquire: async () => ({ set, id: made.id, key, [Symbol.dispose]: () => undefined }),
       nowMs: () => 0,
-      waitForRoom: (_, signal) => Promise.reject(abortError(signal)),
+      waitForRoom: async (_, signal) => {
+        throw abortError(signal);
+      },
     };
   };
-  const run = (error: ServiceError) => {
-    const events = predictImage(request, failing(error), new AbortController().signal);
+  const run = (failure: ServiceError) => {
+    const events = predictImage(request, failing(failure), new AbortController().signal);
     return next(events).then(() => next(events));
   };
   await assert.rejects(run(new ServiceError('unavailable', 'ENGINE_CRASHED', 'x')), isError('unavailable', 'ENGINE_CRASHED'));
