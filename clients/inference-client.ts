@@ -1,58 +1,19 @@
-import { readFile, stat } from 'node:fs/promises';
-import type { Flake } from '../proto/gen/maskterial/inference/v1/flake.ts';
 import {
-  type Accepted,
   type GetStatusResponse,
   InferenceServiceClient,
   type PredictRequest,
   type PredictResponse,
-  Priority,
-  type Summary,
 } from '../proto/gen/maskterial/inference/v1/inference_service.ts';
 import { callServerStream, callUnary } from '../proto/wire/calls.ts';
-import { ServiceError } from '../proto/wire/errors.ts';
 import { type ClientCallOptions, type ConnectionSettings, connect, createCaller } from './channel.ts';
+import { bytesOf, type ImageSource, type PredictOptions, toOptionsMessage } from './predict-request.ts';
+import { collectOutcomes, type ImageEvent, type ImageOutcome, predictStream, type StreamImage } from './predict-stream.ts';
+import { collectFlakes, type PredictEvent, type Prediction } from './prediction.ts';
 import { type RetryDeps, SYSTEM_RETRY_DEPS } from './retry.ts';
 
-/** What one Predict request may hold; the server has the same limit. */
-export const MAX_IMAGE_BYTES = 32 * 1024 * 1024;
-
-const PRIORITIES = {
-  high: Priority.PRIORITY_HIGH,
-  normal: Priority.PRIORITY_UNSPECIFIED,
-  low: Priority.PRIORITY_LOW,
-} as const;
-
-/** An encoded image (JPEG, PNG, TIFF, WebP): its bytes, or a file that has them. */
-export type ImageSource = Uint8Array | { readonly path: string };
-
-/** Model references are `NAME` (its alias "production"), `NAME@alias` or `NAME:version`; at least one of the first two. */
-export interface PredictOptions extends ClientCallOptions {
-  readonly segmentation?: string | undefined;
-  readonly classification?: string | undefined;
-  readonly postprocessing?: string | undefined;
-  /** In [0, 1]; the server's default is 0.3. */
-  readonly scoreThreshold?: number | undefined;
-  /** In [0, 1]; the server's default is 0.5. */
-  readonly minClassOccupancy?: number | undefined;
-  /** In pixels; the server's default is 200. */
-  readonly sizeThreshold?: number | undefined;
-  /** Without it there are no areas in um^2. */
-  readonly umPerPx?: number | undefined;
-  /** Adds the original's record to each flake. */
-  readonly includeReference?: boolean | undefined;
-  /** Among the images that wait for an engine; unset is normal. */
-  readonly priority?: 'high' | 'low' | undefined;
-}
-
-export type PredictEvent = NonNullable<PredictResponse['event']>;
-
-/** A whole answer. */
-export interface Prediction {
-  readonly accepted: Accepted;
-  readonly flakes: readonly Flake[];
-  readonly summary: Summary;
-}
+export { type ImageSource, MAX_IMAGE_BYTES, type PredictOptions } from './predict-request.ts';
+export type { ImageEvent, ImageOutcome, StreamImage } from './predict-stream.ts';
+export { collectFlakes, type PredictEvent, type Prediction } from './prediction.ts';
 
 /** Inference over gRPC. Everything throws ServiceError with the server's kind and reason. */
 export interface InferenceClient {
@@ -64,6 +25,16 @@ export interface InferenceClient {
   predict(image: ImageSource, options?: PredictOptions): AsyncIterable<PredictEvent>;
   /** The whole answer to one image. Predicting changes nothing, so a call that broke half-way is tried again from the start. */
   predictFlakes(image: ImageSource, options?: PredictOptions): Promise<Prediction>;
+  /**
+   * Many images over one call: events as they come, tagged with the image's id; the last one of each image is its summary or its
+   * error. An image fails alone, also one whose file cannot be read. `images` is asked for the next one no faster than the
+   * server takes them, and the server works no faster than the loop runs. Only `timeoutMs` in `options` bounds the call.
+   * Never retried: when the call breaks it throws, and images without a last event may be sent again.
+   * @throws invalid-argument INVALID_REQUEST for an id that is in use.
+   */
+  predictStream(images: AsyncIterable<StreamImage> | Iterable<StreamImage>, options?: PredictOptions): AsyncIterable<ImageEvent>;
+  /** The same, as one whole outcome an image, in order of completion. */
+  predictAll(images: AsyncIterable<StreamImage> | Iterable<StreamImage>, options?: PredictOptions): AsyncIterable<ImageOutcome>;
   getStatus(options?: ClientCallOptions): Promise<GetStatusResponse>;
   close(): void;
 }
@@ -71,6 +42,17 @@ export interface InferenceClient {
 export function createInferenceClient(settings: ConnectionSettings, deps: RetryDeps = SYSTEM_RETRY_DEPS): InferenceClient {
   const stub = connect(InferenceServiceClient, settings);
   const { call, explain } = createCaller('inference server', settings, deps);
+
+  const openStream = async function* (
+    images: AsyncIterable<StreamImage> | Iterable<StreamImage>,
+    options: PredictOptions = {},
+  ): AsyncGenerator<ImageEvent> {
+    try {
+      yield* predictStream(stub.predictStream.bind(stub), images, options);
+    } catch (error) {
+      throw explain(error);
+    }
+  };
 
   return {
     address: settings.address,
@@ -94,42 +76,11 @@ export function createInferenceClient(settings: ConnectionSettings, deps: RetryD
       const request = await requestOf(image, options);
       return call((bounds) => collectFlakes(eventsOf(callServerStream(stub.predict.bind(stub), request, bounds))), options);
     },
+    predictStream: openStream,
+    predictAll: (images, options) => collectOutcomes(openStream(images, options)),
     getStatus: (options) => call((bounds) => callUnary(stub.getStatus.bind(stub), {}, bounds), options),
     close: () => stub.close(),
   };
-}
-
-/**
- * The whole answer in a stream of events; flakes in the order they came.
- * @throws ServiceError internal when the stream ended before its summary, or with fewer flakes than the summary counts: an
- *   answer is never silently shorter than what the server found.
- */
-export async function collectFlakes(events: AsyncIterable<PredictEvent>): Promise<Prediction> {
-  let accepted: Accepted | undefined;
-  let summary: Summary | undefined;
-  const flakes: Flake[] = [];
-  for await (const event of events) {
-    switch (event.$case) {
-      case 'accepted':
-        accepted = event.value;
-        break;
-      case 'flake':
-        flakes.push(event.value);
-        break;
-      case 'summary':
-        summary = event.value;
-        break;
-      case 'loading':
-      case 'progress':
-        break;
-    }
-  }
-  if (accepted === undefined || summary === undefined || summary.flakeCount !== flakes.length) {
-    const found =
-      summary === undefined ? `no summary after ${flakes.length} flakes` : `${flakes.length} of ${summary.flakeCount} flakes`;
-    throw new ServiceError('internal', 'INTERNAL', `the answer was cut off: ${accepted === undefined ? 'not accepted' : found}`);
-  }
-  return { accepted, flakes, summary };
 }
 
 async function* eventsOf(responses: AsyncIterable<PredictResponse>): AsyncGenerator<PredictEvent, undefined> {
@@ -143,47 +94,5 @@ async function* eventsOf(responses: AsyncIterable<PredictResponse>): AsyncGenera
 }
 
 async function requestOf(image: ImageSource, options: PredictOptions): Promise<PredictRequest> {
-  const { scoreThreshold, minClassOccupancy, sizeThreshold } = options;
-  return {
-    image: await bytesOf(image),
-    options: {
-      pipeline: {
-        segmentationModel: options.segmentation ?? '',
-        classificationModel: options.classification ?? '',
-        postprocessingModel: options.postprocessing ?? '',
-      },
-      thresholds: { scoreThreshold, minClassOccupancy, sizeThreshold },
-      umPerPx: options.umPerPx,
-      includeReference: options.includeReference ?? false,
-      priority: PRIORITIES[options.priority ?? 'normal'],
-    },
-  };
-}
-
-async function bytesOf(image: ImageSource): Promise<Buffer> {
-  if (image instanceof Uint8Array) {
-    checkSize('the image', image.byteLength);
-    return Buffer.from(image.buffer, image.byteOffset, image.byteLength);
-  }
-  try {
-    checkSize(image.path, (await stat(image.path)).size);
-    return await readFile(image.path);
-  } catch (error) {
-    if (error instanceof ServiceError) {
-      throw error;
-    }
-    throw new ServiceError('invalid-argument', 'UNREADABLE_FILE', `cannot read ${image.path}: ${describe(error)}`, {
-      cause: error,
-    });
-  }
-}
-
-function checkSize(name: string, sizeBytes: number): void {
-  if (sizeBytes > MAX_IMAGE_BYTES) {
-    throw new ServiceError('invalid-argument', 'IMAGE_TOO_LARGE', `${name}: ${sizeBytes} bytes, at most ${MAX_IMAGE_BYTES}`);
-  }
-}
-
-function describe(error: unknown): string {
-  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : String(error);
+  return { image: await bytesOf(image), options: toOptionsMessage(options) };
 }

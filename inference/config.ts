@@ -27,6 +27,8 @@ export interface InferenceConfig {
   /** Images that may wait for an engine, and their bytes. */
   readonly maxWaiting: number;
   readonly maxWaitingBytes: number;
+  /** Images of one PredictStream call at once, in work or with results that the caller did not read yet. */
+  readonly maxImagesAtOnce: number;
   readonly maxImageBytes: number;
   readonly maxImagePixels: number;
   /** How long calls in hand may take at shutdown. */
@@ -62,6 +64,7 @@ const RUN_LIMIT_MS = 60_000;
  * | ENGINE_RUN_LIMIT_MS | 60000 | a longer run hangs, and its engine is ended |
  * | MAX_WAITING_IMAGES | 32 | images that may wait for an engine |
  * | MAX_WAITING_BYTES | 536870912 | size of the encoded images that may wait |
+ * | MAX_STREAM_IMAGES | twice ENGINES | images of one stream in work at once |
  * | MAX_IMAGE_BYTES | 33554432 | size of an encoded image |
  * | MAX_IMAGE_PIXELS | 50000000 | size of a decoded one |
  * | GRACE_MS | 30000 | for calls in hand at shutdown |
@@ -81,6 +84,7 @@ export function readInferenceConfig(env: Environment): InferenceConfig {
   if (registryPort < 1 || registryPort > 65_535) {
     reader.problem(`REGISTRY_ADDRESS: expected host:port, found "${registryAddress}"`);
   }
+  const engines = reader.integer('ENGINES', availableParallelism(), 1, 256);
   return reader.finish({
     listen: readListenSettings(reader, 'INFERENCE', 50_052),
     registryAddress,
@@ -89,13 +93,15 @@ export function readInferenceConfig(env: Environment): InferenceConfig {
     servedModels: reader.list('SERVED_MODELS', ['*']),
     servedAliases: reader.list('SERVED_ALIASES', ['production', 'canary']),
     maxOnDemand: reader.integer('MAX_ON_DEMAND_VERSIONS', 4, 1, 1000),
-    engines: reader.integer('ENGINES', availableParallelism(), 1, 256),
+    engines,
     engineThreads: reader.integer('ENGINE_THREADS', 1, 1, 256),
     // Classifiers take a second or two. A hundred times that is a hang, or a machine that could not serve anyway.
     loadTimeoutMs: reader.integer('LOAD_TIMEOUT_MS', 120_000, 1, 3_600_000),
     engineRunLimitMs: reader.integer('ENGINE_RUN_LIMIT_MS', RUN_LIMIT_MS, 1, 3_600_000),
     maxWaiting: reader.integer('MAX_WAITING_IMAGES', 32, 0, 10_000),
     maxWaitingBytes: reader.integer('MAX_WAITING_BYTES', 512 * MIB, 0, Number.MAX_SAFE_INTEGER),
+    // Twice: an engine that gets free finds the next image there.
+    maxImagesAtOnce: reader.integer('MAX_STREAM_IMAGES', 2 * engines, 1, 1000),
     maxImageBytes: reader.integer('MAX_IMAGE_BYTES', 32 * MIB, 1, 64 * MIB),
     maxImagePixels: reader.integer('MAX_IMAGE_PIXELS', 50_000_000, 1, 1_000_000_000),
     graceMs: reader.integer('GRACE_MS', 30_000, 0, 3_600_000),

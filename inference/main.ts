@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { credentials } from '@grpc/grpc-js';
 import { createCallLog, type Logger } from '../infra/process/log.ts';
@@ -6,6 +7,7 @@ import { type RunningServer, serve } from '../infra/process/serve.ts';
 import { projectVersion } from '../infra/process/version.ts';
 import { InferenceServiceService } from '../proto/gen/maskterial/inference/v1/inference_service.ts';
 import { RegistryServiceClient } from '../proto/gen/maskterial/registry/v1/registry_service.ts';
+import { abortError } from '../proto/wire/errors.ts';
 import { createHandlers } from '../proto/wire/handlers.ts';
 import { FileSource } from './adapters/file-source.ts';
 import { RegistrySource } from './adapters/registry-source.ts';
@@ -18,6 +20,7 @@ import { logCacheEvent, logGenerationEvent, logRolloutEvent } from './event-log.
 import { lastKnownFormat } from './rollout/last-known.ts';
 import { Rollout } from './rollout/rollout.ts';
 import { createPredict } from './rpc/predict-service.ts';
+import { createPredictStream } from './rpc/predict-stream-service.ts';
 import { toStatusResponse } from './rpc/status-service.ts';
 
 /** Full name for health checks. */
@@ -110,6 +113,7 @@ async function startServer(config: InferenceConfig, rollout: Rollout<Generation>
   const serverVersion = projectVersion();
   const implementation = {
     predict: handlers.serverStream(createPredict(deps, config)),
+    predictStream: handlers.bidiStream(createPredictStream({ ...deps, waitForRoom }, config)),
     getStatus: handlers.unary(async () => {
       const generations = [rollout.current, ...rollout.draining].filter((generation) => generation !== undefined);
       return toStatusResponse({ rollout: rollout.status(), generations, serverVersion });
@@ -118,6 +122,14 @@ async function startServer(config: InferenceConfig, rollout: Rollout<Generation>
   const service = { name: INFERENCE_SERVICE, definition: InferenceServiceService, implementation, isReady: false };
   const settings = { ...config.listen, maxReceiveBytes: MAX_RECEIVE_BYTES, graceMs: config.graceMs };
   return serve([service], shutdown, settings, logger);
+}
+
+async function waitForRoom(delayMs: number, signal: AbortSignal): Promise<void> {
+  try {
+    await sleep(delayMs, undefined, { signal });
+  } catch {
+    throw abortError(signal);
+  }
 }
 
 /** SERVING once the wanted set is loaded as far as it can be; from then on a broken version never makes the server unready. */

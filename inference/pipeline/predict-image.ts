@@ -1,3 +1,4 @@
+import { isServiceError } from '../../proto/wire/errors.ts';
 import type { ModelReference } from '../../proto/wire/names.ts';
 import type { EngineAnswer } from '../engine/protocol.ts';
 import type { EngineJob } from '../engine/engine-process.ts';
@@ -47,7 +48,15 @@ export interface PipelineSet extends LoadedSet {
 export interface PredictImageDeps<G extends PipelineSet> {
   readonly acquire: (reference: ModelReference, onLoading: (key: VersionKey) => void, signal: AbortSignal) => Promise<Use<G>>;
   readonly nowMs: () => number;
+  /**
+   * For callers that wait where the engines' queue is full: resolves after `delayMs`, then the same versions are asked again;
+   * rejects with the signal's reason. Without it the image fails as QUEUE_FULL.
+   */
+  readonly waitForRoom?: (delayMs: number, signal: AbortSignal) => Promise<void>;
 }
+
+/** Where a full queue does not say when to come again. */
+const DEFAULT_RETRY_DELAY_MS = 100;
 
 /**
  * One image through a pipeline, told as events. The versions are fixed once: whatever is promoted meanwhile, this call ends on
@@ -81,14 +90,14 @@ async function run<G extends PipelineSet>(
   queue: EventQueue<ImageEvent>,
   signal: AbortSignal,
 ): Promise<void> {
-  const { acquire, nowMs } = deps;
+  const { acquire, nowMs, waitForRoom } = deps;
   using use = await acquire(request.classifier, (key) => queue.push({ kind: 'loading', key }), signal);
   const { manifest } = specOf(use.set, use.id);
   const models = [{ reference: request.classifier, key: use.key, family: manifest.family }];
   queue.push({ kind: 'accepted', models });
   const queuedMs = nowMs();
   let begunMs: number | undefined;
-  const answer = await use.set.predict({
+  const job = {
     image: request.image,
     classifier: use.id,
     settings: {
@@ -97,15 +106,33 @@ async function run<G extends PipelineSet>(
       includeReference: request.includeReference,
       classNames: new Map(manifest.classes.map(({ index, name }) => [index, name])),
     },
-    onStage: (stage) => {
+    onStage: (stage: Stage) => {
       begunMs ??= nowMs();
       queue.push({ kind: 'stage', stage });
     },
     priority: request.priority,
     deadlineMs: request.deadlineMs,
     signal,
-  });
+  };
+  const answer = await (waitForRoom === undefined ? use.set.predict(job) : predictOnceAdmitted(use.set, job, waitForRoom));
   queue.push({ kind: 'answered', models, answer, queueMs: (begunMs ?? queuedMs) - queuedMs });
+}
+
+async function predictOnceAdmitted(
+  set: PipelineSet,
+  job: EngineJob,
+  waitForRoom: (delayMs: number, signal: AbortSignal) => Promise<void>,
+): Promise<EngineAnswer> {
+  for (;;) {
+    try {
+      return await set.predict(job);
+    } catch (error) {
+      if (!isServiceError(error, 'resource-exhausted')) {
+        throw error;
+      }
+      await waitForRoom(error.retryDelayMs ?? DEFAULT_RETRY_DELAY_MS, job.signal);
+    }
+  }
 }
 
 function specOf(set: PipelineSet, id: ServableId): ServableSpec {

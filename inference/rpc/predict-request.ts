@@ -1,23 +1,25 @@
-import type { PredictRequest } from '../../proto/gen/maskterial/inference/v1/inference_service.ts';
+import type { PredictOptions } from '../../proto/gen/maskterial/inference/v1/inference_service.ts';
 import { type FieldViolation, invalid, ServiceError } from '../../proto/wire/errors.ts';
 import { type ModelReference, readModelReference } from '../../proto/wire/names.ts';
+import { imageTooLarge } from '../pipeline/image-bytes.ts';
 import type { ImageRequest } from '../pipeline/predict-image.ts';
 import { optionViolations, resolveThresholds } from '../predict/thresholds.ts';
 import { toPriority, toRequestedOptions } from './convert.ts';
+
+/** A PredictRequest, or the same of an image that came in chunks. */
+interface PredictParts {
+  readonly image: Uint8Array;
+  readonly options?: PredictOptions | undefined;
+}
 
 /**
  * @throws ServiceError invalid-argument INVALID_REQUEST listing every violation, IMAGE_TOO_LARGE naming size and limit;
  * failed-precondition UNSUPPORTED_MODEL for pipelines that this release does not run.
  */
-export function parsePredictRequest(request: PredictRequest, limits: { readonly maxImageBytes: number }): ImageRequest {
+export function parsePredictRequest(request: PredictParts, limits: { readonly maxImageBytes: number }): ImageRequest {
   const { image, options } = request;
   if (image.byteLength > limits.maxImageBytes) {
-    throw new ServiceError(
-      'invalid-argument',
-      'IMAGE_TOO_LARGE',
-      `image: ${image.byteLength} bytes, the limit is ${limits.maxImageBytes}`,
-      { metadata: { bytes: String(image.byteLength), max_bytes: String(limits.maxImageBytes) } },
-    );
+    throw imageTooLarge(image.byteLength, limits.maxImageBytes);
   }
   const violations: FieldViolation[] = [];
   if (image.byteLength === 0) {

@@ -4,6 +4,7 @@ import { ServiceError } from '../../proto/wire/errors.ts';
 import { endStreams } from './end-streams.ts';
 import { explainLibraryErrors } from './library-errors.ts';
 import type { Logger } from './log.ts';
+import { noticeCancels } from './notice-cancels.ts';
 import { widenReceiveWindow } from './receive-window.ts';
 import { createReflection } from './reflection.ts';
 
@@ -75,6 +76,7 @@ export async function serve(
   const onBound = widenReceiveWindow(server);
   const port = await bind(server, settings);
   onBound();
+  noticeCancels(server);
   const address = `${settings.host}:${port}`;
   logger.info({ address, services: names }, 'listening');
 

@@ -1,4 +1,10 @@
-import { type ClientReadableStream, type ClientWritableStream, Metadata, type ServiceError as GrpcError } from '@grpc/grpc-js';
+import {
+  type ClientDuplexStream,
+  type ClientReadableStream,
+  type ClientWritableStream,
+  Metadata,
+  type ServiceError as GrpcError,
+} from '@grpc/grpc-js';
 import { abortError, throwIfAborted } from './errors.ts';
 import { fromGrpcError } from './status.ts';
 
@@ -15,6 +21,7 @@ type Callback<R> = (error: GrpcError | null, response: R) => void;
 type Deadline = { deadline?: Date };
 type Unary<Q, R> = (request: Q, metadata: Metadata, options: Deadline, callback: Callback<R>) => { cancel(): void };
 type ServerStream<Q, R> = (request: Q, metadata: Metadata, options: Deadline) => ClientReadableStream<R>;
+type BidiStream<Q, R> = (metadata: Metadata, options: Deadline) => ClientDuplexStream<Q, R>;
 type ClientStream<Q, R> = (metadata: Metadata, options: Deadline, callback: Callback<R>) => ClientWritableStream<Q>;
 
 /**
@@ -78,6 +85,42 @@ export async function callClientStream<Q, R>(
   }
 }
 
+/**
+ * Requests and responses at the same time, each only as fast as its reader. Leaving the loop early cancels the call, and so does
+ * an error of `requests`, which is thrown. Once the server ended the call no more requests are asked for.
+ */
+export async function* callBidiStream<Q, R>(
+  method: BidiStream<Q, R>,
+  requests: AsyncIterable<Q> | Iterable<Q>,
+  options: CallOptions = {},
+): AsyncGenerator<R> {
+  const { signal } = options;
+  if (signal !== undefined) {
+    throwIfAborted(signal);
+  }
+  const call = method(metadataOf(options), deadlineOf(options));
+  const cancel = (): void => call.cancel();
+  signal?.addEventListener('abort', cancel, { once: true });
+  const over = new AbortController();
+  let failure: { readonly error: unknown } | undefined;
+  send(requests, call, over.signal).catch((error: unknown) => {
+    failure = { error };
+    call.cancel();
+  });
+  try {
+    for await (const message of call) {
+      yield message as R;
+    }
+  } catch (error) {
+    // An error of `requests` came first: it is why the call was cancelled.
+    throw failure === undefined ? translate(error, signal) : failure.error;
+  } finally {
+    over.abort();
+    signal?.removeEventListener('abort', cancel);
+    call.cancel();
+  }
+}
+
 interface RequestSink<Q> {
   write(request: Q): boolean;
   end(): unknown;
@@ -90,7 +133,7 @@ async function send<Q>(requests: AsyncIterable<Q> | Iterable<Q>, call: RequestSi
   let resume = (): void => undefined;
   call.on('drain', () => resume());
   for (;;) {
-    const next = await Promise.race([source.next(), over]);
+    const next = answered.aborted ? undefined : await Promise.race([source.next(), over]);
     if (next === undefined || answered.aborted) {
       // Not awaited: it may be waiting for a request that never comes, and the answer is there.
       source.return?.(undefined).catch(() => undefined);

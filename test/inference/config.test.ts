@@ -17,8 +17,9 @@ function problems(env: Readonly<Record<string, string>>): string[] {
 }
 
 test('everything has a default', () => {
-  const { engines, ...config } = readInferenceConfig({});
+  const { engines, maxImagesAtOnce, ...config } = readInferenceConfig({});
   assert.ok(engines >= 1);
+  assert.equal(maxImagesAtOnce, 2 * engines);
   assert.deepEqual(config, {
     listen: { host: '127.0.0.1', port: 50_052 },
     registryAddress: '127.0.0.1:50051',
@@ -56,6 +57,7 @@ test('everything can be set', () => {
       ENGINE_RUN_LIMIT_MS: '5000',
       MAX_WAITING_IMAGES: '0',
       MAX_WAITING_BYTES: '0',
+      MAX_STREAM_IMAGES: '5',
       MAX_IMAGE_BYTES: '1',
       MAX_IMAGE_PIXELS: '2',
       GRACE_MS: '0',
@@ -75,6 +77,7 @@ test('everything can be set', () => {
       engineRunLimitMs: 5000,
       maxWaiting: 0,
       maxWaitingBytes: 0,
+      maxImagesAtOnce: 5,
       maxImageBytes: 1,
       maxImagePixels: 2,
       graceMs: 0,
@@ -102,6 +105,7 @@ test('all problems are told at once', () => {
       ENGINE_RUN_LIMIT_MS: '0',
       MAX_WAITING_IMAGES: 'many',
       MAX_WAITING_BYTES: '-1',
+      MAX_STREAM_IMAGES: '0',
       MAX_IMAGE_BYTES: '99999999999',
       MAX_IMAGE_PIXELS: '1.5',
       GRACE_MS: '',
@@ -120,6 +124,7 @@ test('all problems are told at once', () => {
       'MAX_IMAGE_PIXELS',
       'MAX_ON_DEMAND_VERSIONS',
       'MAX_WAITING_BYTES',
+      'MAX_STREAM_IMAGES',
       'MAX_WAITING_IMAGES',
       'MODEL_PATH',
       'REGISTRY_ADDRESS',

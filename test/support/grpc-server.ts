@@ -1,6 +1,7 @@
 import { Server, ServerCredentials, type ServiceDefinition, type UntypedServiceImplementation } from '@grpc/grpc-js';
 
-/** A grpc-js server on a free port of this machine; disposing cuts its connections. */
+/** A grpc-js server on a free port of this machine; disposing cuts its connections. */ import { noticeCancels } from '../../infra/process/notice-cancels.ts';
+
 export interface TestServer {
   readonly address: string;
   [Symbol.asyncDispose](): Promise<void>;
@@ -18,6 +19,7 @@ export async function startGrpcServer(
       error === null ? resolve(found) : reject(error),
     );
   });
+  noticeCancels(server);
   return {
     address: `127.0.0.1:${bound}`,
     [Symbol.asyncDispose]: async () => server.forceShutdown(),

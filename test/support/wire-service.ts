@@ -9,7 +9,7 @@ import {
   type ServiceDefinition,
 } from '@grpc/grpc-js';
 import type { CallOptions } from '../../proto/wire/calls.ts';
-import { callClientStream, callServerStream, callUnary } from '../../proto/wire/calls.ts';
+import { callBidiStream, callClientStream, callServerStream, callUnary } from '../../proto/wire/calls.ts';
 import { type CallContext, type CallReport, createHandlers } from '../../proto/wire/handlers.ts';
 import { reportQueue } from './report-queue.ts';
 
@@ -45,6 +45,7 @@ export interface NoteService {
   unary(request: Note, options?: CallOptions): Promise<Note>;
   serverStream(request: Note, options?: CallOptions): AsyncGenerator<Note>;
   clientStream(requests: AsyncIterable<Note> | Iterable<Note>, options?: CallOptions): Promise<Note>;
+  bidiStream(requests: AsyncIterable<Note> | Iterable<Note>, options?: CallOptions): AsyncGenerator<Note>;
   readonly client: Client;
   /** A unary call on the bare client, with the header that came back. */
   rawUnary(metadata: Metadata): Promise<{ header: Metadata }>;
@@ -107,6 +108,8 @@ export async function startNoteService(handlers: NoteHandlers): Promise<NoteServ
         requests,
         options,
       ),
+    bidiStream: (requests, options) =>
+      callBidiStream<Note, Note>((m, o) => client.makeBidiStreamRequest(BIDI, write, read, m, o), requests, options),
     rawUnary: (metadata) =>
       new Promise((resolve, reject) => {
         let header = new Metadata();

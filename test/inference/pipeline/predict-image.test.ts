@@ -215,3 +215,52 @@ test('a promotion under a running call: it ends on the version it began with, th
   assert.equal((await first.next()).done, true);
   await eventually(() => rollout.loader.sets[0]?.isDisposed === true);
 });
+
+test('where the queue is full, who waits for room is asked again with the same versions; who does not wait fails', async () => {
+  const { set, events } = bench();
+  const full = new ServiceError('resource-exhausted', 'QUEUE_FULL', 'full', { retryDelayMs: 70 });
+  set.predict = () => Promise.reject(full);
+  await next(events);
+  await assert.rejects(next(events), isError('resource-exhausted', 'QUEUE_FULL'));
+
+  const patient = new StepSet();
+  const waits: number[] = [];
+  let [acquired, asked] = [0, 0];
+  patient.predict = async () => {
+    asked += 1;
+    return asked < 3 ? Promise.reject(full) : ANSWER;
+  };
+  const deps: PredictImageDeps<StepSet> = {
+    acquire: async () => {
+      acquired += 1;
+      return { set: patient, id: made.id, key, [Symbol.dispose]: () => undefined };
+    },
+    nowMs: () => 0,
+    waitForRoom: async (delayMs) => void waits.push(delayMs),
+  };
+  const kinds: string[] = [];
+  for await (const { kind } of predictImage(request, deps, new AbortController().signal)) {
+    kinds.push(kind);
+  }
+  assert.deepEqual({ kinds, waits, acquired }, { kinds: ['accepted', 'answered'], waits: [70, 70], acquired: 1 });
+});
+
+test('only a full queue is waited for, and the wait ends with the call', async () => {
+  const set = new StepSet();
+  const failing = (failure: ServiceError): PredictImageDeps<StepSet> => {
+    set.predict = () => Promise.reject(failure);
+    return {
+      acquire: async () => ({ set, id: made.id, key, [Symbol.dispose]: () => undefined }),
+      nowMs: () => 0,
+      waitForRoom: async (_, signal) => {
+        throw abortError(signal);
+      },
+    };
+  };
+  const run = (failure: ServiceError) => {
+    const events = predictImage(request, failing(failure), new AbortController().signal);
+    return next(events).then(() => next(events));
+  };
+  await assert.rejects(run(new ServiceError('unavailable', 'ENGINE_CRASHED', 'x')), isError('unavailable', 'ENGINE_CRASHED'));
+  await assert.rejects(run(new ServiceError('resource-exhausted', 'QUEUE_FULL', 'x')), isError('cancelled', 'CANCELLED'));
+});

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { Client, credentials } from '@grpc/grpc-js';
 import { callUnary } from '../../../proto/wire/calls.ts';
-import { ServiceError } from '../../../proto/wire/errors.ts';
+import { abortError, ServiceError } from '../../../proto/wire/errors.ts';
 import { deferred, whenAborted } from '../../support/deferred.ts';
 import { isError, rejection } from '../../support/service-errors.ts';
 import { type Note, startNoteService } from '../../support/wire-service.ts';
@@ -166,5 +166,130 @@ describe('calls', () => {
     })();
     await assert.rejects(service.clientStream(requests), (error) => error === broken);
     isError('cancelled', 'CANCELLED')((await service.nextReport()).error);
+  });
+
+  it('a bidirectional stream sends and receives at the same time', async () => {
+    await using service = await startNoteService({
+      bidiStream: async function* (requests) {
+        for await (const { text } of requests) {
+          yield { text: text.toUpperCase() };
+        }
+      },
+    });
+    const answered = [deferred(), deferred()];
+    const requests = (async function* (): AsyncGenerator<Note> {
+      yield { text: 'a' };
+      await answered[0]?.promise;
+      yield { text: 'b' };
+    })();
+    const received: string[] = [];
+    for await (const { text } of service.bidiStream(requests)) {
+      answered[received.length]?.resolve();
+      received.push(text);
+    }
+    assert.deepEqual(received, ['A', 'B']);
+  });
+
+  it('a bidirectional stream sends no faster than the server reads, and reads no faster than the loop', async () => {
+    const total = 600;
+    let sent = 0;
+    await using service = await startNoteService({
+      unary: async (request) => request,
+      bidiStream: async function* (requests) {
+        for await (const request of requests) {
+          yield request;
+        }
+      },
+    });
+    const requests = (function* () {
+      for (; sent < total; sent += 1) {
+        yield { text: 'x'.repeat(64 * 1024) };
+      }
+    })();
+    let received = 0;
+    for await (const _ of service.bidiStream(requests)) {
+      received += 1;
+      if (received === 1) {
+        for (let round = 0; round < 50; round += 1) {
+          await service.unary({ text: '' });
+        }
+        assert.equal(sent < total / 2, true, `${sent} of ${total} sent`);
+      }
+    }
+    assert.equal(received, total);
+  });
+
+  it('a bidirectional stream that the server fails throws its error and closes the requests', async () => {
+    const closed = deferred();
+    await using service = await startNoteService({
+      bidiStream: async function* (requests) {
+        for await (const request of requests) {
+          yield request;
+          throw new ServiceError('invalid-argument', 'INVALID_REQUEST', 'x');
+        }
+      },
+    });
+    const requests = (async function* (): AsyncGenerator<Note> {
+      try {
+        for (;;) {
+          yield { text: 'x'.repeat(64 * 1024) };
+        }
+      } finally {
+        closed.resolve();
+      }
+    })();
+    const stream = service.bidiStream(requests);
+    assert.equal((await stream.next()).done, false);
+    isError('invalid-argument', 'INVALID_REQUEST')(await rejection(stream.next()));
+    await closed.promise;
+  });
+
+  it('an error of the requests cancels a bidirectional stream and is thrown as it is', async () => {
+    await using service = await startNoteService({
+      bidiStream: async function* (requests) {
+        for await (const request of requests) {
+          yield request;
+        }
+      },
+    });
+    const broken = new RangeError('disk read failed');
+    const arrived = deferred();
+    const stream = service.bidiStream(
+      (async function* (): AsyncGenerator<Note> {
+        yield { text: '1' };
+        await arrived.promise;
+        throw broken;
+      })(),
+    );
+    assert.equal((await stream.next()).done, false);
+    arrived.resolve();
+    await assert.rejects(stream.next(), (error) => error === broken);
+    isError('cancelled', 'CANCELLED')((await service.nextReport()).error);
+  });
+
+  it('leaving a bidirectional stream early, or aborting its signal, cancels the call', async () => {
+    await using service = await startNoteService({
+      bidiStream: async function* (_, { signal }) {
+        yield { text: '1' };
+        await whenAborted(signal);
+        throw abortError(signal);
+      },
+    });
+    const endless = (async function* (): AsyncGenerator<Note> {
+      await new Promise(() => undefined);
+      yield { text: '' };
+    })();
+    for await (const _ of service.bidiStream(endless)) {
+      break;
+    }
+    isError('cancelled', 'CANCELLED')((await service.nextReport()).error);
+
+    const controller = new AbortController();
+    const reason = new ServiceError('deadline-exceeded', 'DEADLINE_EXCEEDED', 'x');
+    const stream = service.bidiStream([{ text: '1' }], { signal: controller.signal });
+    assert.equal((await stream.next()).done, false);
+    controller.abort(reason);
+    assert.equal(await rejection(stream.next()), reason);
+    assert.equal(await rejection(service.bidiStream([], { signal: controller.signal }).next()), reason);
   });
 });

@@ -10,9 +10,11 @@ import {
   type CallOptions,
   type ChannelCredentials,
   Client,
+  type ClientDuplexStream,
   type ClientOptions,
   type ClientReadableStream,
   type ClientUnaryCall,
+  type handleBidiStreamingCall,
   type handleServerStreamingCall,
   type handleUnaryCall,
   makeGenericClientConstructor,
@@ -201,6 +203,52 @@ export interface Background {
   b: number;
   g: number;
   r: number;
+}
+
+export interface PredictStreamRequest {
+  request?:
+    | { $case: "begin"; value: BeginImage }
+    | //
+    /** The next bytes of the image that was begun, in pieces of any size. */
+    { $case: "chunk"; value: Buffer }
+    | { $case: "end"; value: EndImage }
+    | { $case: "cancel"; value: CancelImage }
+    | undefined;
+}
+
+/** The chunks that follow are this image's. All chunks together: at most 32 MiB; what follows beyond that is dropped. */
+export interface BeginImage {
+  /** The caller's name for the image, repeated in each of its events: 1 to 200 bytes, not one whose last event is still to come. */
+  imageId: string;
+  options?: PredictOptions | undefined;
+}
+
+/** The image is complete. */
+export interface EndImage {
+}
+
+/**
+ * Stops the work on an image, which then answers CANCELLED. One that is being sent needs no end any more: its chunks up to the
+ * next begin are dropped. An id without an image, such as one that was just answered, is ignored.
+ */
+export interface CancelImage {
+  imageId: string;
+}
+
+export interface PredictStreamResponse {
+  imageId: string;
+  event?:
+    | { $case: "accepted"; value: Accepted }
+    | { $case: "loading"; value: Loading }
+    | { $case: "progress"; value: Progress }
+    | { $case: "flake"; value: Flake }
+    | //
+    /** The last event of an image that was answered. */
+    { $case: "summary"; value: Summary }
+    | //
+    /** The last event of an image that was not. */
+    { $case: "error"; value: Status }
+    | undefined;
 }
 
 export interface GetStatusRequest {
@@ -1317,6 +1365,449 @@ export const Background: MessageFns<Background> = {
   },
 };
 
+function createBasePredictStreamRequest(): PredictStreamRequest {
+  return { request: undefined };
+}
+
+export const PredictStreamRequest: MessageFns<PredictStreamRequest> = {
+  encode(message: PredictStreamRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    switch (message.request?.$case) {
+      case "begin":
+        BeginImage.encode(message.request.value, writer.uint32(10).fork()).join();
+        break;
+      case "chunk":
+        writer.uint32(18).bytes(message.request.value);
+        break;
+      case "end":
+        EndImage.encode(message.request.value, writer.uint32(26).fork()).join();
+        break;
+      case "cancel":
+        CancelImage.encode(message.request.value, writer.uint32(34).fork()).join();
+        break;
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PredictStreamRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePredictStreamRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.request = { $case: "begin", value: BeginImage.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.request = { $case: "chunk", value: asBuffer(reader.bytes()) };
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.request = { $case: "end", value: EndImage.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.request = { $case: "cancel", value: CancelImage.decode(reader, reader.uint32()) };
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<PredictStreamRequest>, I>>(base?: I): PredictStreamRequest {
+    return PredictStreamRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<PredictStreamRequest>, I>>(object: I): PredictStreamRequest {
+    const message = createBasePredictStreamRequest();
+    switch (object.request?.$case) {
+      case "begin": {
+        if (object.request?.value !== undefined && object.request?.value !== null) {
+          message.request = { $case: "begin", value: BeginImage.fromPartial(object.request.value) };
+        }
+        break;
+      }
+      case "chunk": {
+        if (object.request?.value !== undefined && object.request?.value !== null) {
+          message.request = { $case: "chunk", value: object.request.value };
+        }
+        break;
+      }
+      case "end": {
+        if (object.request?.value !== undefined && object.request?.value !== null) {
+          message.request = { $case: "end", value: EndImage.fromPartial(object.request.value) };
+        }
+        break;
+      }
+      case "cancel": {
+        if (object.request?.value !== undefined && object.request?.value !== null) {
+          message.request = { $case: "cancel", value: CancelImage.fromPartial(object.request.value) };
+        }
+        break;
+      }
+    }
+    return message;
+  },
+};
+
+function createBaseBeginImage(): BeginImage {
+  return { imageId: "", options: undefined };
+}
+
+export const BeginImage: MessageFns<BeginImage> = {
+  encode(message: BeginImage, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.imageId !== "") {
+      writer.uint32(10).string(message.imageId);
+    }
+    if (message.options !== undefined) {
+      PredictOptions.encode(message.options, writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): BeginImage {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseBeginImage();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.imageId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.options = PredictOptions.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<BeginImage>, I>>(base?: I): BeginImage {
+    return BeginImage.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<BeginImage>, I>>(object: I): BeginImage {
+    const message = createBaseBeginImage();
+    message.imageId = object.imageId ?? "";
+    message.options = (object.options !== undefined && object.options !== null)
+      ? PredictOptions.fromPartial(object.options)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseEndImage(): EndImage {
+  return {};
+}
+
+export const EndImage: MessageFns<EndImage> = {
+  encode(_: EndImage, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): EndImage {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseEndImage();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<EndImage>, I>>(base?: I): EndImage {
+    return EndImage.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<EndImage>, I>>(_: I): EndImage {
+    const message = createBaseEndImage();
+    return message;
+  },
+};
+
+function createBaseCancelImage(): CancelImage {
+  return { imageId: "" };
+}
+
+export const CancelImage: MessageFns<CancelImage> = {
+  encode(message: CancelImage, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.imageId !== "") {
+      writer.uint32(10).string(message.imageId);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CancelImage {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCancelImage();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.imageId = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<CancelImage>, I>>(base?: I): CancelImage {
+    return CancelImage.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<CancelImage>, I>>(object: I): CancelImage {
+    const message = createBaseCancelImage();
+    message.imageId = object.imageId ?? "";
+    return message;
+  },
+};
+
+function createBasePredictStreamResponse(): PredictStreamResponse {
+  return { imageId: "", event: undefined };
+}
+
+export const PredictStreamResponse: MessageFns<PredictStreamResponse> = {
+  encode(message: PredictStreamResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.imageId !== "") {
+      writer.uint32(10).string(message.imageId);
+    }
+    switch (message.event?.$case) {
+      case "accepted":
+        Accepted.encode(message.event.value, writer.uint32(18).fork()).join();
+        break;
+      case "loading":
+        Loading.encode(message.event.value, writer.uint32(26).fork()).join();
+        break;
+      case "progress":
+        Progress.encode(message.event.value, writer.uint32(34).fork()).join();
+        break;
+      case "flake":
+        Flake.encode(message.event.value, writer.uint32(42).fork()).join();
+        break;
+      case "summary":
+        Summary.encode(message.event.value, writer.uint32(50).fork()).join();
+        break;
+      case "error":
+        Status.encode(message.event.value, writer.uint32(58).fork()).join();
+        break;
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PredictStreamResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePredictStreamResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.imageId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.event = { $case: "accepted", value: Accepted.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.event = { $case: "loading", value: Loading.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.event = { $case: "progress", value: Progress.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.event = { $case: "flake", value: Flake.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.event = { $case: "summary", value: Summary.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.event = { $case: "error", value: Status.decode(reader, reader.uint32()) };
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<PredictStreamResponse>, I>>(base?: I): PredictStreamResponse {
+    return PredictStreamResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<PredictStreamResponse>, I>>(object: I): PredictStreamResponse {
+    const message = createBasePredictStreamResponse();
+    message.imageId = object.imageId ?? "";
+    switch (object.event?.$case) {
+      case "accepted": {
+        if (object.event?.value !== undefined && object.event?.value !== null) {
+          message.event = { $case: "accepted", value: Accepted.fromPartial(object.event.value) };
+        }
+        break;
+      }
+      case "loading": {
+        if (object.event?.value !== undefined && object.event?.value !== null) {
+          message.event = { $case: "loading", value: Loading.fromPartial(object.event.value) };
+        }
+        break;
+      }
+      case "progress": {
+        if (object.event?.value !== undefined && object.event?.value !== null) {
+          message.event = { $case: "progress", value: Progress.fromPartial(object.event.value) };
+        }
+        break;
+      }
+      case "flake": {
+        if (object.event?.value !== undefined && object.event?.value !== null) {
+          message.event = { $case: "flake", value: Flake.fromPartial(object.event.value) };
+        }
+        break;
+      }
+      case "summary": {
+        if (object.event?.value !== undefined && object.event?.value !== null) {
+          message.event = { $case: "summary", value: Summary.fromPartial(object.event.value) };
+        }
+        break;
+      }
+      case "error": {
+        if (object.event?.value !== undefined && object.event?.value !== null) {
+          message.event = { $case: "error", value: Status.fromPartial(object.event.value) };
+        }
+        break;
+      }
+    }
+    return message;
+  },
+};
+
 function createBaseGetStatusRequest(): GetStatusRequest {
   return {};
 }
@@ -1536,6 +2027,29 @@ export const InferenceServiceService = {
     responseSerialize: (value: PredictResponse): Buffer => asBuffer(PredictResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): PredictResponse => PredictResponse.decode(value),
   },
+  /**
+   * Many images over one call, each in chunks; events come as they happen, tagged with the caller's image id, and results in
+   * order of completion. One image is sent at a time: begin, chunks, end; the next one may follow at once. Each image has exactly
+   * one last event, its summary or its error; until that came its id is taken. An image fails alone, with a google.rpc.Status
+   * of the codes that Predict lists, except that it waits where Predict answers QUEUE_FULL, and of these:
+   * CANCELLED [CANCELLED]: the caller cancelled it; INVALID_ARGUMENT [INVALID_REQUEST]: its id is taken, or the stream ended before
+   * its end came; UNAVAILABLE [SHUTTING_DOWN]: begun after the server's shutdown began.
+   * The call itself fails, and every image on it, with INVALID_ARGUMENT [INVALID_REQUEST]: a chunk or an end without a begin, a begin
+   * within another image, an empty image id or one of more than 200 bytes, a message that is none of these. It ends with
+   * UNAVAILABLE [SHUTTING_DOWN] once the images in hand at a shutdown are answered.
+   * The server takes a bounded number of images at once, and none beyond it before the caller reads results: send and read at the
+   * same time.
+   */
+  predictStream: {
+    path: "/maskterial.inference.v1.InferenceService/PredictStream" as const,
+    requestStream: true as const,
+    responseStream: true as const,
+    requestSerialize: (value: PredictStreamRequest): Buffer => asBuffer(PredictStreamRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): PredictStreamRequest => PredictStreamRequest.decode(value),
+    responseSerialize: (value: PredictStreamResponse): Buffer =>
+      asBuffer(PredictStreamResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): PredictStreamResponse => PredictStreamResponse.decode(value),
+  },
   /** What this server serves, and whether the registry can be reached. */
   getStatus: {
     path: "/maskterial.inference.v1.InferenceService/GetStatus" as const,
@@ -1558,6 +2072,20 @@ export interface InferenceServiceServer extends UntypedServiceImplementation {
    * with google.rpc.RetryInfo; UNAVAILABLE [ENGINE_CRASHED, ENGINE_HUNG, MODEL_NOT_READY, REGISTRY_UNAVAILABLE].
    */
   predict: handleServerStreamingCall<PredictRequest, PredictResponse>;
+  /**
+   * Many images over one call, each in chunks; events come as they happen, tagged with the caller's image id, and results in
+   * order of completion. One image is sent at a time: begin, chunks, end; the next one may follow at once. Each image has exactly
+   * one last event, its summary or its error; until that came its id is taken. An image fails alone, with a google.rpc.Status
+   * of the codes that Predict lists, except that it waits where Predict answers QUEUE_FULL, and of these:
+   * CANCELLED [CANCELLED]: the caller cancelled it; INVALID_ARGUMENT [INVALID_REQUEST]: its id is taken, or the stream ended before
+   * its end came; UNAVAILABLE [SHUTTING_DOWN]: begun after the server's shutdown began.
+   * The call itself fails, and every image on it, with INVALID_ARGUMENT [INVALID_REQUEST]: a chunk or an end without a begin, a begin
+   * within another image, an empty image id or one of more than 200 bytes, a message that is none of these. It ends with
+   * UNAVAILABLE [SHUTTING_DOWN] once the images in hand at a shutdown are answered.
+   * The server takes a bounded number of images at once, and none beyond it before the caller reads results: send and read at the
+   * same time.
+   */
+  predictStream: handleBidiStreamingCall<PredictStreamRequest, PredictStreamResponse>;
   /** What this server serves, and whether the registry can be reached. */
   getStatus: handleUnaryCall<GetStatusRequest, GetStatusResponse>;
 }
@@ -1577,6 +2105,25 @@ export interface InferenceServiceClient extends Client {
     metadata?: Metadata,
     options?: Partial<CallOptions>,
   ): ClientReadableStream<PredictResponse>;
+  /**
+   * Many images over one call, each in chunks; events come as they happen, tagged with the caller's image id, and results in
+   * order of completion. One image is sent at a time: begin, chunks, end; the next one may follow at once. Each image has exactly
+   * one last event, its summary or its error; until that came its id is taken. An image fails alone, with a google.rpc.Status
+   * of the codes that Predict lists, except that it waits where Predict answers QUEUE_FULL, and of these:
+   * CANCELLED [CANCELLED]: the caller cancelled it; INVALID_ARGUMENT [INVALID_REQUEST]: its id is taken, or the stream ended before
+   * its end came; UNAVAILABLE [SHUTTING_DOWN]: begun after the server's shutdown began.
+   * The call itself fails, and every image on it, with INVALID_ARGUMENT [INVALID_REQUEST]: a chunk or an end without a begin, a begin
+   * within another image, an empty image id or one of more than 200 bytes, a message that is none of these. It ends with
+   * UNAVAILABLE [SHUTTING_DOWN] once the images in hand at a shutdown are answered.
+   * The server takes a bounded number of images at once, and none beyond it before the caller reads results: send and read at the
+   * same time.
+   */
+  predictStream(): ClientDuplexStream<PredictStreamRequest, PredictStreamResponse>;
+  predictStream(options: Partial<CallOptions>): ClientDuplexStream<PredictStreamRequest, PredictStreamResponse>;
+  predictStream(
+    metadata: Metadata,
+    options?: Partial<CallOptions>,
+  ): ClientDuplexStream<PredictStreamRequest, PredictStreamResponse>;
   /** What this server serves, and whether the registry can be reached. */
   getStatus(
     request: GetStatusRequest,

@@ -1,0 +1,79 @@
+import { readFile, stat } from 'node:fs/promises';
+import { type PredictOptions as OptionsMessage, Priority } from '../proto/gen/maskterial/inference/v1/inference_service.ts';
+import { ServiceError } from '../proto/wire/errors.ts';
+import type { ClientCallOptions } from './channel.ts';
+
+/** What one Predict request may hold; the server has the same limit. */
+export const MAX_IMAGE_BYTES = 32 * 1024 * 1024;
+
+const PRIORITIES = {
+  high: Priority.PRIORITY_HIGH,
+  normal: Priority.PRIORITY_UNSPECIFIED,
+  low: Priority.PRIORITY_LOW,
+} as const;
+
+/** An encoded image (JPEG, PNG, TIFF, WebP): its bytes, or a file that has them. */
+export type ImageSource = Uint8Array | { readonly path: string };
+
+/** Model references are `NAME` (its alias "production"), `NAME@alias` or `NAME:version`; at least one of the first two. */
+export interface PredictOptions extends ClientCallOptions {
+  readonly segmentation?: string | undefined;
+  readonly classification?: string | undefined;
+  readonly postprocessing?: string | undefined;
+  /** In [0, 1]; the server's default is 0.3. */
+  readonly scoreThreshold?: number | undefined;
+  /** In [0, 1]; the server's default is 0.5. */
+  readonly minClassOccupancy?: number | undefined;
+  /** In pixels; the server's default is 200. */
+  readonly sizeThreshold?: number | undefined;
+  /** Without it there are no areas in um^2. */
+  readonly umPerPx?: number | undefined;
+  /** Adds the original's record to each flake. */
+  readonly includeReference?: boolean | undefined;
+  /** Among the images that wait for an engine; unset is normal. */
+  readonly priority?: 'high' | 'low' | undefined;
+}
+
+export function toOptionsMessage(options: PredictOptions): OptionsMessage {
+  const { scoreThreshold, minClassOccupancy, sizeThreshold } = options;
+  return {
+    pipeline: {
+      segmentationModel: options.segmentation ?? '',
+      classificationModel: options.classification ?? '',
+      postprocessingModel: options.postprocessing ?? '',
+    },
+    thresholds: { scoreThreshold, minClassOccupancy, sizeThreshold },
+    umPerPx: options.umPerPx,
+    includeReference: options.includeReference ?? false,
+    priority: PRIORITIES[options.priority ?? 'normal'],
+  };
+}
+
+/** @throws ServiceError invalid-argument UNREADABLE_FILE; IMAGE_TOO_LARGE before a file over the limit is read. */
+export async function bytesOf(image: ImageSource): Promise<Buffer> {
+  if (image instanceof Uint8Array) {
+    checkSize('the image', image.byteLength);
+    return Buffer.from(image.buffer, image.byteOffset, image.byteLength);
+  }
+  try {
+    checkSize(image.path, (await stat(image.path)).size);
+    return await readFile(image.path);
+  } catch (error) {
+    if (error instanceof ServiceError) {
+      throw error;
+    }
+    throw new ServiceError('invalid-argument', 'UNREADABLE_FILE', `cannot read ${image.path}: ${describe(error)}`, {
+      cause: error,
+    });
+  }
+}
+
+function checkSize(name: string, sizeBytes: number): void {
+  if (sizeBytes > MAX_IMAGE_BYTES) {
+    throw new ServiceError('invalid-argument', 'IMAGE_TOO_LARGE', `${name}: ${sizeBytes} bytes, at most ${MAX_IMAGE_BYTES}`);
+  }
+}
+
+function describe(error: unknown): string {
+  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : String(error);
+}

@@ -1,0 +1,217 @@
+import assert from 'node:assert/strict';
+import { join } from 'node:path';
+import { type TestContext, test } from 'node:test';
+import { credentials } from '@grpc/grpc-js';
+import type { ImageOutcome, Prediction, StreamImage } from '../../clients/inference-client.ts';
+import { EventQueue } from '../../inference/pipeline/event-queue.ts';
+import { InferenceServiceClient, type PredictStreamRequest } from '../../proto/gen/maskterial/inference/v1/inference_service.ts';
+import type { Version } from '../../proto/gen/maskterial/registry/v1/model.ts';
+import { callBidiStream } from '../../proto/wire/calls.ts';
+import { messagesOf } from '../../proto/wire/chunks.ts';
+import { fromRpcStatus } from '../../proto/wire/status.ts';
+import { makePicture, writeGmmBundle } from '../support/made-up.ts';
+import { hasViolationAt, rejection } from '../support/service-errors.ts';
+import { TestSystem } from '../support/system.ts';
+
+const MODEL = 'CLS_GMM_Test';
+const PATCH = { x: 50, y: 60, width: 40, height: 30, contrast: -0.15 };
+const OPTIONS = { classification: MODEL };
+const LARGE = { width: 4000, height: 3000 };
+
+/** A system that serves one version, on one engine unless told otherwise. */
+async function startSystem(t: TestContext, env: Readonly<Record<string, string>> = {}): Promise<TestSystem> {
+  const system = await TestSystem.start({ env });
+  t.after(() => system[Symbol.asyncDispose]());
+  await system.release(await writeGmmBundle(join(system.folder, 'bundle'), { 1: -0.15, 2: -0.4 }), MODEL);
+  return system;
+}
+
+async function outcomesOf(system: TestSystem, images: AsyncIterable<StreamImage> | Iterable<StreamImage>) {
+  const outcomes: ImageOutcome[] = [];
+  for await (const outcome of system.inference.predictAll(images, OPTIONS)) {
+    outcomes.push(outcome);
+  }
+  return outcomes;
+}
+
+/** The bare method: every message as the test says it. `told` fills with `id event` and `id reason`. */
+function rawStream(t: TestContext, system: TestSystem) {
+  const client = new InferenceServiceClient(system.inference.address, credentials.createInsecure());
+  t.after(() => client.close());
+  const requests = new EventQueue<PredictStreamRequest>();
+  const responses = callBidiStream(client.predictStream.bind(client), requests);
+  const told: string[] = [];
+  const pipeline = { segmentationModel: '', classificationModel: MODEL, postprocessingModel: '' };
+  const begin = (imageId: string): void => {
+    requests.push({
+      request: { $case: 'begin', value: { imageId, options: { pipeline, includeReference: false, priority: 0 } } },
+    });
+  };
+  const send = (imageId: string, bytes: Uint8Array): void => {
+    begin(imageId);
+    for (const chunk of messagesOf(bytes)) {
+      requests.push({ request: { $case: 'chunk', value: chunk } });
+    }
+    requests.push({ request: { $case: 'end', value: {} } });
+  };
+  const cancel = (imageId: string): void => requests.push({ request: { $case: 'cancel', value: { imageId } } });
+  const read = async (onEvent: (line: string) => void = () => undefined): Promise<string[]> => {
+    for await (const { imageId, event } of responses) {
+      if (event?.$case !== 'progress') {
+        const line = `${imageId} ${event?.$case === 'error' ? fromRpcStatus(event.value).reason : event?.$case}`;
+        told.push(line);
+        onEvent(line);
+      }
+    }
+    return told;
+  };
+  return { begin, send, cancel, read, told, requests, end: () => requests.end() };
+}
+
+test('results come as they finish, not as they were sent; an image that fails takes no other with it', async (t) => {
+  const system = await startSystem(t, { ENGINES: '2' });
+  const small = await makePicture([PATCH]);
+  const outcomes = await outcomesOf(system, [
+    { id: 'large', image: await makePicture([PATCH], LARGE) },
+    { id: 'no image', image: Buffer.from('%PDF-1.7') },
+    { id: 'small 1', image: small },
+    { id: 'cut', image: small.subarray(0, 300) },
+    { id: 'small 2', image: small },
+  ]);
+  const result = new Map(
+    outcomes.map((outcome) => [outcome.imageId, 'error' in outcome ? outcome.error.reason : outcome.prediction.flakes.length]),
+  );
+  assert.deepEqual(
+    ['large', 'no image', 'small 1', 'cut', 'small 2'].map((id) => result.get(id)),
+    [1, 'UNDECODABLE_IMAGE', 1, 'UNDECODABLE_IMAGE', 1],
+  );
+  const order = outcomes.map(({ imageId }) => imageId);
+  assert.ok(order.indexOf('small 1') < order.indexOf('large'), order.join(', '));
+});
+
+test('sixty images while production goes back and forth ten times: each answer is that of the version it names', async (t) => {
+  const system = await startSystem(t);
+  const [one] = await versionsOf(system);
+  const two = await system.publish(await writeGmmBundle(join(system.folder, 'two'), { 1: -0.4, 2: -0.15 }), MODEL);
+  const versions = [one, two];
+  const picture = await makePicture([PATCH, { ...PATCH, x: 200 }]);
+  const expected = new Map<number, Prediction>();
+  for (const { version } of versions) {
+    expected.set(version, await system.inference.predictFlakes(picture, { classification: `${MODEL}:${version}` }));
+  }
+  assert.notDeepEqual(expected.get(one.version)?.flakes, expected.get(two.version)?.flakes);
+
+  const images = (async function* (): AsyncGenerator<StreamImage> {
+    for (let flip = 1; flip <= 10; flip += 1) {
+      const target = flip % 2 === 1 ? two : one;
+      const moved = system.promote(target).then(() => system.untilServing(target));
+      for (let index = 0; index < 6; index += 1) {
+        if (index === 5) {
+          await moved;
+        }
+        yield { id: `${flip}/${index}`, image: picture };
+      }
+    }
+  })();
+  const outcomes = await outcomesOf(system, images);
+  assert.equal(new Set(outcomes.map(({ imageId }) => imageId)).size, 60);
+  const seen = new Set<number>();
+  for (const outcome of outcomes) {
+    assert.ok('prediction' in outcome, outcome.imageId);
+    const { accepted, summary, flakes } = outcome.prediction;
+    const used = versions.find(({ version }) => version === summary.models[0]?.version);
+    assert.equal(summary.models[0]?.manifestDigest, used?.manifest?.digest);
+    assert.deepEqual(accepted.models, summary.models);
+    assert.deepEqual(flakes, expected.get(used?.version ?? 0)?.flakes);
+    seen.add(used?.version ?? 0);
+  }
+  assert.deepEqual(
+    [...seen].toSorted((a, b) => a - b),
+    [one.version, two.version],
+  );
+});
+
+async function versionsOf(system: TestSystem): Promise<[Version]> {
+  const { aliases } = await system.inference.getStatus();
+  const version = aliases.find(({ alias }) => alias === 'production')?.servingVersion ?? 0;
+  return [await system.registry.getVersion(MODEL, version)];
+}
+
+test('an image cancelled in work and one cancelled half sent; the others are answered', async (t) => {
+  const system = await startSystem(t);
+  const stream = rawStream(t, system);
+  const small = await makePicture([PATCH]);
+  stream.send('large', await makePicture([PATCH], LARGE));
+  stream.begin('half');
+  stream.requests.push({ request: { $case: 'chunk', value: small.subarray(0, 100) } });
+  stream.cancel('half');
+  stream.send('small', small);
+  const told = await stream.read((line) => {
+    if (line === 'large accepted') {
+      stream.cancel('large');
+      stream.end();
+    }
+  });
+  assert.deepEqual(told.filter((line) => !/accepted|flake/.test(line)).toSorted(), [
+    'half CANCELLED',
+    'large CANCELLED',
+    'small summary',
+  ]);
+});
+
+test('an id in use is refused for that image; the first one and the next are answered', async (t) => {
+  const system = await startSystem(t);
+  const stream = rawStream(t, system);
+  const large = await makePicture([PATCH], LARGE);
+  stream.send('a', large);
+  stream.send('a', large);
+  stream.send('b', await makePicture([PATCH]));
+  stream.end();
+  const told = await stream.read();
+  assert.deepEqual(told.filter((line) => !/accepted|flake/.test(line)).toSorted(), [
+    'a INVALID_REQUEST',
+    'a summary',
+    'b summary',
+  ]);
+});
+
+test('messages out of order end the call, and the next call works', async (t) => {
+  const system = await startSystem(t);
+  for (const [request, field] of [
+    [{ $case: 'chunk', value: Buffer.from('x') }, 'chunk'],
+    [{ $case: 'end', value: {} }, 'end'],
+    [{ $case: 'begin', value: { imageId: '' } }, 'begin.image_id'],
+    [{ $case: 'begin', value: { imageId: 'x'.repeat(201) } }, 'begin.image_id'],
+    [undefined, 'request'],
+  ] as const) {
+    const stream = rawStream(t, system);
+    stream.requests.push(request === undefined ? {} : { request });
+    hasViolationAt('INVALID_REQUEST', field)(await rejection(stream.read()));
+  }
+  assert.equal((await outcomesOf(system, [{ id: 'a', image: await makePicture([PATCH]) }])).length, 1);
+});
+
+test('an image over the byte limit fails alone', async (t) => {
+  const system = await startSystem(t, { MAX_IMAGE_BYTES: '100000' });
+  const outcomes = await outcomesOf(system, [
+    { id: 'large', image: Buffer.alloc(5 * 1024 * 1024) },
+    { id: 'small', image: await makePicture([PATCH]) },
+  ]);
+  assert.deepEqual(
+    outcomes.map((outcome) => [outcome.imageId, 'error' in outcome ? outcome.error.reason : 'ok']),
+    [
+      ['large', 'IMAGE_TOO_LARGE'],
+      ['small', 'ok'],
+    ],
+  );
+});
+
+test('where no image may wait for an engine, those of a stream wait instead of failing', async (t) => {
+  const system = await startSystem(t, { MAX_WAITING_IMAGES: '0', MAX_STREAM_IMAGES: '4' });
+  const picture = await makePicture([PATCH], { width: 1500, height: 1000 });
+  const outcomes = await outcomesOf(
+    system,
+    Array.from({ length: 10 }, (_, index) => ({ id: String(index), image: picture })),
+  );
+  assert.equal(outcomes.filter((outcome) => 'prediction' in outcome).length, 10);
+});
