@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { rm, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { it } from 'node:test';
 import { createLogger } from '../../infra/process/log.ts';
@@ -7,7 +7,7 @@ import type { UploadBlobRequest } from '../../proto/gen/maskterial/registry/v1/r
 import { callClientStream, callUnary } from '../../proto/wire/calls.ts';
 import { CHUNK_BYTES, MESSAGE_BYTES } from '../../proto/wire/chunks.ts';
 import { refOf } from '../../proto/wire/digest.ts';
-import { layoutOf } from '../../registry/adapters/embedded/layout.ts';
+import { prepareLayout } from '../../registry/adapters/embedded/layout.ts';
 import { readRegistryConfig } from '../../registry/config.ts';
 import { startRegistry } from '../../registry/main.ts';
 import { deferred } from '../support/deferred.ts';
@@ -115,10 +115,8 @@ it('does not start below a file, or in a file system that makes no folders', asy
 
 it('does not start on a damaged catalog, and says that trying later is no use', async () => {
   await using folder = await temporaryFolder();
-  await (await startRegistryServer(folder.path))[Symbol.asyncDispose]();
-  const { catalog } = layoutOf(folder.path);
+  const { catalog } = await prepareLayout(folder.path);
   await writeFile(catalog, 'not a database, '.repeat(1000));
-  await rm(`${catalog}-wal`, { force: true });
   const config = readRegistryConfig({ REGISTRY_DATA: folder.path, REGISTRY_PORT: '0' });
   const error = await rejection(startRegistry(config, { logger: createLogger('silent', 'registry') }));
   assert.deepEqual([error.kind, error.reason], ['failed-precondition', 'STORAGE_UNAVAILABLE']);
