@@ -13,8 +13,9 @@ import { formatSpread, ratiosOf, spreadOf } from './statistics.ts';
 
 const ROUNDS = 40;
 const WARM_UP_ROUNDS = 8;
-/** The model on every pixel takes seconds and its ratio is large: few rounds suffice. */
-const PER_PIXEL_ROUNDS = 3;
+/** Three were too few: one slow run on the colours made the median. */
+const PER_PIXEL_ROUNDS = 15;
+const PER_PIXEL_WARM_UP_ROUNDS = 2;
 /** Images of one measurement of throughput. */
 const BATCH = 24;
 const BATCH_ROUNDS = 7;
@@ -116,9 +117,13 @@ async function printModelStage(inProcess: InProcess, image: Buffer): Promise<voi
   const rows = await inProcess.contrastRows(image);
   const colours: number[] = [];
   const pixels: number[] = [];
-  for (let round = 0; round < PER_PIXEL_ROUNDS; round += 1) {
-    colours.push(await time(() => inProcess.classify(rows.ofColours)));
-    pixels.push(await time(() => inProcess.classify(rows.ofPixels)));
+  for (let round = -PER_PIXEL_WARM_UP_ROUNDS; round < PER_PIXEL_ROUNDS; round += 1) {
+    const coloursMs = await time(() => inProcess.classify(rows.ofColours));
+    const pixelsMs = await time(() => inProcess.classify(rows.ofPixels));
+    if (round >= 0) {
+      colours.push(coloursMs);
+      pixels.push(pixelsMs);
+    }
   }
   console.log(
     `\nmodel on ${rows.ofColours.length / 3} colours against ${rows.ofPixels.length / 3} pixels, ${PER_PIXEL_ROUNDS} rounds`,
