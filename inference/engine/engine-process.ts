@@ -3,6 +3,7 @@ import { type ChildProcess, fork } from 'node:child_process';
 import { Writable } from 'node:stream';
 import { abortError, ServiceError, throwIfAborted } from '../../proto/wire/errors.ts';
 import type { PredictSettings, Stage } from '../predict/predict.ts';
+import { engineEnvironment } from './engine-environment.ts';
 import { IMAGE_PIPE_FD, PIPED_FROM_BYTES } from './image-pipe.ts';
 import {
   type EngineAnswer,
@@ -98,8 +99,7 @@ export class EngineProcess {
       serialization: 'advanced',
       // The last one is the image pipe.
       stdio: ['ignore', 'ignore', 'inherit', 'ipc', 'pipe'],
-      // ONNX Runtime's Linux build would otherwise open its telemetry channel and leave files in the temporary folder.
-      env: { ...processEnvironment(), ORT_DISABLE_TELEMETRY: '1' },
+      env: engineEnvironment(processEnvironment()),
     });
     const engine = new EngineProcess(child);
     if (child.pid !== undefined) {
