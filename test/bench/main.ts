@@ -7,7 +7,10 @@ type Bench = (args: readonly string[]) => Promise<void>;
 /** Loaded only when run: ONNX Runtime reads its telemetry switch while it loads. */
 const BENCHES: Readonly<Record<string, () => Promise<Bench>>> = {
   goldens: async () => (await import('./goldens.ts')).benchGoldens,
+  health: async () => (await import('./health.ts')).benchHealth,
+  overload: async () => (await import('./overload.ts')).benchOverload,
   predict: async () => (await import('./predict.ts')).benchPredict,
+  swap: async () => (await import('./swap.ts')).benchSwap,
 };
 
 process.env['ORT_DISABLE_TELEMETRY'] = '1';

@@ -16,6 +16,10 @@ export interface Services extends AsyncDisposable {
   readonly processes: readonly { readonly what: string; readonly pid: number }[];
   /** Publishes, promotes, and waits until it serves. Gives `NAME:version`. */
   release(model: BenchModel): Promise<string>;
+  /** Gives the version's number. */
+  publish(model: BenchModel): Promise<number>;
+  /** Moves `production` and waits until the version serves. */
+  promote(name: string, version: number): Promise<void>;
 }
 
 /** The two services as processes of their own, on a temporary folder, as a user runs them. */
@@ -35,7 +39,13 @@ export async function startServices(env: Readonly<Record<string, string>> = {}):
     registry,
     inference,
     processes: [first, second],
-    release: (model) => release(model, registry, inference),
+    release: async (model) => {
+      const version = await publish(model, registry);
+      await promote(model.name, version, registry, inference);
+      return `${model.name}:${version}`;
+    },
+    publish: (model) => publish(model, registry),
+    promote: (name, version) => promote(name, version, registry, inference),
     [Symbol.asyncDispose]: async () => {
       registry.close();
       inference.close();
@@ -46,20 +56,24 @@ export async function startServices(env: Readonly<Record<string, string>> = {}):
   };
 }
 
-async function release({ name, path }: BenchModel, registry: RegistryClient, inference: InferenceClient): Promise<string> {
+async function publish({ name, path }: BenchModel, registry: RegistryClient): Promise<number> {
   const publishable = await openPublishable(path, AbortSignal.timeout(WAIT_MS));
   try {
     await registry.ensureModel({ name, kind: ModelKind.MODEL_KIND_CLASSIFICATION });
     const { version } = await registry.publishVersion({ model: name, ...publishable });
-    await registry.promote(name, version.version, 'production');
-    for (;;) {
-      const { aliases } = await inference.getStatus();
-      if (aliases.some(({ model, servingVersion }) => model === name && servingVersion === version.version)) {
-        return `${name}:${version.version}`;
-      }
-      await new Promise((resolve) => setTimeout(resolve, 50));
-    }
+    return version.version;
   } finally {
     await publishable.close();
+  }
+}
+
+async function promote(name: string, version: number, registry: RegistryClient, inference: InferenceClient): Promise<void> {
+  await registry.promote(name, version, 'production');
+  for (;;) {
+    const { aliases } = await inference.getStatus();
+    if (aliases.some(({ model, servingVersion }) => model === name && servingVersion === version)) {
+      return;
+    }
+    await new Promise((resolve) => setTimeout(resolve, 50));
   }
 }

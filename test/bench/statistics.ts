@@ -19,6 +19,14 @@ export function formatSpread({ median, low, high }: Spread, digits = 1): string 
   return `${median.toFixed(digits)} (${low.toFixed(digits)}-${high.toFixed(digits)})`;
 }
 
+/** `share` in [0, 1]; of at least one number. */
+export function quantileOf(values: readonly number[], share: number): number {
+  return quantile(
+    [...values].sort((a, b) => a - b),
+    share,
+  );
+}
+
 /** Linear between neighbours. */
 function quantile(sorted: readonly number[], share: number): number {
   const at = (sorted.length - 1) * share;

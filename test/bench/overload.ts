@@ -1,0 +1,100 @@
+import { benchCancel } from './overload-cancel.ts';
+import { benchSlowReader } from './overload-stream.ts';
+import { type Load, startLoad } from './load.ts';
+import { type LoadReport } from './load-orders.ts';
+import { ammModel, realMicrograph } from './model.ts';
+import { startServices } from './services.ts';
+import { formatSpread, quantileOf, ratiosOf, spreadOf } from './statistics.ts';
+
+const ROUNDS = 5;
+const RUN_MS = 6_000;
+const MULTIPLES = [0.5, 1, 1.5, 2, 3, 4];
+/** Twice the engines: none ever waits for its next image, and none is refused. */
+const CALLERS = 4;
+/** The queue's bound, so that the longest wait can be said in runs. */
+const MAX_WAITING = 8;
+
+/**
+ * Goodput from half to four times what the server can do; what a cancelled call still costs; memory with a reader that is slow.
+ * The load comes from a process on the same machine: what it costs is printed, since it is taken from the server.
+ */
+export async function benchOverload(args: readonly string[]): Promise<void> {
+  const image = args[0] ?? realMicrograph();
+  const model = ammModel();
+  {
+    await using services = await startServices({ MAX_WAITING_IMAGES: String(MAX_WAITING) });
+    await services.release(model);
+    await using load = await startLoad(services.inference.address, image, model.name);
+    await load.run({ kind: 'closed', callers: CALLERS, durationMs: 2_000 });
+    await benchGoodput(load);
+  }
+  await using services = await startServices();
+  await services.release(model);
+  await benchCancel(services, image, model.name);
+  await benchSlowReader(services, image, model.name);
+}
+
+async function benchGoodput(load: Load): Promise<void> {
+  const closed: LoadReport[] = [];
+  const open = new Map<number, LoadReport[]>(MULTIPLES.map((multiple) => [multiple, []]));
+  for (let round = 0; round < ROUNDS; round += 1) {
+    const peak = await load.run({ kind: 'closed', callers: CALLERS, durationMs: RUN_MS });
+    closed.push(peak);
+    for (const multiple of MULTIPLES) {
+      open.get(multiple)?.push(await load.run({ kind: 'open', perSecond: goodput(peak) * multiple, durationMs: RUN_MS }));
+    }
+  }
+  const peaks = closed.map((_, round) => Math.max(...[closed, ...open.values()].map((reports) => goodputOf(reports, round))));
+  console.log(`at most ${MAX_WAITING} images wait; ${ROUNDS} rounds of ${RUN_MS / 1000} s each in turn; median (quartiles)`);
+  console.log('offered load       goodput, 1/s        of the peak         refused  p99 answered, ms     p99 in runs  load cpu');
+  const runMs = closed.map((report) => (1000 * 2) / goodput(report));
+  print(`${CALLERS} callers, closed`, closed, peaks, runMs);
+  for (const [multiple, reports] of open) {
+    print(`${multiple} x capacity`, reports, peaks, runMs);
+  }
+  console.log(`an answer may take ${MAX_WAITING / 2 + 1} runs and its own: ${MAX_WAITING} wait for 2 engines`);
+}
+
+function print(what: string, reports: readonly LoadReport[], peaks: readonly number[], runMs: readonly number[]): void {
+  const rates = reports.map(goodput);
+  const slowest = reports.map(({ calls }) =>
+    quantileOf(
+      calls.filter(({ reason }) => reason === undefined).map(({ tookMs }) => tookMs),
+      0.99,
+    ),
+  );
+  const columns = [
+    what.padEnd(18),
+    formatSpread(spreadOf(rates)).padEnd(19),
+    formatSpread(spreadOf(ratiosOf(rates, peaks)), 3).padEnd(19),
+    `${(100 * share(reports)).toFixed(0)} %`.padStart(7),
+    formatSpread(spreadOf(slowest), 0).padEnd(20),
+    spreadOf(ratiosOf(slowest, runMs)).median.toFixed(1).padStart(11),
+    `${((100 * reports.reduce((sum, { cpuMs }) => sum + cpuMs, 0)) / reports.reduce((sum, { elapsedMs }) => sum + elapsedMs, 0)).toFixed(0)} %`.padStart(
+      9,
+    ),
+  ];
+  console.log(columns.join(' '));
+  const others = reports
+    .flatMap(({ calls }) => calls)
+    .filter(({ reason }) => reason !== undefined && reason !== 'QUEUE_FULL' && reason !== 'DEADLINE_UNREACHABLE');
+  if (others.length > 0) {
+    console.log(`  other failures: ${others.length}, ${[...new Set(others.map(({ reason }) => reason))].join(', ')}`);
+  }
+}
+
+function goodputOf(reports: readonly LoadReport[], round: number): number {
+  const report = reports[round];
+  return report === undefined ? 0 : goodput(report);
+}
+
+/** Answers a second. */
+function goodput({ calls, elapsedMs }: LoadReport): number {
+  return (calls.filter(({ reason }) => reason === undefined).length * 1000) / elapsedMs;
+}
+
+/** Of the calls, those that were refused. */
+function share(reports: readonly LoadReport[]): number {
+  const calls = reports.flatMap((report) => report.calls);
+  return calls.filter(({ reason }) => reason !== undefined).length / calls.length;
+}
