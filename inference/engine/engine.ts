@@ -64,7 +64,8 @@ export class Engine {
     if (classifier === undefined) {
       throw new Error(`servable ${servable} is not loaded in this engine`);
     }
-    return predict(image, { decoder: this.#decoder, classifier, colourIndex: this.#colourIndex }, settings, onStage, signal);
+    const deps = { decoder: this.#decoder, classifier, colourIndex: this.#colourIndex, hearEvents };
+    return predict(image, deps, settings, onStage, signal);
   }
 
   async #loadOne({ manifest, paths, label }: ServableSpec): Promise<PixelClassifier> {
@@ -96,4 +97,10 @@ async function readVerified(artifact: ManifestArtifact, path: string, label: str
     );
   }
   return bytes;
+}
+
+/** One turn of the event loop, whole: the first callback may still belong to the turn whose messages were read already. */
+async function hearEvents(): Promise<void> {
+  await new Promise((resolve) => setImmediate(resolve));
+  await new Promise((resolve) => setImmediate(resolve));
 }

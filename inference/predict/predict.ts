@@ -23,6 +23,11 @@ export interface PredictDeps {
   readonly colourIndex: ColourIndex;
   /** Milliseconds from any fixed moment. */
   readonly clock?: () => number;
+  /**
+   * Waited for between two stages, so that what arrived meanwhile, such as a cancel, is heard: from one stage to the next the thread
+   * would otherwise never look. Default: no pause.
+   */
+  readonly hearEvents?: () => Promise<void>;
 }
 
 export interface PredictSettings extends FlakeSettings {
@@ -52,23 +57,24 @@ export async function predict(
   onStage: (stage: Stage) => void,
   signal: AbortSignal,
 ): Promise<Prediction> {
-  const stages = new Stages(deps.clock ?? (() => performance.now()), onStage, signal);
+  const { clock = () => performance.now(), hearEvents = () => Promise.resolve() } = deps;
+  const stages = new Stages(clock, hearEvents, onStage, signal);
 
-  stages.begin('decode');
+  await stages.begin('decode');
   const image = await deps.decoder.decode(bytes, signal);
 
-  stages.begin('colours');
+  await stages.begin('colours');
   const colours = deps.colourIndex.collect(checked(image).rgb);
   const background = findBackground(colours);
   const contrasts = contrastTable(background);
 
-  stages.begin('classify');
+  await stages.begin('classify');
   const classes = await classifyColours(colours, contrastRows(colours, contrasts), deps.classifier);
 
-  stages.begin('class-map');
+  await stages.begin('class-map');
   const classMasks = deps.colourIndex.withClasses(colours, classes, (classOfKey) => findClassRuns(image, classOfKey));
 
-  stages.begin('geometry');
+  await stages.begin('geometry');
   const flakes = findClassRegions(classMasks, settings.thresholds.sizeThreshold).map(({ region, classIndex }) => {
     const contrast = meanContrast(region.mask, image, contrasts);
     return buildFlake({ region, classIndex, falsePositiveProbability: 0, meanContrast: contrast }, settings);
@@ -98,19 +104,22 @@ function checked(image: DecodedImage): DecodedImage {
 /** Tells of each stage, measures it, and goes no further once the signal is aborted. */
 class Stages {
   readonly #clock: () => number;
+  readonly #hearEvents: () => Promise<void>;
   readonly #onStage: (stage: Stage) => void;
   readonly #signal: AbortSignal;
   readonly #timings: StageTiming[] = [];
   #current: { readonly stage: Stage; readonly since: number } | undefined;
 
-  constructor(clock: () => number, onStage: (stage: Stage) => void, signal: AbortSignal) {
+  constructor(clock: () => number, hearEvents: () => Promise<void>, onStage: (stage: Stage) => void, signal: AbortSignal) {
     this.#clock = clock;
+    this.#hearEvents = hearEvents;
     this.#onStage = onStage;
     this.#signal = signal;
   }
 
-  begin(stage: Stage): void {
+  async begin(stage: Stage): Promise<void> {
     this.end();
+    await this.#hearEvents();
     throwIfAborted(this.#signal);
     this.#onStage(stage);
     this.#current = { stage, since: this.#clock() };

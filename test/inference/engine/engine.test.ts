@@ -3,10 +3,12 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
+import { MessageChannel } from 'node:worker_threads';
 import { Engine } from '../../../inference/engine/engine.ts';
 import type { DecodedImage } from '../../../inference/predict/decoder.ts';
 import { DEFAULT_THRESHOLDS } from '../../../inference/predict/thresholds.ts';
 import type { ServableSpec } from '../../../inference/rollout/servable.ts';
+import { isServiceError, ServiceError } from '../../../proto/wire/errors.ts';
 import { tinyGraph, tinyServable } from '../../support/tiny-classifier.ts';
 
 const folder = await mkdtemp(join(tmpdir(), 'engine-test-'));
@@ -45,6 +47,26 @@ test('a classifier is loaded, warmed up and runs', async () => {
     flakes.map(({ classIndex, layerName, areaPx }) => ({ classIndex, layerName, areaPx })),
     [{ classIndex: 1, layerName: '1 layer', areaPx: 400 }],
   );
+});
+
+test('a message that comes during one stage is heard before the next: a cancel stops there', async () => {
+  const engine = newEngine();
+  const servable = await tinyServable(folder, 'cancelled');
+  await engine.load([servable]);
+  const aborter = new AbortController();
+  const { port1, port2 } = new MessageChannel();
+  port2.on('message', () => aborter.abort(new ServiceError('cancelled', 'CANCELLED', 'enough')));
+  const begun: string[] = [];
+  const onStage = (stage: string): void => {
+    begun.push(stage);
+    if (stage === 'colours') {
+      port1.postMessage('cancel');
+    }
+  };
+  const outcome = engine.predict(new Uint8Array(), servable.id, settings, onStage, aborter.signal);
+  await assert.rejects(outcome, (error) => isServiceError(error, 'cancelled'));
+  port1.close();
+  assert.deepEqual(begun, ['decode', 'colours']);
 });
 
 test('a servable that was never loaded is a defect, not a wrong answer', async () => {

@@ -166,6 +166,22 @@ for (const last of ['decode', 'colours', 'classify', 'class-map', 'geometry'] as
   });
 }
 
+test('what arrives between two stages is heard: a cancel stops the next one', async () => {
+  const aborter = new AbortController();
+  const begun: Stage[] = [];
+  let turns = 0;
+  const hearEvents = async () => {
+    turns += 1;
+    if (turns === 3) {
+      aborter.abort(new ServiceError('cancelled', 'CANCELLED', 'enough'));
+    }
+  };
+  const deps = { decoder: new FixedDecoder(MICROGRAPH), classifier: new GreenClassifier(), colourIndex, hearEvents };
+  const outcome = predict(new Uint8Array(), deps, SETTINGS, (stage) => begun.push(stage), aborter.signal);
+  await assert.rejects(outcome, (error) => isServiceError(error, 'cancelled'));
+  assert.deepEqual(begun, ['decode', 'colours']);
+});
+
 for (const [what, deps, image] of [
   ['a classifier that gives too few classes', { classifier: { classify: () => new Uint8Array(1) } }, MICROGRAPH],
   ['a decoder that gives grey pixels', {}, { ...MICROGRAPH, rgb: MICROGRAPH.rgb.subarray(0, 3000) }],
