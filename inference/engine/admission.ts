@@ -53,6 +53,12 @@ export class Admission {
     this.#measuredMs = mean + SMOOTHING * (durationMs - mean);
   }
 
+  /** Why nobody may wait, whatever an image's size: QUEUE_FULL; undefined while somebody may. The image need not be there yet. */
+  fullness(engines: number): ServiceError | undefined {
+    // With a limit of 0 nobody waits: then only one that would have to is refused.
+    return this.#waiting > 0 && this.#waiting >= this.#limits.maxWaiting ? this.#full(engines) : undefined;
+  }
+
   /**
    * Why this one may not wait: resource-exhausted QUEUE_FULL or DEADLINE_UNREACHABLE, each with a retry delay; undefined when it
    * may. Before anything was measured no deadline is judged.
@@ -61,8 +67,7 @@ export class Admission {
     const { maxWaiting, maxWaitingBytes } = this.#limits;
     const runMs = this.#measuredMs ?? FIRST_GUESS_MS;
     if (this.#waiting >= maxWaiting || this.#waitingBytes + sizeBytes > maxWaitingBytes) {
-      // The caller comes after those that wait; where none may wait, after those that run.
-      return this.#full(Math.ceil((runMs * (this.#waiting + 1)) / engines));
+      return this.#full(engines);
     }
     const waitMs = (runMs * (ahead + 1)) / engines;
     const lateMs = deadlineMs === undefined || this.#measuredMs === undefined ? 0 : nowMs + waitMs + runMs - deadlineMs;
@@ -76,8 +81,10 @@ export class Admission {
     return runMs !== undefined && lateMs > 0 ? unreachable(runMs, lateMs) : undefined;
   }
 
-  #full(retryDelayMs: number): ServiceError {
+  #full(engines: number): ServiceError {
     const { maxWaiting, maxWaitingBytes } = this.#limits;
+    // The caller comes after those that wait; where none may wait, after those that run.
+    const retryDelayMs = Math.ceil(((this.#measuredMs ?? FIRST_GUESS_MS) * (this.#waiting + 1)) / engines);
     return new ServiceError(
       'resource-exhausted',
       'QUEUE_FULL',

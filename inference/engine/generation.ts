@@ -118,6 +118,14 @@ export class Generation implements LoadedSet {
     });
   }
 
+  /**
+   * Why any image would be refused now: resource-exhausted QUEUE_FULL with a retry delay; undefined where one may be taken. For
+   * callers whose image is still on its way.
+   */
+  fullness(): ServiceError | undefined {
+    return this.#hasRoomAtOnce() ? undefined : this.#admission.fullness(this.#serving());
+  }
+
   engines(): EngineReport[] {
     return this.#seats.map(({ engine, restarts }) => ({ pid: engine?.pid ?? 0, isReady: engine !== undefined, restarts }));
   }
@@ -137,17 +145,24 @@ export class Generation implements LoadedSet {
 
   /** What goes straight to a free engine never waits, so nothing speaks against it: not even a rate measured on larger images. */
   #refusal({ image, priority = 'normal', deadlineMs }: EngineJob): ServiceError | undefined {
-    if (this.#line.size === 0 && this.#freeSeat() !== undefined) {
+    if (this.#hasRoomAtOnce()) {
       return undefined;
     }
-    const serving = this.#seats.filter(({ engine }) => engine !== undefined).length;
     const applicant = {
       sizeBytes: image.byteLength,
       ahead: this.#line.ahead(priority),
-      engines: Math.max(1, serving),
+      engines: this.#serving(),
       deadlineMs,
     };
     return this.#admission.refusal(applicant, Date.now());
+  }
+
+  #hasRoomAtOnce(): boolean {
+    return this.#line.size === 0 && this.#freeSeat() !== undefined;
+  }
+
+  #serving(): number {
+    return Math.max(1, this.#seats.filter(({ engine }) => engine !== undefined).length);
   }
 
   #left({ job, leave }: Waiting): void {

@@ -22,6 +22,14 @@ test('as many as the limit wait, and not one more', () => {
   assert.deepEqual([refusal?.kind, refusal?.reason], ['resource-exhausted', 'QUEUE_FULL']);
 });
 
+test('nobody may come any more exactly when as many as the limit wait', () => {
+  assert.equal(admission({ waiting: 3 }).fullness(2), undefined);
+  const full = admission({ waiting: 4, runMs: [50] }).fullness(2);
+  assert.deepEqual([full?.kind, full?.reason, full?.retryDelayMs], ['resource-exhausted', 'QUEUE_FULL', (50 * 5) / 2]);
+  // Where none may wait a free engine may still be there.
+  assert.equal(new Admission({ maxWaiting: 0, maxWaitingBytes: 100 }).fullness(2), undefined);
+});
+
 test('as many bytes as the limit wait, and not one more', () => {
   const waiting = admission({ waiting: 3, sizeBytes: 30 });
   assert.equal(waiting.refusal(applicant, NOW), undefined);

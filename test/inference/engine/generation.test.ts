@@ -93,12 +93,16 @@ test('one more than may wait is refused with a retry delay; none of the others i
   const scripted = await scriptedGeneration(t, { engines: 1, maxWaiting: 2 });
   const controller = new AbortController();
   const running = await begin(scripted, 'wait', controller.signal);
-  const queued = [scripted.generation.predict(job('done')), scripted.generation.predict(job('done'))];
+  const queued = [scripted.generation.predict(job('done'))];
+  assert.equal(scripted.generation.fullness(), undefined);
+  queued.push(scripted.generation.predict(job('done')));
   const error = await rejection(scripted.generation.predict(job('done')));
   assert.deepEqual([error.kind, error.reason], ['resource-exhausted', 'QUEUE_FULL']);
   assert.ok((error.retryDelayMs ?? 0) > 0);
+  assert.deepEqual(scripted.generation.fullness(), error);
   controller.abort();
   await Promise.all(queued);
+  assert.equal(scripted.generation.fullness(), undefined);
   await assert.rejects(running.answer);
 });
 
