@@ -6,7 +6,8 @@ import type {
   handleUnaryCall,
   Metadata,
 } from '@grpc/grpc-js';
-import { abortError, ServiceError, throwIfAborted } from './errors.ts';
+import { abortError, ServiceError } from './errors.ts';
+import { readIncoming } from './incoming.ts';
 import { toGrpcStatus } from './status.ts';
 
 /** What a handler knows of its call. */
@@ -58,10 +59,6 @@ interface Call {
   on(event: 'cancelled', listener: () => void): unknown;
 }
 
-interface Source<Q> {
-  iterator(options: { destroyOnReturn: boolean }): AsyncIterableIterator<Q>;
-}
-
 interface Sink<R> {
   write(message: R): boolean;
   end(): unknown;
@@ -89,7 +86,7 @@ export function createHandlers(deps: HandlerDeps): Handlers {
       );
     },
     clientStream: (handle) => (call, callback) => {
-      void observe(deps, call, async (context) => handle(readable(call, context.signal), context)).then(
+      void observe(deps, call, async (context) => handle(readIncoming(call, context.signal), context)).then(
         (response) => callback(null, response),
         (error: unknown) => callback(toGrpcStatus(error)),
       );
@@ -99,7 +96,7 @@ export function createHandlers(deps: HandlerDeps): Handlers {
       finish(done, call);
     },
     bidiStream: (handle) => (call) => {
-      const done = observe(deps, call, (context) => pump(handle(readable(call, context.signal), context), call, context.signal));
+      const done = observe(deps, call, (context) => pump(handle(readIncoming(call, context.signal), context), call, context.signal));
       finish(done, call);
     },
   };
@@ -194,43 +191,4 @@ function finish<R>(done: Promise<void>, sink: Sink<R>): void {
     () => sink.end(),
     (error: unknown) => sink.emit('error', toGrpcStatus(error)),
   );
-}
-
-/**
- * The client's messages; throws the abort's error when the call is cancelled, so that a stream which was cut never looks like
- * one that ended.
- */
-async function* readable<Q>(call: Source<Q>, signal: AbortSignal): AsyncGenerator<Q> {
-  // By default the iterator destroys the call when it ends, and a bidirectional one could not answer any more.
-  const source = call.iterator({ destroyOnReturn: false });
-  try {
-    for (;;) {
-      const next = await nextOrAbort(source, signal);
-      if (next.done === true) {
-        // grpc-js ends the stream of a cancelled call too, and says that it was cancelled a few ticks later.
-        await new Promise((resolve) => setImmediate(resolve));
-        throwIfAborted(signal);
-        return;
-      }
-      yield next.value;
-    }
-  } finally {
-    // Not awaited: the stream of a cancelled call may never answer.
-    void source.return?.().catch(() => undefined);
-  }
-}
-
-/** A promise of its own for each read: racing against one that lives as long as the call would keep every message reachable. */
-function nextOrAbort<T>(source: AsyncIterator<T>, signal: AbortSignal): Promise<IteratorResult<T>> {
-  return new Promise((resolve, reject) => {
-    const abort = (): void => reject(abortError(signal));
-    signal.addEventListener('abort', abort, { once: true });
-    if (signal.aborted) {
-      abort();
-    }
-    void source
-      .next()
-      .then(resolve, reject)
-      .finally(() => signal.removeEventListener('abort', abort));
-  });
 }
