@@ -1,6 +1,7 @@
 import { Server, ServerCredentials, type ServiceDefinition, type UntypedServiceImplementation } from '@grpc/grpc-js';
 import { HealthImplementation } from 'grpc-health-check';
 import { ServiceError } from '../../proto/wire/errors.ts';
+import { closeAnswered } from './close-answered.ts';
 import { endStreams } from './end-streams.ts';
 import { explainLibraryErrors } from './library-errors.ts';
 import type { Logger } from './log.ts';
@@ -77,6 +78,7 @@ export async function serve(
   const port = await bind(server, settings);
   onBound();
   noticeCancels(server);
+  closeAnswered(server);
   const address = `${settings.host}:${port}`;
   logger.info({ address, services: names }, 'listening');
 
