@@ -1,10 +1,11 @@
 import { Server, ServerCredentials, type ServiceDefinition, type UntypedServiceImplementation } from '@grpc/grpc-js';
-import { HealthImplementation } from 'grpc-health-check';
 import { ServiceError } from '../../proto/wire/errors.ts';
+import { createHandlers } from '../../proto/wire/handlers.ts';
 import { closeAnswered } from './close-answered.ts';
 import { endStreams } from './end-streams.ts';
+import { Health, HEALTH_SERVICE } from './health.ts';
 import { explainLibraryErrors } from './library-errors.ts';
-import type { Logger } from './log.ts';
+import { createCallLog, type Logger } from './log.ts';
 import { noticeCancels } from './notice-cancels.ts';
 import { widenReceiveWindow } from './receive-window.ts';
 import { createReflection } from './reflection.ts';
@@ -32,14 +33,14 @@ export interface RunningServer {
   /** `host:port` with the port that was taken. */
   readonly address: string;
   setServing(name: string, isServing: boolean): void;
+  /** The health of a service's parts, as `<service>/<part>`: these and no others. */
+  setParts(name: string, parts: ReadonlyMap<string, boolean>): void;
   /** NOT_SERVING first, long streams end, calls in hand finish within the grace period, then the server closes. Idempotent. */
   stop(): Promise<void>;
 }
 
-const HEALTH_SERVICE = 'grpc.health.v1.Health';
-
-/** Their streams do not know of our shutdown: health Watch never ends by itself, reflection when the client likes. */
-const LIBRARY_SERVICES = /^\/grpc\.(?:health|reflection)\./;
+/** Its streams do not know of our shutdown and end when the client likes. */
+const REFLECTION = /^\/grpc\.reflection\./;
 
 /**
  * Binds the services with health and reflection.
@@ -62,13 +63,15 @@ export async function serve(
     'grpc.keepalive_time_ms': 30_000,
     'grpc.keepalive_timeout_ms': 10_000,
     // The first one stands next to the library, where its own errors come from.
-    interceptors: [explainLibraryErrors(logger), endStreams(shutdown.signal, (path) => LIBRARY_SERVICES.test(path))],
+    interceptors: [explainLibraryErrors(logger), endStreams(shutdown.signal, (path) => REFLECTION.test(path))],
   });
-  const health = new HealthImplementation({
-    '': 'SERVING',
-    ...Object.fromEntries(services.map(({ name, isReady }) => [name, isReady ? 'SERVING' : 'NOT_SERVING'])),
-  });
-  health.addToServer(server);
+  const health = new Health();
+  health.set('', true);
+  for (const { name, isReady } of services) {
+    health.set(name, isReady);
+  }
+  // Load balancers ask every few seconds: their calls are told at the level of details.
+  health.addTo(server, createHandlers({ shutdown: shutdown.signal, report: createCallLog(logger, 'debug') }));
   const names = services.map(({ name }) => name);
   createReflection([...names, HEALTH_SERVICE]).addToServer(server);
   for (const { definition, implementation } of services) {
@@ -84,9 +87,7 @@ export async function serve(
 
   let stopping: Promise<void> | undefined;
   const stop = async (): Promise<void> => {
-    for (const name of ['', ...names]) {
-      health.setStatus(name, 'NOT_SERVING');
-    }
+    health.stop();
     shutdown.abort(new ServiceError('unavailable', 'SHUTTING_DOWN', 'the server is shutting down'));
     const closed = new Promise<void>((resolve) => server.tryShutdown(() => resolve()));
     const timer = setTimeout(() => {
@@ -99,11 +100,8 @@ export async function serve(
   };
   return {
     address,
-    setServing: (name, isServing) => {
-      if (stopping === undefined) {
-        health.setStatus(name, isServing ? 'SERVING' : 'NOT_SERVING');
-      }
-    },
+    setServing: (name, isServing) => health.set(name, isServing),
+    setParts: (name, parts) => health.setParts(name, parts),
     stop: () => (stopping ??= stop()),
   };
 }

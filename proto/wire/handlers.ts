@@ -96,7 +96,9 @@ export function createHandlers(deps: HandlerDeps): Handlers {
       finish(done, call);
     },
     bidiStream: (handle) => (call) => {
-      const done = observe(deps, call, (context) => pump(handle(readIncoming(call, context.signal), context), call, context.signal));
+      const done = observe(deps, call, (context) =>
+        pump(handle(readIncoming(call, context.signal), context), call, context.signal),
+      );
       finish(done, call);
     },
   };
