@@ -11,6 +11,7 @@ import { abortError } from '../proto/wire/errors.ts';
 import { createHandlers } from '../proto/wire/handlers.ts';
 import { FileSource } from './adapters/file-source.ts';
 import { RegistrySource } from './adapters/registry-source.ts';
+import { announceHealth } from './announce.ts';
 import { type ArtifactCache, DEFAULT_CACHE_SETTINGS, openCache } from './cache/artifact-cache.ts';
 import type { InferenceConfig } from './config.ts';
 import { EngineLoader } from './engine/engine-loader.ts';
@@ -37,6 +38,7 @@ export interface RunningInference {
   readonly cacheFolder: string;
   /** Resolves once every wanted alias serves, or failed to. */
   settled(signal: AbortSignal): Promise<void>;
+  /** Health first, then calls in hand finish within the grace period, then everything ends. Idempotent. */
   stop(): Promise<void>;
 }
 
@@ -59,8 +61,14 @@ export async function startInference(config: InferenceConfig, deps: { readonly l
     address: config.registryAddress,
     openFile: (path) => new FileSource(path),
   });
+  const logEngine = logGenerationEvent(logger);
   const loader = new EngineLoader(
-    { onEvent: logGenerationEvent(logger) },
+    {
+      onEvent: (event) => {
+        logEngine(event);
+        health.tell();
+      },
+    },
     {
       engines: config.engines,
       threads: config.engineThreads,
@@ -85,24 +93,27 @@ export async function startInference(config: InferenceConfig, deps: { readonly l
     { models: config.servedModels, aliases: config.servedAliases, maxOnDemand: config.maxOnDemand },
   );
   const server = await startServer(config, rollout, logger);
-  await rollout.start();
   const stopping = new AbortController();
-  const ready = announceReady(rollout, server, stopping.signal);
+  const health = announceHealth(rollout, server, INFERENCE_SERVICE, stopping.signal);
+  await rollout.start();
   const renewal = setInterval(() => void cache.renew(), RENEW_MS);
   renewal.unref();
+  const stop = async (): Promise<void> => {
+    stopping.abort();
+    clearInterval(renewal);
+    await server.stop();
+    await health.ended;
+    // Calls that outlived the grace period were cut: nobody waits for what their engines still do.
+    await Promise.all([rollout.close(), loader.close()]);
+    await cache.close();
+    client.close();
+  };
+  let stopped: Promise<void> | undefined;
   return {
     address: server.address,
     cacheFolder: cache.root,
     settled: (signal) => rollout.settled(signal),
-    stop: async () => {
-      stopping.abort();
-      clearInterval(renewal);
-      await server.stop();
-      await ready;
-      await rollout.close();
-      await cache.close();
-      client.close();
-    },
+    stop: () => (stopped ??= stop()),
   };
 }
 
@@ -129,18 +140,6 @@ async function waitForRoom(delayMs: number, signal: AbortSignal): Promise<void> 
     await sleep(delayMs, undefined, { signal });
   } catch {
     throw abortError(signal);
-  }
-}
-
-/** SERVING once the wanted set is loaded as far as it can be; from then on a broken version never makes the server unready. */
-async function announceReady(rollout: Rollout<Generation>, server: RunningServer, signal: AbortSignal): Promise<void> {
-  try {
-    await rollout.settled(signal);
-    server.setServing(INFERENCE_SERVICE, true);
-  } catch (error) {
-    if (!signal.aborted) {
-      throw error;
-    }
   }
 }
 
