@@ -130,7 +130,13 @@ async function startServer(config: InferenceConfig, rollout: Rollout<Generation>
       return toStatusResponse({ rollout: rollout.status(), generations, serverVersion });
     }),
   };
-  const service = { name: INFERENCE_SERVICE, definition: InferenceServiceService, implementation, isReady: false };
+  const service = {
+    name: INFERENCE_SERVICE,
+    definition: InferenceServiceService,
+    implementation,
+    isReady: false,
+    abortCalls: handlers.abortCalls,
+  };
   const settings = { ...config.listen, maxReceiveBytes: MAX_RECEIVE_BYTES, graceMs: config.graceMs };
   return serve([service], shutdown, settings, logger);
 }

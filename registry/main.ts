@@ -75,6 +75,12 @@ function startServer(config: RegistryConfig, catalog: Catalog, blobs: FolderBlob
   const newId = (): string => randomBytes(ID_BYTES).toString('base64url');
   const registry = createRegistry({ catalog, blobs, clock: systemClock, newId }, { feedPollMs: config.feedPollMs });
   const implementation = createRegistryService(registry, handlers, { clock: systemClock, idleMs: config.uploadIdleMs });
-  const service = { name: REGISTRY_SERVICE, definition: RegistryServiceService, implementation, isReady: true };
+  const service = {
+    name: REGISTRY_SERVICE,
+    definition: RegistryServiceService,
+    implementation,
+    isReady: true,
+    abortCalls: handlers.abortCalls,
+  };
   return serve([service], shutdown, { ...config.listen, maxReceiveBytes: MAX_RECEIVE_BYTES, graceMs: config.graceMs }, logger);
 }

@@ -27,6 +27,8 @@ export interface ServedService {
   readonly implementation: UntypedServiceImplementation;
   /** False: it starts as NOT_SERVING until `setServing`. */
   readonly isReady: boolean;
+  /** Aborts its calls in hand: their callers are told why, before their connections are cut. */
+  readonly abortCalls?: (reason: ServiceError) => void;
 }
 
 export interface RunningServer {
@@ -38,6 +40,9 @@ export interface RunningServer {
   /** NOT_SERVING first, long streams end, calls in hand finish within the grace period, then the server closes. Idempotent. */
   stop(): Promise<void>;
 }
+
+/** For the status of a call that is aborted at the end of the grace period to reach its caller, who knows then that it may try again. */
+const LAST_WORDS_MS = 250;
 
 /** Its streams do not know of our shutdown and end when the client likes. */
 const REFLECTION = /^\/grpc\.reflection\./;
@@ -88,11 +93,14 @@ export async function serve(
   let stopping: Promise<void> | undefined;
   const stop = async (): Promise<void> => {
     health.stop();
-    shutdown.abort(new ServiceError('unavailable', 'SHUTTING_DOWN', 'the server is shutting down'));
+    shutdown.abort(shuttingDown());
     const closed = new Promise<void>((resolve) => server.tryShutdown(() => resolve()));
-    const timer = setTimeout(() => {
+    let timer = setTimeout(() => {
       logger.warn({ graceMs: settings.graceMs }, 'calls in hand did not finish within the grace period');
-      server.forceShutdown();
+      for (const { abortCalls } of services) {
+        abortCalls?.(shuttingDown());
+      }
+      timer = setTimeout(() => server.forceShutdown(), LAST_WORDS_MS);
     }, settings.graceMs);
     await closed;
     clearTimeout(timer);
@@ -104,6 +112,10 @@ export async function serve(
     setParts: (name, parts) => health.setParts(name, parts),
     stop: () => (stopping ??= stop()),
   };
+}
+
+function shuttingDown(): ServiceError {
+  return new ServiceError('unavailable', 'SHUTTING_DOWN', 'the server is shutting down');
 }
 
 function bind(server: Server, { host, port }: ServeSettings): Promise<number> {

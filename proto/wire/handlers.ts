@@ -46,6 +46,8 @@ export interface Handlers {
   serverStream<Q, R>(handle: (request: Q, context: CallContext) => AsyncIterable<R>): handleServerStreamingCall<Q, R>;
   clientStream<Q, R>(handle: (requests: AsyncIterable<Q>, context: CallContext) => Promise<R>): handleClientStreamingCall<Q, R>;
   bidiStream<Q, R>(handle: (requests: AsyncIterable<Q>, context: CallContext) => AsyncIterable<R>): handleBidiStreamingCall<Q, R>;
+  /** Aborts every call in hand with `reason`, which is then its status. */
+  abortCalls(reason: ServiceError): void;
 }
 
 /** The parts of grpc-js's four call classes used here. */
@@ -77,7 +79,9 @@ const DEADLINE_SLACK_MS = 100;
 const REQUEST_ID = /^[\x21-\x7e]{1,128}$/;
 
 /** Turns async functions and generators into grpc-js handlers: cancellation, deadlines, back-pressure, statuses, one report a call. */
-export function createHandlers(deps: HandlerDeps): Handlers {
+export function createHandlers({ shutdown, report }: HandlerDeps): Handlers {
+  const calls = new Set<AbortController>();
+  const deps = { shutdown, report, calls };
   return {
     unary: (handle) => (call, callback) => {
       void observe(deps, call, async (context) => handle(call.request, context)).then(
@@ -101,12 +105,23 @@ export function createHandlers(deps: HandlerDeps): Handlers {
       );
       finish(done, call);
     },
+    abortCalls: (reason) => {
+      for (const controller of calls) {
+        controller.abort(reason);
+      }
+    },
   };
 }
 
-async function observe<R>(deps: HandlerDeps, call: Call, body: (context: CallContext) => Promise<R>): Promise<R> {
+interface ObserveDeps extends HandlerDeps {
+  /** Of the calls in hand. */
+  readonly calls: Set<AbortController>;
+}
+
+async function observe<R>(deps: ObserveDeps, call: Call, body: (context: CallContext) => Promise<R>): Promise<R> {
   const started = performance.now();
   const controller = new AbortController();
+  deps.calls.add(controller);
   const deadline = Number(call.getDeadline());
   const deadlineMs = Number.isFinite(deadline) ? deadline : undefined;
   const abort = (): void => controller.abort(cancelReason(deadlineMs));
@@ -140,6 +155,7 @@ async function observe<R>(deps: HandlerDeps, call: Call, body: (context: CallCon
     failure = controller.signal.aborted ? abortError(controller.signal) : error;
     throw failure;
   } finally {
+    deps.calls.delete(controller);
     deps.report({
       method: call.getPath(),
       requestId,

@@ -6,8 +6,7 @@ import { makeVersion, type MadeVersion, pointing } from '../../support/made-vers
 const one = makeVersion('M', 1);
 const two = makeVersion('M', 2);
 
-const record = ({ id, key }: MadeVersion) =>
-  ({ id, key, state: 'ready', sinceMs: 0, error: undefined, retryAtMs: 0 }) as const;
+const record = ({ id, key }: MadeVersion) => ({ id, key, state: 'ready', sinceMs: 0, error: undefined, retryAtMs: 0 }) as const;
 
 test('an alias serves while a version is loaded for it, be it an older one than is wanted', () => {
   const aliases = [

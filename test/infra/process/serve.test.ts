@@ -62,22 +62,37 @@ describe('serve', () => {
     await running.server.stop();
   });
 
-  it('calls that do not finish within the grace period are cut', async () => {
+  it('calls that do not finish within the grace period are aborted, and their callers told why', async () => {
     const started = deferred();
-    const cut = deferred<unknown>();
+    const reason = deferred<unknown>();
     await using running = await start({
       graceMs: 20,
       call: async ({ signal }) => {
         started.resolve();
-        cut.resolve(await whenAborted(signal));
+        reason.resolve(await whenAborted(signal));
         throw abortError(signal);
       },
     });
-    const call = running.getModel().catch((error: unknown) => error);
+    const call = failure(running.getModel());
     await started.promise;
     await running.server.stop();
-    isError('cancelled', 'CANCELLED')(await cut.promise);
-    assert.ok((await call) instanceof Error);
+    isError('unavailable', 'SHUTTING_DOWN')(await reason.promise);
+    isError('unavailable', 'SHUTTING_DOWN')(fromGrpcError(await call));
+  });
+
+  it('calls that hear nothing are cut', async () => {
+    const started = deferred();
+    await using running = await start({
+      graceMs: 20,
+      call: async () => {
+        started.resolve();
+        await new Promise(() => undefined);
+      },
+    });
+    const call = failure(running.getModel());
+    await started.promise;
+    await running.server.stop();
+    await call;
   });
 
   it('an address in use is a clear error', async () => {
@@ -137,6 +152,7 @@ async function start(options: { graceMs?: number; call?: (context: CallContext) 
       }),
     },
     isReady: true,
+    abortCalls: handlers.abortCalls,
   };
   const server = await serve([service], shutdown, { ...SETTINGS, graceMs: options.graceMs ?? SETTINGS.graceMs }, logger);
   const client = new Client(server.address, credentials.createInsecure());
