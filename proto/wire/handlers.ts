@@ -150,7 +150,7 @@ async function observe<R>(deps: ObserveDeps, call: Call, body: (context: CallCon
     if (!controller.signal.aborted) {
       call.sendMetadata(header);
     }
-    return await body(context);
+    return await Promise.race([body(context), untilAborted(controller.signal)]);
   } catch (error) {
     failure = controller.signal.aborted ? abortError(controller.signal) : error;
     throw failure;
@@ -165,6 +165,20 @@ async function observe<R>(deps: ObserveDeps, call: Call, body: (context: CallCon
       error: failure,
     });
   }
+}
+
+/** The caller is told at once, be the body in the middle of what cannot be stopped; it ends by the signal for itself. */
+function untilAborted(signal: AbortSignal): Promise<never> {
+  const aborted = new Promise<never>((_, reject) => {
+    const abort = (): void => reject(abortError(signal));
+    signal.addEventListener('abort', abort, { once: true });
+    if (signal.aborted) {
+      abort();
+    }
+  });
+  // Where the body ends first nobody listens.
+  aborted.catch(() => undefined);
+  return aborted;
 }
 
 function cancelReason(deadlineMs: number | undefined): ServiceError {
