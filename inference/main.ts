@@ -12,12 +12,12 @@ import { createHandlers } from '../proto/wire/handlers.ts';
 import { FileSource } from './adapters/file-source.ts';
 import { RegistrySource } from './adapters/registry-source.ts';
 import { announceHealth } from './announce.ts';
-import { type ArtifactCache, DEFAULT_CACHE_SETTINGS, openCache } from './cache/artifact-cache.ts';
 import type { InferenceConfig } from './config.ts';
 import { EngineLoader } from './engine/engine-loader.ts';
 import type { Generation } from './engine/generation.ts';
 import { checkSupported } from './engine/supported.ts';
-import { logCacheEvent, logGenerationEvent, logRolloutEvent } from './event-log.ts';
+import { logGenerationEvent, logRolloutEvent } from './event-log.ts';
+import { openFirstCache } from './open-cache.ts';
 import { lastKnownFormat } from './rollout/last-known.ts';
 import { Rollout } from './rollout/rollout.ts';
 import { createPredict } from './rpc/predict-service.ts';
@@ -49,7 +49,7 @@ export interface RunningInference {
  */
 export async function startInference(config: InferenceConfig, deps: { readonly logger: Logger }): Promise<RunningInference> {
   const { logger } = deps;
-  const cache = await openFirstFolder(config, logger);
+  const cache = await openFirstCache(config.cacheFolders, config.cacheBudgetBytes, logger);
   const client = new RegistryServiceClient(config.registryAddress, credentials.createInsecure(), {
     'grpc.max_receive_message_length': -1,
     // A registry that comes back is seen within seconds, not after gRPC's two minutes.
@@ -92,7 +92,14 @@ export async function startInference(config: InferenceConfig, deps: { readonly l
     },
     { models: config.servedModels, aliases: config.servedAliases, maxOnDemand: config.maxOnDemand },
   );
-  const server = await startServer(config, rollout, logger);
+  let server: RunningServer;
+  try {
+    server = await startServer(config, rollout, logger);
+  } catch (error) {
+    await cache.close();
+    client.close();
+    throw error;
+  }
   const stopping = new AbortController();
   const health = announceHealth(rollout, server, INFERENCE_SERVICE, stopping.signal);
   await rollout.start();
@@ -146,27 +153,6 @@ async function waitForRoom(delayMs: number, signal: AbortSignal): Promise<void> 
     await sleep(delayMs, undefined, { signal });
   } catch {
     throw abortError(signal);
-  }
-}
-
-/** The first folder that can be used; a folder of the user's own choice is the only one tried. */
-async function openFirstFolder(config: InferenceConfig, logger: Logger): Promise<ArtifactCache> {
-  const settings = { ...DEFAULT_CACHE_SETTINGS, maxBytes: config.cacheBudgetBytes };
-  const [first, ...others] = config.cacheFolders;
-  if (first === undefined) {
-    throw new Error('no cache folder is configured');
-  }
-  try {
-    const cache = await openCache(first, { onEvent: logCacheEvent(logger) }, settings);
-    logger.info({ folder: first }, 'cache');
-    return cache;
-  } catch (error) {
-    if (others.length === 0) {
-      throw error;
-    }
-    const why = error instanceof Error ? error.message : String(error);
-    logger.warn({ folder: first, instead: others[0], why }, 'the default cache folder cannot be used');
-    return openFirstFolder({ ...config, cacheFolders: others }, logger);
   }
 }
 
