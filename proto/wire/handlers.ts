@@ -47,7 +47,7 @@ export interface Handlers {
   clientStream<Q, R>(handle: (requests: AsyncIterable<Q>, context: CallContext) => Promise<R>): handleClientStreamingCall<Q, R>;
   bidiStream<Q, R>(handle: (requests: AsyncIterable<Q>, context: CallContext) => AsyncIterable<R>): handleBidiStreamingCall<Q, R>;
   /** Aborts every call in hand with `reason`, which is then its status. */
-  abortCalls(reason: ServiceError): void;
+  readonly abortCalls: (reason: ServiceError) => void;
 }
 
 /** The parts of grpc-js's four call classes used here. */
