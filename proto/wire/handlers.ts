@@ -23,6 +23,8 @@ export interface CallContext {
   readonly deadlineMs: number | undefined;
   /** Adds fields to the call's log line. */
   annotate(fields: Readonly<Record<string, unknown>>): void;
+  /** Something INTERNAL that spoiled a part of the call's answer, but not the call. The report keeps the last. */
+  noteDefect(error: unknown): void;
 }
 
 /** One finished call, for the log and the metrics. */
@@ -34,6 +36,8 @@ export interface CallReport {
   readonly fields: Readonly<Record<string, unknown>>;
   /** Undefined for OK. */
   readonly error: unknown;
+  /** See `CallContext.noteDefect`. */
+  readonly defect: unknown;
 }
 
 export interface HandlerDeps {
@@ -144,8 +148,12 @@ async function observe<R>(deps: ObserveDeps, call: Call, body: (context: CallCon
     peer: call.getPeer(),
     deadlineMs,
     annotate: (more) => Object.assign(fields, more),
+    noteDefect: (error) => {
+      defect = error;
+    },
   };
   let failure: unknown;
+  let defect: unknown;
   try {
     if (!controller.signal.aborted) {
       call.sendMetadata(header);
@@ -163,6 +171,7 @@ async function observe<R>(deps: ObserveDeps, call: Call, body: (context: CallCon
       durationMs: performance.now() - started,
       fields,
       error: failure,
+      defect,
     });
   }
 }

@@ -31,6 +31,7 @@ describe('handlers', () => {
       requestId: 'id-1',
       fields: { model: 'M', version: 3 },
       error: undefined,
+      defect: undefined,
     });
     assert.equal(durationMs >= 0 && peer.startsWith('127.0.0.1:'), true);
     await service.unary({ text: 'b' });
