@@ -13,6 +13,7 @@ import { readRegistryConfig } from '../../registry/config.ts';
 import { REGISTRY_SERVICE, startRegistry } from '../../registry/main.ts';
 import { deferred } from '../support/deferred.ts';
 import { healthClient, NOT_SERVING, SERVING } from '../support/health-check.ts';
+import { memoryLog } from '../support/memory-log.ts';
 import { bytesOf, createClassifier, never, promotion, publish, stage, upload } from '../support/registry/publish.ts';
 import { startRegistryServer } from '../support/registry/registry-server.ts';
 import { sampleVersion, seededBytes, smallVersion } from '../support/registry/sample-version.ts';
@@ -123,6 +124,28 @@ it('does not start on a damaged catalog, and says that trying later is no use', 
   const error = await rejection(startRegistry(config, { logger: createLogger('silent', 'registry') }));
   assert.deepEqual([error.kind, error.reason], ['failed-precondition', 'STORAGE_UNAVAILABLE']);
   assert.ok(error.message.includes(folder.path));
+});
+
+it('writes one line a call, with what it was about, and nothing that gives a right', async () => {
+  await using folder = await temporaryFolder();
+  const { logger, lines } = memoryLog();
+  let stagingId = '';
+  {
+    await using server = await startRegistryServer(folder.path, {}, logger);
+    const { registry } = server;
+    await createClassifier(registry, 'm');
+    stagingId = await stage(registry, 'm', smallVersion('one'));
+    await publish(registry, 'm', smallVersion('one'));
+    await rejection(registry.getModel('absent', never));
+  }
+  const calls = lines.filter(({ component }) => component === 'rpc');
+  const methods = calls.map(({ method, code }) => `${String(method).split('/').at(-1)} ${String(code)}`);
+  assert.deepEqual(methods.slice(0, 2), ['CreateModel OK', 'StageVersion OK']);
+  assert.equal(methods.at(-1), 'GetModel NOT_FOUND');
+  const finalized = calls.find(({ method }) => String(method).endsWith('/FinalizeVersion'));
+  assert.deepEqual([finalized?.['model'], finalized?.['version']], ['m', 1]);
+  assert.ok(calls.every(({ requestId, peer, durationMs }) => requestId !== '' && peer !== '' && Number(durationMs) >= 0));
+  assert.ok(!JSON.stringify(lines).includes(stagingId));
 });
 
 it('its health says whether its catalog can be reached', async () => {

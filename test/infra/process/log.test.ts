@@ -38,6 +38,13 @@ describe('redact', () => {
     assert.equal(line.token, 's');
   });
 
+  it('cuts texts that a caller may have made long', () => {
+    const line = redact({ model: 'M'.repeat(1e6), list: ['x'.repeat(1e6)], short: 'y'.repeat(2000) });
+    assert.ok(JSON.stringify(line).length < 7000);
+    assert.match(String(line['model']), /^M{2000}\.\.\. \(1000000 characters\)$/);
+    assert.equal(line['short'], 'y'.repeat(2000));
+  });
+
   it('leaves out what is deeper than any field, a cycle with it', () => {
     const cycle: Record<string, unknown> = {};
     cycle['self'] = cycle;
