@@ -169,7 +169,7 @@ it('its health says whether its catalog can be reached', async () => {
 
 it('ends an upload whose client falls silent, keeps its whole chunks, and goes on with it', async () => {
   await using folder = await temporaryFolder();
-  await using server = await startRegistryServer(folder.path, { REGISTRY_UPLOAD_IDLE_MS: '100' });
+  await using server = await startRegistryServer(folder.path, { REGISTRY_UPLOAD_IDLE_MS: '1000' });
   const { client, registry } = server;
   await createClassifier(registry, 'm');
   const bytes = seededBytes('silent', CHUNK_BYTES + 10);
