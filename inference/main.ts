@@ -11,12 +11,13 @@ import { abortError } from '../proto/wire/errors.ts';
 import { createHandlers } from '../proto/wire/handlers.ts';
 import { FileSource } from './adapters/file-source.ts';
 import { RegistrySource } from './adapters/registry-source.ts';
-import { type ArtifactCache, DEFAULT_CACHE_SETTINGS, openCache } from './cache/artifact-cache.ts';
+import { announceHealth } from './announce.ts';
 import type { InferenceConfig } from './config.ts';
 import { EngineLoader } from './engine/engine-loader.ts';
 import type { Generation } from './engine/generation.ts';
 import { checkSupported } from './engine/supported.ts';
-import { logCacheEvent, logGenerationEvent, logRolloutEvent } from './event-log.ts';
+import { logGenerationEvent, logRolloutEvent } from './event-log.ts';
+import { openFirstCache } from './open-cache.ts';
 import { lastKnownFormat } from './rollout/last-known.ts';
 import { Rollout } from './rollout/rollout.ts';
 import { createPredict } from './rpc/predict-service.ts';
@@ -37,6 +38,7 @@ export interface RunningInference {
   readonly cacheFolder: string;
   /** Resolves once every wanted alias serves, or failed to. */
   settled(signal: AbortSignal): Promise<void>;
+  /** Health first, then calls in hand finish within the grace period, then everything ends. Idempotent. */
   stop(): Promise<void>;
 }
 
@@ -47,7 +49,7 @@ export interface RunningInference {
  */
 export async function startInference(config: InferenceConfig, deps: { readonly logger: Logger }): Promise<RunningInference> {
   const { logger } = deps;
-  const cache = await openFirstFolder(config, logger);
+  const cache = await openFirstCache(config.cacheFolders, config.cacheBudgetBytes, logger);
   const client = new RegistryServiceClient(config.registryAddress, credentials.createInsecure(), {
     'grpc.max_receive_message_length': -1,
     // A registry that comes back is seen within seconds, not after gRPC's two minutes.
@@ -59,8 +61,14 @@ export async function startInference(config: InferenceConfig, deps: { readonly l
     address: config.registryAddress,
     openFile: (path) => new FileSource(path),
   });
+  const logEngine = logGenerationEvent(logger);
   const loader = new EngineLoader(
-    { onEvent: logGenerationEvent(logger) },
+    {
+      onEvent: (event) => {
+        logEngine(event);
+        health.tell();
+      },
+    },
     {
       engines: config.engines,
       threads: config.engineThreads,
@@ -84,25 +92,35 @@ export async function startInference(config: InferenceConfig, deps: { readonly l
     },
     { models: config.servedModels, aliases: config.servedAliases, maxOnDemand: config.maxOnDemand },
   );
-  const server = await startServer(config, rollout, logger);
-  await rollout.start();
+  let server: RunningServer;
+  try {
+    server = await startServer(config, rollout, logger);
+  } catch (error) {
+    await cache.close();
+    client.close();
+    throw error;
+  }
   const stopping = new AbortController();
-  const ready = announceReady(rollout, server, stopping.signal);
+  const health = announceHealth(rollout, server, INFERENCE_SERVICE, stopping.signal);
+  await rollout.start();
   const renewal = setInterval(() => void cache.renew(), RENEW_MS);
   renewal.unref();
+  const stop = async (): Promise<void> => {
+    stopping.abort();
+    clearInterval(renewal);
+    await server.stop();
+    await health.ended;
+    // Calls that outlived the grace period were cut: nobody waits for what their engines still do.
+    await Promise.all([rollout.close(), loader.close()]);
+    await cache.close();
+    client.close();
+  };
+  let stopped: Promise<void> | undefined;
   return {
     address: server.address,
     cacheFolder: cache.root,
     settled: (signal) => rollout.settled(signal),
-    stop: async () => {
-      stopping.abort();
-      clearInterval(renewal);
-      await server.stop();
-      await ready;
-      await rollout.close();
-      await cache.close();
-      client.close();
-    },
+    stop: () => (stopped ??= stop()),
   };
 }
 
@@ -119,7 +137,13 @@ async function startServer(config: InferenceConfig, rollout: Rollout<Generation>
       return toStatusResponse({ rollout: rollout.status(), generations, serverVersion });
     }),
   };
-  const service = { name: INFERENCE_SERVICE, definition: InferenceServiceService, implementation, isReady: false };
+  const service = {
+    name: INFERENCE_SERVICE,
+    definition: InferenceServiceService,
+    implementation,
+    isReady: false,
+    abortCalls: handlers.abortCalls,
+  };
   const settings = { ...config.listen, maxReceiveBytes: MAX_RECEIVE_BYTES, graceMs: config.graceMs };
   return serve([service], shutdown, settings, logger);
 }
@@ -129,39 +153,6 @@ async function waitForRoom(delayMs: number, signal: AbortSignal): Promise<void> 
     await sleep(delayMs, undefined, { signal });
   } catch {
     throw abortError(signal);
-  }
-}
-
-/** SERVING once the wanted set is loaded as far as it can be; from then on a broken version never makes the server unready. */
-async function announceReady(rollout: Rollout<Generation>, server: RunningServer, signal: AbortSignal): Promise<void> {
-  try {
-    await rollout.settled(signal);
-    server.setServing(INFERENCE_SERVICE, true);
-  } catch (error) {
-    if (!signal.aborted) {
-      throw error;
-    }
-  }
-}
-
-/** The first folder that can be used; a folder of the user's own choice is the only one tried. */
-async function openFirstFolder(config: InferenceConfig, logger: Logger): Promise<ArtifactCache> {
-  const settings = { ...DEFAULT_CACHE_SETTINGS, maxBytes: config.cacheBudgetBytes };
-  const [first, ...others] = config.cacheFolders;
-  if (first === undefined) {
-    throw new Error('no cache folder is configured');
-  }
-  try {
-    const cache = await openCache(first, { onEvent: logCacheEvent(logger) }, settings);
-    logger.info({ folder: first }, 'cache');
-    return cache;
-  } catch (error) {
-    if (others.length === 0) {
-      throw error;
-    }
-    const why = error instanceof Error ? error.message : String(error);
-    logger.warn({ folder: first, instead: others[0], why }, 'the default cache folder cannot be used');
-    return openFirstFolder({ ...config, cacheFolders: others }, logger);
   }
 }
 

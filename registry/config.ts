@@ -12,6 +12,8 @@ export interface RegistryConfig {
   readonly feedPollMs: number;
   /** How long an upload may wait for the client's next message before it is ended. */
   readonly uploadIdleMs: number;
+  /** How often, for its health, the registry asks whether its catalog answers. */
+  readonly catalogProbeMs: number;
   /** How long calls in hand may take at shutdown. */
   readonly graceMs: number;
   readonly logLevel: LogLevel;
@@ -46,6 +48,8 @@ export function readRegistryConfig(env: Environment): RegistryConfig {
     feedPollMs: reader.integer('REGISTRY_FEED_POLL_MS', 250, 10, 60_000),
     // A client that is silent holds up to a chunk in memory; one on a slow line takes a while for a message of 1 MiB.
     uploadIdleMs: reader.integer('REGISTRY_UPLOAD_IDLE_MS', 60_000, 100, 3_600_000),
+    // A load balancer asks about as often.
+    catalogProbeMs: 5000,
     graceMs: reader.integer('GRACE_MS', 30_000, 0, 3_600_000),
     logLevel: reader.oneOf('LOG_LEVEL', 'info', LOG_LEVELS),
   });

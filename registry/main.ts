@@ -9,6 +9,7 @@ import { type Layout, prepareLayout } from './adapters/embedded/layout.ts';
 import { openSqliteCatalog } from './adapters/embedded/sqlite-catalog.ts';
 import type { RegistryConfig } from './config.ts';
 import type { Catalog } from './release/catalog.ts';
+import { probeCatalog } from './release/catalog-probe.ts';
 import { systemClock } from './release/clock.ts';
 import { createRegistry } from './release/registry.ts';
 import { createRegistryService } from './rpc/registry-service.ts';
@@ -47,12 +48,35 @@ export async function startRegistry(config: RegistryConfig, deps: { readonly log
     throw error;
   }
   logger.info({ component: 'registry', dataFolder: layout.root }, 'embedded store');
-  let stopping: Promise<void> | undefined;
-  return {
-    address: server.address,
-    dataFolder: layout.root,
-    stop: () => (stopping ??= server.stop().then(() => catalog.close())),
+  const stopping = new AbortController();
+  const probing = probeCatalog(
+    {
+      catalog,
+      clock: systemClock,
+      onChange: (error) => {
+        server.setServing(REGISTRY_SERVICE, error === undefined);
+        logCatalogChange(logger, error);
+      },
+    },
+    { everyMs: config.catalogProbeMs, timeoutMs: config.catalogProbeMs },
+    stopping.signal,
+  );
+  const stop = async (): Promise<void> => {
+    stopping.abort();
+    await Promise.all([server.stop(), probing]);
+    catalog.close();
   };
+  let stopped: Promise<void> | undefined;
+  return { address: server.address, dataFolder: layout.root, stop: () => (stopped ??= stop()) };
+}
+
+function logCatalogChange(logger: Logger, error: unknown): void {
+  const log = logger.child({ component: 'registry' });
+  if (error === undefined) {
+    log.info('the catalog can be reached again');
+  } else {
+    log.error({ err: error }, 'the catalog cannot be reached');
+  }
 }
 
 async function openStore(dataFolder: string): Promise<{ layout: Layout; catalog: Catalog }> {
@@ -75,6 +99,12 @@ function startServer(config: RegistryConfig, catalog: Catalog, blobs: FolderBlob
   const newId = (): string => randomBytes(ID_BYTES).toString('base64url');
   const registry = createRegistry({ catalog, blobs, clock: systemClock, newId }, { feedPollMs: config.feedPollMs });
   const implementation = createRegistryService(registry, handlers, { clock: systemClock, idleMs: config.uploadIdleMs });
-  const service = { name: REGISTRY_SERVICE, definition: RegistryServiceService, implementation, isReady: true };
+  const service = {
+    name: REGISTRY_SERVICE,
+    definition: RegistryServiceService,
+    implementation,
+    isReady: true,
+    abortCalls: handlers.abortCalls,
+  };
   return serve([service], shutdown, { ...config.listen, maxReceiveBytes: MAX_RECEIVE_BYTES, graceMs: config.graceMs }, logger);
 }

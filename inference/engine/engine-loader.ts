@@ -18,7 +18,7 @@ export class EngineLoader implements Loader<Generation> {
   readonly #admission: Admission;
   readonly #loadPriority: LoadPriority;
   #lastId = 0;
-  #alive = 0;
+  readonly #alive = new Set<Generation>();
 
   constructor(deps: EngineLoaderDeps, settings: GenerationSettings & AdmissionLimits) {
     this.#deps = deps;
@@ -33,11 +33,11 @@ export class EngineLoader implements Loader<Generation> {
       onEvent: this.#deps.onEvent,
       admission: this.#admission,
       // With nothing to disturb, the first one is ready the sooner the better.
-      beside: this.#alive > 0 ? this.#loadPriority : undefined,
+      beside: this.#alive.size > 0 ? this.#loadPriority : undefined,
     };
     const outcome = await Generation.start(this.#lastId, specs, this.#settings, deps, signal);
     if (outcome instanceof Generation) {
-      this.#alive += 1;
+      this.#alive.add(outcome);
       return outcome;
     }
     return outcome.map(toFailedLoad);
@@ -45,7 +45,12 @@ export class EngineLoader implements Loader<Generation> {
 
   async dispose(generation: Generation): Promise<void> {
     await generation.close();
-    this.#alive -= 1;
+    this.#alive.delete(generation);
+  }
+
+  /** Ends every engine at once, whatever it works on: for a server that answers nobody any more. */
+  async close(): Promise<void> {
+    await Promise.all([...this.#alive].map((generation) => generation.close()));
   }
 }
 

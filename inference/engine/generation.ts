@@ -130,6 +130,11 @@ export class Generation implements LoadedSet {
     return this.#seats.map(({ engine, restarts }) => ({ pid: engine?.pid ?? 0, isReady: engine !== undefined, restarts }));
   }
 
+  /** No engine is left, and what comes in their place ends again and again: nothing is answered until one stays. */
+  get isFailing(): boolean {
+    return this.#seats.every(({ isFailing }) => isFailing);
+  }
+
   /** Ends the engines and waits until the processes are gone. To be called once nothing runs here any more. Idempotent. */
   async close(): Promise<void> {
     this.#closing.abort(new ServiceError('unavailable', 'SHUTTING_DOWN', 'the engines are shutting down'));

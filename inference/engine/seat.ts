@@ -21,6 +21,7 @@ export class Seat {
   readonly #backoff: Backoff = createBackoff();
   #engine: EngineProcess | undefined;
   #restarts = 0;
+  #isFailing = false;
 
   constructor(engine: EngineProcess, deps: SeatDeps, signal: AbortSignal) {
     this.#engine = engine;
@@ -36,6 +37,11 @@ export class Seat {
 
   get restarts(): number {
     return this.#restarts;
+  }
+
+  /** It is empty, and what sat here ended again and again. */
+  get isFailing(): boolean {
+    return this.#isFailing;
   }
 
   /** The engine did what it is for: what ends it next is not a crash again and again. */
@@ -63,6 +69,7 @@ export class Seat {
         const engine = await startAnother(this.#signal);
         this.#engine = engine;
         this.#restarts += 1;
+        this.#isFailing = false;
         onEvent({ kind: 'engine-restarted', generation, pid: engine.pid });
         onRefilled();
         return;
@@ -79,6 +86,7 @@ export class Seat {
     const crashes = this.#backoff.failures + 1;
     const upToMs = pauseMs(crashes, DEFAULT_BACKOFF);
     if (upToMs > 0) {
+      this.#isFailing = true;
       this.#deps.onEvent({ kind: 'engine-backs-off', generation: this.#deps.generation, crashes, upToMs });
     }
     await this.#backoff.wait(this.#signal);

@@ -36,7 +36,8 @@ export class ImageIntake<O, E> {
     const source = commands[Symbol.asyncIterator]();
     const over = new AbortController();
     const either = AbortSignal.any([this.#signal, over.signal]);
-    const onShutdown = (): void => void this.#endOnceIdle(over);
+    // Rejected only where the whole stream is aborted, which ends the reading too.
+    const onShutdown = (): void => void this.#leave(over).catch(() => undefined);
     this.#shutdown.addEventListener('abort', onShutdown, { once: true });
     if (this.#shutdown.aborted) {
       onShutdown();
@@ -60,9 +61,15 @@ export class ImageIntake<O, E> {
     }
   }
 
-  /** At shutdown: ends the reading once no image is in hand, not even half of one. */
-  async #endOnceIdle(over: AbortController): Promise<void> {
-    await this.#slots.until(() => this.#slots.isIdle && this.#arriving?.image === undefined);
+  /**
+   * At shutdown: fails the image that is being sent, since its end may never come, and ends the reading once no image is in hand.
+   */
+  async #leave(over: AbortController): Promise<void> {
+    const image = this.#arriving?.image;
+    if (image !== undefined) {
+      await this.#drop(image, shuttingDown());
+    }
+    await this.#slots.until(() => this.#slots.isIdle);
     over.abort(shuttingDown());
   }
 

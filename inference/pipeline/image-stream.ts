@@ -7,7 +7,10 @@ import type { ImageStreamDeps, ImageStreamSettings, StreamCommand, StreamEvent }
 export interface StreamSignals {
   /** Aborts everything. */
   readonly signal: AbortSignal;
-  /** Images in hand finish, others are refused, and the stream ends as UNAVAILABLE when nothing is in hand. */
+  /**
+   * Images in hand finish; one that is still being sent fails, later ones are refused, and the stream ends as UNAVAILABLE when
+   * nothing is in hand.
+   */
   readonly shutdown: AbortSignal;
 }
 

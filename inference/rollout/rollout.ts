@@ -137,7 +137,7 @@ export class Rollout<G extends LoadedSet> {
           isAnnounced = true;
           onLoading(record.key);
         }
-        await this.#change(signal);
+        await this.changed(signal);
       }
     } finally {
       if (pinned !== undefined) {
@@ -151,7 +151,7 @@ export class Rollout<G extends LoadedSet> {
   /** Resolves once every alias that is wanted now serves, or failed to. */
   async settled(signal: AbortSignal): Promise<void> {
     while (!this.#isSettled()) {
-      await this.#change(signal);
+      await this.changed(signal);
     }
   }
 
@@ -184,7 +184,7 @@ export class Rollout<G extends LoadedSet> {
   }
 
   /** Waits until something changed. @throws ServiceError unavailable SHUTTING_DOWN: after that nothing changes any more. */
-  async #change(signal: AbortSignal): Promise<void> {
+  async changed(signal: AbortSignal): Promise<void> {
     throwIfAborted(this.#closing.signal);
     await this.#notice.wait(signal);
   }

@@ -27,7 +27,7 @@ export function* toMessages(
       break;
     case 'answered': {
       const { answer, models, queueMs } = event;
-      context.annotate({ flakes: answer.flakes.length, imageBytes: request.image.byteLength });
+      context.annotate({ flakes: answer.flakes.length });
       for (const [index, flake] of answer.flakes.entries()) {
         yield flakeEvent(flake, index);
       }

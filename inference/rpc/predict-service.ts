@@ -14,6 +14,7 @@ export function createPredict<G extends PipelineSet>(
   limits: PredictLimits,
 ): (request: PredictRequest, context: CallContext) => AsyncGenerator<PredictResponse> {
   return async function* predict(message, context) {
+    context.annotate({ imageBytes: message.image.byteLength });
     const request = { ...parsePredictRequest(message, limits), deadlineMs: context.deadlineMs };
     for await (const event of predictImage(request, deps, context.signal)) {
       yield* toMessages(event, request, context);

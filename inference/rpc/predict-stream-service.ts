@@ -4,7 +4,7 @@ import type {
   PredictStreamRequest,
   PredictStreamResponse,
 } from '../../proto/gen/maskterial/inference/v1/inference_service.ts';
-import { invalid, isServiceError } from '../../proto/wire/errors.ts';
+import { invalid } from '../../proto/wire/errors.ts';
 import type { CallContext } from '../../proto/wire/handlers.ts';
 import { toRpcStatus } from '../../proto/wire/status.ts';
 import { imageStream } from '../pipeline/image-stream.ts';
@@ -12,31 +12,36 @@ import { type PipelineSet, type PredictImageDeps, predictImage } from '../pipeli
 import type { ImageStreamSettings, StreamCommand, StreamEvent } from '../pipeline/stream-contract.ts';
 import { toMessages } from './predict-events.ts';
 import { parsePredictRequest } from './predict-request.ts';
+import { StreamTally } from './stream-tally.ts';
 
 /** A stream's images wait for an engine; they are not refused. */
 type PredictStreamDeps<G extends PipelineSet> = Required<PredictImageDeps<G>>;
 
-/** The PredictStream method: parse, run, convert. The call's log line counts its images and keeps the last foreign error. */
+/** The PredictStream method: parse, run, convert. The call's log line counts its images. */
 export function createPredictStream<G extends PipelineSet>(
   deps: PredictStreamDeps<G>,
   settings: ImageStreamSettings,
 ): (requests: AsyncIterable<PredictStreamRequest>, context: CallContext) => AsyncGenerator<PredictStreamResponse> {
   return async function* predictStream(requests, context) {
     const { requestId } = context;
+    const tally = new StreamTally(context);
     const predict = async function* (
       image: Uint8Array,
       options: PredictOptions | undefined,
       signal: AbortSignal,
     ): AsyncGenerator<PredictResponse> {
+      tally.received(image.byteLength);
       const request = parsePredictRequest({ image, options }, settings);
       for await (const event of predictImage(request, deps, signal)) {
         yield* toMessages(event, request, { requestId, annotate: () => undefined });
       }
     };
-    const counts = { images: 0, failedImages: 0 };
-    context.annotate(counts);
     for await (const event of imageStream(commandsOf(requests), { predict, isLast }, settings, context)) {
-      count(event, counts, context);
+      if (event.kind === 'failed') {
+        tally.failed(event.error);
+      } else {
+        tally.told(event.event);
+      }
       yield toResponse(event);
     }
   };
@@ -74,23 +79,4 @@ function toResponse(message: StreamEvent<PredictResponse>): PredictStreamRespons
   return message.kind === 'failed'
     ? { imageId, event: { $case: 'error', value: toRpcStatus(message.error) } }
     : { imageId, event: message.event.event };
-}
-
-function count(
-  message: StreamEvent<PredictResponse>,
-  counts: { images: number; failedImages: number },
-  context: CallContext,
-): void {
-  if (message.kind === 'failed') {
-    counts.images += 1;
-    counts.failedImages += 1;
-    const { error } = message;
-    if (!isServiceError(error)) {
-      // The caller is told INTERNAL and nothing else, so the log has to say what it was.
-      context.annotate({ imageError: error instanceof Error ? error.stack : String(error) });
-    }
-  } else if (isLast(message.event)) {
-    counts.images += 1;
-  }
-  context.annotate(counts);
 }

@@ -30,8 +30,8 @@ export function explainLibraryErrors(logger: Logger): ServerInterceptor {
   };
 }
 
-/** Health checks and reflection answer by their own rules: NOT_FOUND of an unknown service has no details. */
-const LIBRARY_SERVICES = /^\/grpc\./;
+/** Reflection answers by its own rules. */
+const LIBRARY_SERVICES = /^\/grpc\.reflection\./;
 
 /** The library has no other sign of what went wrong than code and text. */
 function explain({ code, details, metadata }: SentStatus): ServiceError {

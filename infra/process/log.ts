@@ -23,25 +23,32 @@ export function createLogger(level: LogLevel, service: string): Logger {
 }
 
 /**
- * Writes one line a call. What the caller did wrong is information; what this server did wrong is an error with its stack; a
- * storage that fails is a warning with the system's own words, for whoever runs the server to put right.
+ * Writes one line a call, at `level` where nothing is wrong with this server. What the caller did wrong is information; what this
+ * server did wrong is an error, with its stack where it is INTERNAL and nothing else says what it was; a storage that fails is a
+ * warning with the system's own words, for whoever runs the server to put right.
  */
-export function createCallLog(logger: Logger): (call: CallReport) => void {
+export function createCallLog(logger: Logger, level: 'info' | 'debug' = 'info'): (call: CallReport) => void {
   const log = logger.child({ component: 'rpc' });
-  return ({ method, requestId, peer, durationMs, fields, error }) => {
+  return ({ method, requestId, peer, durationMs, fields, error, defect }) => {
     const line = { method, requestId, peer, ...fields, code: codeName(error), durationMs: Math.round(durationMs * 10) / 10 };
     if (error === undefined) {
-      log.info(line, 'call');
+      if (defect === undefined) {
+        log[level](line, 'call');
+      } else {
+        log.error({ ...line, err: defect }, 'call');
+      }
       return;
     }
     const known = toServiceError(error);
-    const failure = { ...line, reason: known.reason, error: known.message };
-    if (known.kind === 'internal' || known.kind === 'data-loss') {
+    const failure = { ...line, reason: known.reason, error: known.message, ...(defect === undefined ? {} : { err: defect }) };
+    if (known.kind === 'internal') {
       log.error({ ...failure, err: error }, 'call failed');
+    } else if (known.kind === 'data-loss' || defect !== undefined) {
+      log.error({ ...failure, ...causeOf(known) }, 'call failed');
     } else if (known.reason === 'STORAGE_FULL' || known.reason === 'STORAGE_UNAVAILABLE') {
       log.warn({ ...failure, ...causeOf(known) }, 'call failed');
     } else {
-      log.info(failure, 'call failed');
+      log[level](failure, 'call failed');
     }
   };
 }

@@ -4,9 +4,11 @@ const SECRET =
 const OPEN = /^(?:next)?_?page_?token$/i;
 /** Deeper than any field of a log line; what lies below is left out rather than let through. */
 const MAX_DEPTH = 8;
+/** A caller's text may be as long as a message, and so may an error that repeats it. */
+const MAX_TEXT = 2000;
 const CENSOR = '[redacted]';
 
-/** A copy of a log line in which the values of secret-looking keys are censored, at any depth and in any case. */
+/** A copy of a log line in which the values of secret-looking keys are censored, at any depth and in any case, and long texts cut. */
 export function redact(fields: Readonly<Record<string, unknown>>): Record<string, unknown> {
   return redactFields(fields, 0);
 }
@@ -21,6 +23,9 @@ function redactFields(fields: object, depth: number): Record<string, unknown> {
 }
 
 function redactValue(value: unknown, depth: number): unknown {
+  if (typeof value === 'string' && value.length > MAX_TEXT) {
+    return `${value.slice(0, MAX_TEXT)}... (${value.length} characters)`;
+  }
   if (Array.isArray(value)) {
     return depth > MAX_DEPTH ? CENSOR : value.map((element) => redactValue(element, depth + 1));
   }

@@ -1,9 +1,11 @@
 import { Server, ServerCredentials, type ServiceDefinition, type UntypedServiceImplementation } from '@grpc/grpc-js';
-import { HealthImplementation } from 'grpc-health-check';
 import { ServiceError } from '../../proto/wire/errors.ts';
+import { createHandlers } from '../../proto/wire/handlers.ts';
+import { closeAnswered } from './close-answered.ts';
 import { endStreams } from './end-streams.ts';
+import { Health, HEALTH_SERVICE } from './health.ts';
 import { explainLibraryErrors } from './library-errors.ts';
-import type { Logger } from './log.ts';
+import { createCallLog, type Logger } from './log.ts';
 import { noticeCancels } from './notice-cancels.ts';
 import { widenReceiveWindow } from './receive-window.ts';
 import { createReflection } from './reflection.ts';
@@ -25,20 +27,25 @@ export interface ServedService {
   readonly implementation: UntypedServiceImplementation;
   /** False: it starts as NOT_SERVING until `setServing`. */
   readonly isReady: boolean;
+  /** Aborts its calls in hand: their callers are told why, before their connections are cut. */
+  readonly abortCalls?: (reason: ServiceError) => void;
 }
 
 export interface RunningServer {
   /** `host:port` with the port that was taken. */
   readonly address: string;
   setServing(name: string, isServing: boolean): void;
+  /** The health of a service's parts, as `<service>/<part>`: these and no others. */
+  setParts(name: string, parts: ReadonlyMap<string, boolean>): void;
   /** NOT_SERVING first, long streams end, calls in hand finish within the grace period, then the server closes. Idempotent. */
   stop(): Promise<void>;
 }
 
-const HEALTH_SERVICE = 'grpc.health.v1.Health';
+/** For the status of a call that is aborted at the end of the grace period to reach its caller, who knows then that it may try again. */
+const LAST_WORDS_MS = 250;
 
-/** Their streams do not know of our shutdown: health Watch never ends by itself, reflection when the client likes. */
-const LIBRARY_SERVICES = /^\/grpc\.(?:health|reflection)\./;
+/** Its streams do not know of our shutdown and end when the client likes. */
+const REFLECTION = /^\/grpc\.reflection\./;
 
 /**
  * Binds the services with health and reflection.
@@ -61,13 +68,15 @@ export async function serve(
     'grpc.keepalive_time_ms': 30_000,
     'grpc.keepalive_timeout_ms': 10_000,
     // The first one stands next to the library, where its own errors come from.
-    interceptors: [explainLibraryErrors(logger), endStreams(shutdown.signal, (path) => LIBRARY_SERVICES.test(path))],
+    interceptors: [explainLibraryErrors(logger), endStreams(shutdown.signal, (path) => REFLECTION.test(path))],
   });
-  const health = new HealthImplementation({
-    '': 'SERVING',
-    ...Object.fromEntries(services.map(({ name, isReady }) => [name, isReady ? 'SERVING' : 'NOT_SERVING'])),
-  });
-  health.addToServer(server);
+  const health = new Health();
+  health.set('', true);
+  for (const { name, isReady } of services) {
+    health.set(name, isReady);
+  }
+  // Load balancers ask every few seconds: their calls are told at the level of details.
+  health.addTo(server, createHandlers({ shutdown: shutdown.signal, report: createCallLog(logger, 'debug') }));
   const names = services.map(({ name }) => name);
   createReflection([...names, HEALTH_SERVICE]).addToServer(server);
   for (const { definition, implementation } of services) {
@@ -77,19 +86,21 @@ export async function serve(
   const port = await bind(server, settings);
   onBound();
   noticeCancels(server);
+  closeAnswered(server);
   const address = `${settings.host}:${port}`;
   logger.info({ address, services: names }, 'listening');
 
   let stopping: Promise<void> | undefined;
   const stop = async (): Promise<void> => {
-    for (const name of ['', ...names]) {
-      health.setStatus(name, 'NOT_SERVING');
-    }
-    shutdown.abort(new ServiceError('unavailable', 'SHUTTING_DOWN', 'the server is shutting down'));
+    health.stop();
+    shutdown.abort(shuttingDown());
     const closed = new Promise<void>((resolve) => server.tryShutdown(() => resolve()));
-    const timer = setTimeout(() => {
+    let timer = setTimeout(() => {
       logger.warn({ graceMs: settings.graceMs }, 'calls in hand did not finish within the grace period');
-      server.forceShutdown();
+      for (const { abortCalls } of services) {
+        abortCalls?.(shuttingDown());
+      }
+      timer = setTimeout(() => server.forceShutdown(), LAST_WORDS_MS);
     }, settings.graceMs);
     await closed;
     clearTimeout(timer);
@@ -97,13 +108,14 @@ export async function serve(
   };
   return {
     address,
-    setServing: (name, isServing) => {
-      if (stopping === undefined) {
-        health.setStatus(name, isServing ? 'SERVING' : 'NOT_SERVING');
-      }
-    },
+    setServing: (name, isServing) => health.set(name, isServing),
+    setParts: (name, parts) => health.setParts(name, parts),
     stop: () => (stopping ??= stop()),
   };
+}
+
+function shuttingDown(): ServiceError {
+  return new ServiceError('unavailable', 'SHUTTING_DOWN', 'the server is shutting down');
 }
 
 function bind(server: Server, { host, port }: ServeSettings): Promise<number> {

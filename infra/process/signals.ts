@@ -19,3 +19,12 @@ export function untilStopped(logger: Logger): Promise<NodeJS.Signals> {
     process.on('SIGINT', listen);
   });
 }
+
+/** Ends the process after `limitMs`, unless disposed before: whatever a clean-up waits for, a stop ends. */
+export function exitUnlessDone(logger: Logger, limitMs: number): Disposable {
+  const timer = setTimeout(() => {
+    logger.error({ limitMs }, 'not stopped in time: exiting now');
+    process.exit(1);
+  }, limitMs);
+  return { [Symbol.dispose]: () => clearTimeout(timer) };
+}

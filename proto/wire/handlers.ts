@@ -6,7 +6,8 @@ import type {
   handleUnaryCall,
   Metadata,
 } from '@grpc/grpc-js';
-import { abortError, ServiceError, throwIfAborted } from './errors.ts';
+import { abortError, ServiceError } from './errors.ts';
+import { readIncoming } from './incoming.ts';
 import { toGrpcStatus } from './status.ts';
 
 /** What a handler knows of its call. */
@@ -22,6 +23,8 @@ export interface CallContext {
   readonly deadlineMs: number | undefined;
   /** Adds fields to the call's log line. */
   annotate(fields: Readonly<Record<string, unknown>>): void;
+  /** Something INTERNAL that spoiled a part of the call's answer, but not the call. The report keeps the last. */
+  noteDefect(error: unknown): void;
 }
 
 /** One finished call, for the log and the metrics. */
@@ -33,6 +36,8 @@ export interface CallReport {
   readonly fields: Readonly<Record<string, unknown>>;
   /** Undefined for OK. */
   readonly error: unknown;
+  /** See `CallContext.noteDefect`. */
+  readonly defect: unknown;
 }
 
 export interface HandlerDeps {
@@ -45,6 +50,8 @@ export interface Handlers {
   serverStream<Q, R>(handle: (request: Q, context: CallContext) => AsyncIterable<R>): handleServerStreamingCall<Q, R>;
   clientStream<Q, R>(handle: (requests: AsyncIterable<Q>, context: CallContext) => Promise<R>): handleClientStreamingCall<Q, R>;
   bidiStream<Q, R>(handle: (requests: AsyncIterable<Q>, context: CallContext) => AsyncIterable<R>): handleBidiStreamingCall<Q, R>;
+  /** Aborts every call in hand with `reason`, which is then its status. */
+  readonly abortCalls: (reason: ServiceError) => void;
 }
 
 /** The parts of grpc-js's four call classes used here. */
@@ -56,10 +63,6 @@ interface Call {
   getDeadline(): Date | number;
   sendMetadata(metadata: Metadata): void;
   on(event: 'cancelled', listener: () => void): unknown;
-}
-
-interface Source<Q> {
-  iterator(options: { destroyOnReturn: boolean }): AsyncIterableIterator<Q>;
 }
 
 interface Sink<R> {
@@ -80,7 +83,9 @@ const DEADLINE_SLACK_MS = 100;
 const REQUEST_ID = /^[\x21-\x7e]{1,128}$/;
 
 /** Turns async functions and generators into grpc-js handlers: cancellation, deadlines, back-pressure, statuses, one report a call. */
-export function createHandlers(deps: HandlerDeps): Handlers {
+export function createHandlers({ shutdown, report }: HandlerDeps): Handlers {
+  const calls = new Set<AbortController>();
+  const deps = { shutdown, report, calls };
   return {
     unary: (handle) => (call, callback) => {
       void observe(deps, call, async (context) => handle(call.request, context)).then(
@@ -89,7 +94,7 @@ export function createHandlers(deps: HandlerDeps): Handlers {
       );
     },
     clientStream: (handle) => (call, callback) => {
-      void observe(deps, call, async (context) => handle(readable(call, context.signal), context)).then(
+      void observe(deps, call, async (context) => handle(readIncoming(call, context.signal), context)).then(
         (response) => callback(null, response),
         (error: unknown) => callback(toGrpcStatus(error)),
       );
@@ -99,15 +104,28 @@ export function createHandlers(deps: HandlerDeps): Handlers {
       finish(done, call);
     },
     bidiStream: (handle) => (call) => {
-      const done = observe(deps, call, (context) => pump(handle(readable(call, context.signal), context), call, context.signal));
+      const done = observe(deps, call, (context) =>
+        pump(handle(readIncoming(call, context.signal), context), call, context.signal),
+      );
       finish(done, call);
+    },
+    abortCalls: (reason) => {
+      for (const controller of calls) {
+        controller.abort(reason);
+      }
     },
   };
 }
 
-async function observe<R>(deps: HandlerDeps, call: Call, body: (context: CallContext) => Promise<R>): Promise<R> {
+interface ObserveDeps extends HandlerDeps {
+  /** Of the calls in hand. */
+  readonly calls: Set<AbortController>;
+}
+
+async function observe<R>(deps: ObserveDeps, call: Call, body: (context: CallContext) => Promise<R>): Promise<R> {
   const started = performance.now();
   const controller = new AbortController();
+  deps.calls.add(controller);
   const deadline = Number(call.getDeadline());
   const deadlineMs = Number.isFinite(deadline) ? deadline : undefined;
   const abort = (): void => controller.abort(cancelReason(deadlineMs));
@@ -130,17 +148,22 @@ async function observe<R>(deps: HandlerDeps, call: Call, body: (context: CallCon
     peer: call.getPeer(),
     deadlineMs,
     annotate: (more) => Object.assign(fields, more),
+    noteDefect: (error) => {
+      defect = error;
+    },
   };
   let failure: unknown;
+  let defect: unknown;
   try {
     if (!controller.signal.aborted) {
       call.sendMetadata(header);
     }
-    return await body(context);
+    return await Promise.race([body(context), untilAborted(controller.signal)]);
   } catch (error) {
     failure = controller.signal.aborted ? abortError(controller.signal) : error;
     throw failure;
   } finally {
+    deps.calls.delete(controller);
     deps.report({
       method: call.getPath(),
       requestId,
@@ -148,8 +171,23 @@ async function observe<R>(deps: HandlerDeps, call: Call, body: (context: CallCon
       durationMs: performance.now() - started,
       fields,
       error: failure,
+      defect,
     });
   }
+}
+
+/** The caller is told at once, be the body in the middle of what cannot be stopped; it ends by the signal for itself. */
+function untilAborted(signal: AbortSignal): Promise<never> {
+  const aborted = new Promise<never>((_, reject) => {
+    const abort = (): void => reject(abortError(signal));
+    signal.addEventListener('abort', abort, { once: true });
+    if (signal.aborted) {
+      abort();
+    }
+  });
+  // Where the body ends first nobody listens.
+  aborted.catch(() => undefined);
+  return aborted;
 }
 
 function cancelReason(deadlineMs: number | undefined): ServiceError {
@@ -194,43 +232,4 @@ function finish<R>(done: Promise<void>, sink: Sink<R>): void {
     () => sink.end(),
     (error: unknown) => sink.emit('error', toGrpcStatus(error)),
   );
-}
-
-/**
- * The client's messages; throws the abort's error when the call is cancelled, so that a stream which was cut never looks like
- * one that ended.
- */
-async function* readable<Q>(call: Source<Q>, signal: AbortSignal): AsyncGenerator<Q> {
-  // By default the iterator destroys the call when it ends, and a bidirectional one could not answer any more.
-  const source = call.iterator({ destroyOnReturn: false });
-  try {
-    for (;;) {
-      const next = await nextOrAbort(source, signal);
-      if (next.done === true) {
-        // grpc-js ends the stream of a cancelled call too, and says that it was cancelled a few ticks later.
-        await new Promise((resolve) => setImmediate(resolve));
-        throwIfAborted(signal);
-        return;
-      }
-      yield next.value;
-    }
-  } finally {
-    // Not awaited: the stream of a cancelled call may never answer.
-    void source.return?.().catch(() => undefined);
-  }
-}
-
-/** A promise of its own for each read: racing against one that lives as long as the call would keep every message reachable. */
-function nextOrAbort<T>(source: AsyncIterator<T>, signal: AbortSignal): Promise<IteratorResult<T>> {
-  return new Promise((resolve, reject) => {
-    const abort = (): void => reject(abortError(signal));
-    signal.addEventListener('abort', abort, { once: true });
-    if (signal.aborted) {
-      abort();
-    }
-    void source
-      .next()
-      .then(resolve, reject)
-      .finally(() => signal.removeEventListener('abort', abort));
-  });
 }

@@ -46,22 +46,22 @@ export function createRegistryService(registry: Registry, handlers: Handlers, li
     stageVersion: handlers.unary(async ({ model, manifestJson, labels, requestId }, context) => {
       context.annotate({ model });
       const { staging, blobs } = await registry.stageVersion({ model, manifestJson, labels, requestId }, context.signal);
-      context.annotate({ stagingId: staging.id, manifest: staging.manifest.digest });
+      context.annotate({ staging: hintOf(staging.id), manifest: staging.manifest.digest });
       const missing = blobs.filter(({ isComplete }) => !isComplete).map(toUploadState);
       return { stagingId: staging.id, manifest: toBlobRef(staging.manifest), missing };
     }),
     getStaging: handlers.unary(async ({ stagingId }, context) => {
-      context.annotate({ stagingId });
+      context.annotate({ staging: hintOf(stagingId) });
       return toStaging(await registry.getStaging(stagingId, context.signal));
     }),
     uploadBlob: handlers.clientStream((requests, context) =>
       withUpload(requests, limits, async (command) => {
-        context.annotate({ stagingId: command.stagingId, digest: command.blob?.digest, firstChunk: command.firstChunk });
+        context.annotate({ staging: hintOf(command.stagingId), digest: command.blob?.digest, firstChunk: command.firstChunk });
         return { state: toUploadState(await registry.uploadBlob(command, context.signal)) };
       }),
     ),
     finalizeVersion: handlers.unary(async ({ stagingId, requestId }, context) => {
-      context.annotate({ stagingId });
+      context.annotate({ staging: hintOf(stagingId) });
       const { version, isCreated } = await registry.finalizeVersion({ stagingId, requestId }, context.signal);
       context.annotate({ model: version.model, version: version.version });
       return { version: toVersion(version), created: isCreated };
@@ -106,4 +106,9 @@ export function createRegistryService(registry: Registry, handlers: Handlers, li
     }),
     watchAliases: createWatch(registry, handlers),
   };
+}
+
+/** Enough to find the lines of one staging. The whole id is all that it takes to write into it, and has no place in a log. */
+function hintOf(stagingId: string): string {
+  return stagingId.slice(0, 8);
 }

@@ -1,15 +1,10 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
-import { credentials } from '@grpc/grpc-js';
 import type { ImageOutcome, Prediction, StreamImage } from '../../clients/inference-client.ts';
-import { EventQueue } from '../../inference/pipeline/event-queue.ts';
-import { InferenceServiceClient, type PredictStreamRequest } from '../../proto/gen/maskterial/inference/v1/inference_service.ts';
 import type { Version } from '../../proto/gen/maskterial/registry/v1/model.ts';
-import { callBidiStream } from '../../proto/wire/calls.ts';
-import { messagesOf } from '../../proto/wire/chunks.ts';
-import { fromRpcStatus } from '../../proto/wire/status.ts';
 import { makePicture, writeGmmBundle } from '../support/made-up.ts';
+import { rawStream } from '../support/raw-stream.ts';
 import { hasViolationAt, rejection } from '../support/service-errors.ts';
 import { TestSystem } from '../support/system.ts';
 
@@ -32,40 +27,6 @@ async function outcomesOf(system: TestSystem, images: AsyncIterable<StreamImage>
     outcomes.push(outcome);
   }
   return outcomes;
-}
-
-/** The bare method: every message as the test says it. `told` fills with `id event` and `id reason`. */
-function rawStream(t: TestContext, system: TestSystem) {
-  const client = new InferenceServiceClient(system.inference.address, credentials.createInsecure());
-  t.after(() => client.close());
-  const requests = new EventQueue<PredictStreamRequest>();
-  const responses = callBidiStream(client.predictStream.bind(client), requests);
-  const told: string[] = [];
-  const pipeline = { segmentationModel: '', classificationModel: MODEL, postprocessingModel: '' };
-  const begin = (imageId: string): void => {
-    requests.push({
-      request: { $case: 'begin', value: { imageId, options: { pipeline, includeReference: false, priority: 0 } } },
-    });
-  };
-  const send = (imageId: string, bytes: Uint8Array): void => {
-    begin(imageId);
-    for (const chunk of messagesOf(bytes)) {
-      requests.push({ request: { $case: 'chunk', value: chunk } });
-    }
-    requests.push({ request: { $case: 'end', value: {} } });
-  };
-  const cancel = (imageId: string): void => requests.push({ request: { $case: 'cancel', value: { imageId } } });
-  const read = async (onEvent: (line: string) => void = () => undefined): Promise<string[]> => {
-    for await (const { imageId, event } of responses) {
-      if (event?.$case !== 'progress') {
-        const line = `${imageId} ${event?.$case === 'error' ? fromRpcStatus(event.value).reason : event?.$case}`;
-        told.push(line);
-        onEvent(line);
-      }
-    }
-    return told;
-  };
-  return { begin, send, cancel, read, told, requests, end: () => requests.end() };
 }
 
 test('results come as they finish, not as they were sent; an image that fails takes no other with it', async (t) => {
@@ -139,11 +100,11 @@ async function versionsOf(system: TestSystem): Promise<[Version]> {
 
 test('an image cancelled in work and one cancelled half sent; the others are answered', async (t) => {
   const system = await startSystem(t);
-  const stream = rawStream(t, system);
+  const stream = rawStream(t, system.inference.address, MODEL);
   const small = await makePicture([PATCH]);
   stream.send('large', await makePicture([PATCH], LARGE));
   stream.begin('half');
-  stream.requests.push({ request: { $case: 'chunk', value: small.subarray(0, 100) } });
+  stream.chunk(small.subarray(0, 100));
   stream.cancel('half');
   stream.send('small', small);
   const told = await stream.read((line) => {
@@ -161,7 +122,7 @@ test('an image cancelled in work and one cancelled half sent; the others are ans
 
 test('an id in use is refused for that image; the first one and the next are answered', async (t) => {
   const system = await startSystem(t);
-  const stream = rawStream(t, system);
+  const stream = rawStream(t, system.inference.address, MODEL);
   const large = await makePicture([PATCH], LARGE);
   stream.send('a', large);
   stream.send('a', large);
@@ -184,8 +145,8 @@ test('messages out of order end the call, and the next call works', async (t) =>
     [{ $case: 'begin', value: { imageId: 'x'.repeat(201) } }, 'begin.image_id'],
     [undefined, 'request'],
   ] as const) {
-    const stream = rawStream(t, system);
-    stream.requests.push(request === undefined ? {} : { request });
+    const stream = rawStream(t, system.inference.address, MODEL);
+    stream.push(request === undefined ? {} : { request });
     hasViolationAt('INVALID_REQUEST', field)(await rejection(stream.read()));
   }
   assert.equal((await outcomesOf(system, [{ id: 'a', image: await makePicture([PATCH]) }])).length, 1);

@@ -12,6 +12,7 @@ it('listens on this machine and keeps its data under the user folder by default'
     dataFolder: join(homedir(), '.local', 'share', 'maskterial', 'registry'),
     feedPollMs: 250,
     uploadIdleMs: 60_000,
+    catalogProbeMs: 5000,
     graceMs: 30_000,
     logLevel: 'info',
   });

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { it } from 'node:test';
+import Libsql from 'libsql';
 import { createLogger } from '../../infra/process/log.ts';
 import type { UploadBlobRequest } from '../../proto/gen/maskterial/registry/v1/registry_service.ts';
 import { callClientStream, callUnary } from '../../proto/wire/calls.ts';
@@ -9,8 +10,10 @@ import { CHUNK_BYTES, MESSAGE_BYTES } from '../../proto/wire/chunks.ts';
 import { refOf } from '../../proto/wire/digest.ts';
 import { prepareLayout } from '../../registry/adapters/embedded/layout.ts';
 import { readRegistryConfig } from '../../registry/config.ts';
-import { startRegistry } from '../../registry/main.ts';
+import { REGISTRY_SERVICE, startRegistry } from '../../registry/main.ts';
 import { deferred } from '../support/deferred.ts';
+import { healthClient, NOT_SERVING, SERVING } from '../support/health-check.ts';
+import { memoryLog } from '../support/memory-log.ts';
 import { bytesOf, createClassifier, never, promotion, publish, stage, upload } from '../support/registry/publish.ts';
 import { startRegistryServer } from '../support/registry/registry-server.ts';
 import { sampleVersion, seededBytes, smallVersion } from '../support/registry/sample-version.ts';
@@ -123,9 +126,50 @@ it('does not start on a damaged catalog, and says that trying later is no use', 
   assert.ok(error.message.includes(folder.path));
 });
 
+it('writes one line a call, with what it was about, and nothing that gives a right', async () => {
+  await using folder = await temporaryFolder();
+  const { logger, lines } = memoryLog();
+  let stagingId = '';
+  {
+    await using server = await startRegistryServer(folder.path, {}, logger);
+    const { registry } = server;
+    await createClassifier(registry, 'm');
+    stagingId = await stage(registry, 'm', smallVersion('one'));
+    await publish(registry, 'm', smallVersion('one'));
+    await rejection(registry.getModel('absent', never));
+  }
+  const calls = lines.filter(({ component }) => component === 'rpc');
+  const methods = calls.map(({ method, code }) => `${String(method).split('/').at(-1)} ${String(code)}`);
+  assert.deepEqual(methods.slice(0, 2), ['CreateModel OK', 'StageVersion OK']);
+  assert.equal(methods.at(-1), 'GetModel NOT_FOUND');
+  const finalized = calls.find(({ method }) => String(method).endsWith('/FinalizeVersion'));
+  assert.deepEqual([finalized?.['model'], finalized?.['version']], ['m', 1]);
+  assert.ok(calls.every(({ requestId, peer, durationMs }) => requestId !== '' && peer !== '' && Number(durationMs) >= 0));
+  assert.ok(!JSON.stringify(lines).includes(stagingId));
+});
+
+it('its health says whether its catalog can be reached', async () => {
+  await using folder = await temporaryFolder();
+  const config = readRegistryConfig({ REGISTRY_DATA: folder.path, REGISTRY_PORT: '0' });
+  const server = await startRegistry({ ...config, catalogProbeMs: 10 }, { logger: createLogger('silent', 'registry') });
+  using health = healthClient(server.address);
+  const states = health.watch(REGISTRY_SERVICE);
+  assert.equal((await states.next()).value, SERVING);
+  // Somebody else's hand in the file: the catalog is there and does not answer.
+  const database = new Libsql((await prepareLayout(folder.path)).catalog);
+  database.exec('ALTER TABLE store RENAME TO gone');
+  assert.equal((await states.next()).value, NOT_SERVING);
+  assert.equal(await health.check(''), SERVING, 'the process lives');
+  database.exec('ALTER TABLE gone RENAME TO store');
+  database.close();
+  assert.equal((await states.next()).value, SERVING);
+  await states.return(undefined);
+  await server.stop();
+});
+
 it('ends an upload whose client falls silent, keeps its whole chunks, and goes on with it', async () => {
   await using folder = await temporaryFolder();
-  await using server = await startRegistryServer(folder.path, { REGISTRY_UPLOAD_IDLE_MS: '100' });
+  await using server = await startRegistryServer(folder.path, { REGISTRY_UPLOAD_IDLE_MS: '1000' });
   const { client, registry } = server;
   await createClassifier(registry, 'm');
   const bytes = seededBytes('silent', CHUNK_BYTES + 10);

@@ -5,6 +5,7 @@ import { type Deferred, deferred } from './deferred.ts';
 export class FakeSet implements LoadedSet {
   readonly specs: readonly ServableSpec[];
   isDisposed = false;
+  isFailing = false;
 
   constructor(specs: readonly ServableSpec[]) {
     this.specs = specs;

@@ -9,6 +9,8 @@ export interface ServeProcess {
   readonly what: 'registry' | 'inference';
   readonly pid: number;
   readonly address: string;
+  /** How it ended, once it did. */
+  readonly exited: Promise<{ readonly code: number | null; readonly signal: NodeJS.Signals | null }>;
   /** Sends the signal and waits until the process is gone. */
   end(signal: NodeJS.Signals): Promise<void>;
 }
@@ -23,16 +25,15 @@ export async function startServeProcess(
     env: { ...processEnvironment(), ...env },
     stdio: ['ignore', 'pipe', 'inherit'],
   });
+  const exited = once(child, 'exit').then(([code, signal]) => ({ code, signal }));
   return {
     what,
     pid: child.pid ?? 0,
     address: await addressOf(child, what),
+    exited,
     end: async (signal) => {
-      if (child.exitCode === null && child.signalCode === null) {
-        const exited = once(child, 'exit');
-        child.kill(signal);
-        await exited;
-      }
+      child.kill(signal);
+      await exited;
     },
   };
 }

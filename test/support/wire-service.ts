@@ -10,6 +10,7 @@ import {
 } from '@grpc/grpc-js';
 import type { CallOptions } from '../../proto/wire/calls.ts';
 import { callBidiStream, callClientStream, callServerStream, callUnary } from '../../proto/wire/calls.ts';
+import type { ServiceError } from '../../proto/wire/errors.ts';
 import { type CallContext, type CallReport, createHandlers } from '../../proto/wire/handlers.ts';
 import { reportQueue } from './report-queue.ts';
 
@@ -56,6 +57,7 @@ export interface NoteService {
   /** The next report that no one awaited yet. */
   nextReport(): Promise<CallReport>;
   readonly shutdown: AbortController;
+  abortCalls(reason: ServiceError): void;
   [Symbol.asyncDispose](): Promise<void>;
 }
 
@@ -87,6 +89,7 @@ export async function startNoteService(handlers: NoteHandlers): Promise<NoteServ
   return {
     client,
     shutdown,
+    abortCalls: wire.abortCalls,
     reports: queue.reports,
     nextReport: () => queue.next(),
     unary: (request, options) =>

@@ -1,11 +1,15 @@
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
-import { readInferenceConfig } from '../../../inference/config.ts';
+import type { InferenceConfig } from '../../../inference/config.ts';
 import type { Environment } from '../../../infra/process/env.ts';
 import { createLogger } from '../../../infra/process/log.ts';
-import { untilStopped } from '../../../infra/process/signals.ts';
-import { readRegistryConfig } from '../../../registry/config.ts';
+import { exitUnlessDone, untilStopped } from '../../../infra/process/signals.ts';
+import type { RegistryConfig } from '../../../registry/config.ts';
 import type { Cli } from '../cli.ts';
+import { readServeSettings, type Services, type ServeSettings, unknownVariables } from '../serve-settings.ts';
+
+/** For what follows the calls in hand, such as closing a database on a slow disk. */
+const CLEAN_UP_MS = 10_000;
 
 interface Options {
   readonly data?: string;
@@ -29,52 +33,61 @@ export function addServe(program: Command, cli: Cli): void {
   const withData = (command: Command): Command => command.option('--data <folder>', "the registry's data (REGISTRY_DATA)");
   const withCache = (command: Command): Command => command.option('--cache <folder>', 'the cache of models (MODEL_PATH)');
 
-  withData(start('registry', 'the registry')).action((options: Options) =>
-    run(cli, async () => [await registry(environmentOf(cli, options))]),
-  );
+  withData(start('registry', 'the registry')).action((options: Options) => run(cli, 'registry', options));
   withCache(start('inference', 'an inference server'))
     .option('--registry <host:port>', 'the registry (REGISTRY_ADDRESS)')
-    .action((options: Options) => run(cli, async () => [await inference(environmentOf(cli, options))]));
+    .action((options: Options) => run(cli, 'inference', options));
   withCache(withData(start('all', 'the registry, and an inference server that uses it'))).action((options: Options) =>
-    run(cli, () => both(environmentOf(cli, options))),
+    run(cli, 'all', options),
   );
 }
 
 /** Starts, says what runs where, waits for a signal, stops the last one started first. */
-async function run(cli: Cli, start: () => Promise<readonly Running[]>): Promise<void> {
-  const logger = createLogger('info', 'maskterial');
+async function run(cli: Cli, services: Services, options: Options): Promise<void> {
+  const env = environmentOf(cli, options);
+  const settings = readServeSettings(services, env);
+  const configs = [settings.registry, settings.inference].filter((config) => config !== undefined);
+  const logger = createLogger(configs[0]?.logLevel ?? 'info', 'maskterial');
+  for (const { variable, meant } of unknownVariables(env)) {
+    logger.warn({ variable, ...(meant === undefined ? {} : { meant }) }, 'unknown variable: it has no effect');
+  }
   // Listened to from before the start, so that a signal in the middle of it ends in an orderly stop too.
   const stopped = untilStopped(logger);
-  const running = await start();
+  const running = await startAll(settings);
   await cli.out.write(`maskterial is running; ctrl-c stops it\n${running.map(({ line }) => `  ${line}\n`).join('')}`);
   await stopped;
+  const graceMs = configs.reduce((sum, config) => sum + config.graceMs, 0);
+  using _ = exitUnlessDone(logger, graceMs + CLEAN_UP_MS);
   await stopAll(running);
   await cli.out.write('stopped\n');
 }
 
-async function both(env: Environment): Promise<Running[]> {
-  // Both read first: a wrong setting of the second must not leave the first half-started.
-  readRegistryConfig(env);
-  readInferenceConfig({ ...env, REGISTRY_ADDRESS: '127.0.0.1:1' });
-  const first = await registry(env);
+async function startAll({ registry, inference }: ServeSettings): Promise<Running[]> {
+  const running: Running[] = [];
   try {
-    return [first, await inference({ ...env, REGISTRY_ADDRESS: reachable(first.address) })];
+    if (registry !== undefined) {
+      running.push(await startRegistryService(registry));
+    }
+    const [beside] = running;
+    if (inference !== undefined) {
+      const registryAddress = beside === undefined ? inference.registryAddress : reachable(beside.address);
+      running.push(await startInferenceService({ ...inference, registryAddress }));
+    }
+    return running;
   } catch (error) {
-    await first.stop();
+    await stopAll(running);
     throw error;
   }
 }
 
 /** Loaded here and not above: the other commands need neither the services nor their native libraries. */
-async function registry(env: Environment): Promise<Running> {
-  const config = readRegistryConfig(env);
+async function startRegistryService(config: RegistryConfig): Promise<Running> {
   const { startRegistry } = await import('../../../registry/main.ts');
   const { address, dataFolder, ...service } = await startRegistry(config, { logger: createLogger(config.logLevel, 'registry') });
   return { address, stop: () => service.stop(), line: `registry   ${address}  data in ${dataFolder}` };
 }
 
-async function inference(env: Environment): Promise<Running> {
-  const config = readInferenceConfig(env);
+async function startInferenceService(config: InferenceConfig): Promise<Running> {
   const { startInference } = await import('../../../inference/main.ts');
   const { address, cacheFolder, ...service } = await startInference(config, {
     logger: createLogger(config.logLevel, 'inference'),

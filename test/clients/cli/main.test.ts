@@ -91,6 +91,36 @@ test('a wrong command line and a wrong setting end the process with 2 and one li
   }
 });
 
+test('serve all tells every wrong setting of both services in one line', async () => {
+  const { code, out, err } = await run(['serve', 'all'], { REGISTRY_PORT: 'x', INFERENCE_PORT: 'y', ENGINES: 'z' });
+  assert.deepEqual([code, out], [2, '']);
+  assert.match(err, /^maskterial: error: .*REGISTRY_PORT.*ENGINES.*INFERENCE_PORT.*\n$/);
+});
+
+test('another address needs --insecure', async () => {
+  const env = { REGISTRY_HOST: '0.0.0.0', REGISTRY_PORT: '0' };
+  const refused = await run(['serve', 'registry'], env);
+  assert.equal(refused.code, 2);
+  assert.match(refused.err, /REGISTRY_HOST.*--insecure/);
+  // It goes on to the folder, which is none.
+  const allowed = await run(['serve', 'registry', '--insecure', '--data', '/dev/null'], env);
+  assert.equal(allowed.code, 1);
+  assert.match(allowed.err, /\/dev\/null/);
+});
+
+test('an address that is taken ends the process with a clear error, and nothing keeps it', async () => {
+  const server = await new FakeRegistry().start();
+  const port = server.address.split(':').at(-1) ?? '';
+  for (const what of ['registry', 'inference']) {
+    const env = { REGISTRY_PORT: port, INFERENCE_PORT: port, LOG_LEVEL: 'silent' };
+    const own = what === 'registry' ? ['--data', join(folder, 'data-taken')] : ['--cache', join(folder, 'cache-taken')];
+    const { code, err } = await run(['serve', what, ...own], env);
+    assert.equal(code, 1);
+    assert.match(err, /^maskterial: error: cannot listen on .* \[CANNOT_LISTEN\]\n$/m);
+  }
+  await server[Symbol.asyncDispose]();
+});
+
 test('help and version go to standard output', async () => {
   const help = await run(['--help']);
   assert.deepEqual([help.code, help.err], [0, '']);
@@ -156,6 +186,7 @@ test('serve all says what runs where, serves, and stops in order at SIGTERM', as
     REGISTRY_PORT: '0',
     INFERENCE_PORT: '0',
     ENGINES: '1',
+    ENGINE: '2',
     LOG_LEVEL: 'info',
   };
   const args = [MAIN, 'serve', 'all', '--data', join(folder, 'data'), '--cache', join(folder, 'cache')];
@@ -188,4 +219,5 @@ test('serve all says what runs where, serves, and stops in order at SIGTERM', as
     .filter((line) => line.includes('"stopped"'))
     .map((line) => JSON.parse(line).service);
   assert.deepEqual(stops, ['inference', 'registry']);
+  assert.match(err, /"variable":"ENGINE","meant":"ENGINES"/);
 });

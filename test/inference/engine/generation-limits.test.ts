@@ -47,10 +47,28 @@ test('engines that crash again and again start later and later, and that is told
   await crash();
   await eventually(() => backedOff().length > 0);
   assert.deepEqual(backedOff(), [{ kind: 'engine-backs-off', generation: 7, crashes: 2, upToMs: 250 }]);
+  await eventually(() => generation.isFailing);
   await crash();
   await eventually(() => backedOff().length > 1);
   assert.deepEqual(backedOff()[1], { kind: 'engine-backs-off', generation: 7, crashes: 3, upToMs: 500 });
+  assert.equal(generation.isFailing, true);
   await generation.predict(job('done'));
+  assert.equal(generation.isFailing, false);
+});
+
+test('a generation is not failing while one of its engines stays', async (t) => {
+  const { generation, events } = await scriptedGeneration(t, { engines: 2 });
+  const crashes = (): number => events.filter(({ kind }) => kind === 'engine-ended').length;
+  const staying = job('wait', new AbortController().signal);
+  generation.predict(staying).catch(() => undefined);
+  await eventually(() => staying.stages.length > 0);
+  for (const count of [1, 2]) {
+    await assert.rejects(generation.predict(job('exit')), isError('unavailable', 'ENGINE_CRASHED'));
+    await eventually(() => crashes() === count);
+    assert.equal(generation.isFailing, false);
+  }
+  await eventually(() => events.some(({ kind }) => kind === 'engine-backs-off'));
+  assert.equal(generation.isFailing, false);
 });
 
 test('high goes before normal, low after it', async (t) => {

@@ -194,22 +194,36 @@ test('an image that the end of the stream cuts off fails; the others are answere
   assert.equal((await reading).at(-1), 'a done');
 });
 
-test('shutdown: images in hand finish, a new one is refused, then the stream ends', async (t) => {
+test('shutdown: whole images finish; one half sent and a new one are refused; then the stream ends', async (t) => {
   const bench = new ImageStreamBench(t);
   const reading = rejection(bench.read());
-  bench.send('a');
+  bench.send('a', 'b', 'waiting');
   bench.begin('half sent');
+  await bench.work('b');
+  await bench.finish('a');
+  await bench.work('waiting');
   bench.chunk('ha');
-  await bench.work('a');
   await manyTurns();
   bench.shutdown.abort();
+  await bench.untilTold('half sent SHUTTING_DOWN');
   bench.chunk('lf');
   bench.end();
   bench.send('late');
   await bench.untilTold('late SHUTTING_DOWN');
-  await bench.finish('a', 'half');
+  await bench.finish('b', 'waiting');
   isError('unavailable', 'SHUTTING_DOWN')(await reading);
-  assert.deepEqual(bench.told.filter((line) => line.endsWith('done')).toSorted(), ['a done', 'half sent done']);
+  assert.deepEqual(bench.told.filter((line) => line.endsWith('done')).toSorted(), ['a done', 'b done', 'waiting done']);
+});
+
+test('shutdown does not wait for the rest of an image, nor for the end of the commands', async (t) => {
+  const bench = new ImageStreamBench(t);
+  const reading = rejection(bench.read());
+  bench.begin('half sent');
+  bench.chunk('ha');
+  await manyTurns();
+  bench.shutdown.abort();
+  isError('unavailable', 'SHUTTING_DOWN')(await reading);
+  assert.deepEqual(bench.told, ['half sent SHUTTING_DOWN']);
 });
 
 test('shutdown ends a stream without images at once, also one that comes after it', async (t) => {

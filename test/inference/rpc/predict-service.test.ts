@@ -52,8 +52,9 @@ const deps: PredictImageDeps<PipelineSet> = {
 function context(): CallContext & { readonly fields: Record<string, unknown> } {
   const fields: Record<string, unknown> = {};
   const { signal } = new AbortController();
+  const noteDefect = (): void => undefined;
   const annotate = (more: object): void => void Object.assign(fields, more);
-  return { signal, shutdown: signal, requestId: 'r1', peer: 'test', deadlineMs: undefined, annotate, fields };
+  return { signal, shutdown: signal, requestId: 'r1', peer: 'test', deadlineMs: undefined, annotate, noteDefect, fields };
 }
 
 const request: PredictRequest = {

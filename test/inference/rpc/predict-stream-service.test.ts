@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
+import { inspect } from 'node:util';
 import { credentials } from '@grpc/grpc-js';
 import type { EngineJob } from '../../../inference/engine/engine-process.ts';
-import type { EngineAnswer } from '../../../inference/engine/protocol.ts';
+import { type EngineAnswer, fromWireError, toWireError } from '../../../inference/engine/protocol.ts';
 import { EventQueue } from '../../../inference/pipeline/event-queue.ts';
 import type { PipelineSet } from '../../../inference/pipeline/predict-image.ts';
 import { createPredictStream } from '../../../inference/rpc/predict-stream-service.ts';
@@ -108,22 +109,36 @@ test('events of an image in order under its id; an image with bad options fails 
     ofGood,
   );
   assert.deepEqual(events.toSorted(), ['bad error', ...ofGood].toSorted());
-  assert.deepEqual((await nextReport()).fields, { images: 2, failedImages: 1 });
+  const { fields, defect } = await nextReport();
+  assert.deepEqual(fields, {
+    models: ['M:3'],
+    images: 2,
+    failedImages: 1,
+    imageBytes: 2,
+    flakes: 1,
+    failures: { INVALID_REQUEST: 1 },
+  });
+  assert.equal(defect, undefined);
 });
 
-test('a foreign error is INTERNAL for its image alone, and in the log', async (t) => {
-  const { open, nextReport } = await startService(t, () => Promise.reject(new TypeError('x is not a function')));
-  for await (const { event } of open(imageOf('a', Buffer.from('x')))) {
-    if (event?.$case === 'error') {
-      const { kind, reason, message } = fromRpcStatus(event.value);
-      assert.deepEqual([kind, reason], ['internal', 'INTERNAL']);
-      assert.doesNotMatch(message, /not a function/);
+for (const [what, error] of [
+  ['a foreign error', new TypeError('x is not a function')],
+  ['an INTERNAL one of an engine', fromWireError(toWireError(new TypeError('x is not a function')))],
+] as const) {
+  test(`${what} is INTERNAL for its image alone, and told to the log`, async (t) => {
+    const { open, nextReport } = await startService(t, () => Promise.reject(error));
+    for await (const { event } of open(imageOf('a', Buffer.from('x')))) {
+      if (event?.$case === 'error') {
+        const { kind, reason, message } = fromRpcStatus(event.value);
+        assert.deepEqual([kind, reason], ['internal', 'INTERNAL']);
+        assert.doesNotMatch(message, /not a function/);
+      }
     }
-  }
-  const { fields, error } = await nextReport();
-  assert.equal(error, undefined);
-  assert.match(String(fields['imageError']), /x is not a function/);
-});
+    const report = await nextReport();
+    assert.equal(report.error, undefined);
+    assert.match(inspect(report.defect), /x is not a function/);
+  });
+}
 
 test('a message of no kind ends the stream', async (t) => {
   const { open } = await startService(t, async () => answerWith('abc'));

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { describe, it } from 'node:test';
-import { pino } from 'pino';
-import { createCallLog, type Logger } from '../../../infra/process/log.ts';
+import { createCallLog } from '../../../infra/process/log.ts';
 import { redact } from '../../../infra/process/redact.ts';
+import { memoryLog } from '../../support/memory-log.ts';
 import { type ErrorKind, ServiceError } from '../../../proto/wire/errors.ts';
 
 const LOG_MODULE = new URL('../../../infra/process/log.js', import.meta.url).href;
@@ -36,6 +36,13 @@ describe('redact', () => {
     assert.deepEqual(redact(line), { ...line, token: '[redacted]' });
     assert.equal(redact(line)['err'], error);
     assert.equal(line.token, 's');
+  });
+
+  it('cuts texts that a caller may have made long', () => {
+    const line = redact({ model: 'M'.repeat(1e6), list: ['x'.repeat(1e6)], short: 'y'.repeat(2000) });
+    assert.ok(JSON.stringify(line).length < 7000);
+    assert.match(String(line['model']), /^M{2000}\.\.\. \(1000000 characters\)$/);
+    assert.equal(line['short'], 'y'.repeat(2000));
   });
 
   it('leaves out what is deeper than any field, a cycle with it', () => {
@@ -73,7 +80,7 @@ describe('logger', () => {
 
 describe('call log', () => {
   it('writes one line a call with its fields', () => {
-    const { logger, lines } = memoryLogger();
+    const { logger, lines } = memoryLog();
     createCallLog(logger)({ ...CALL, fields: { model: 'M', version: 2 }, error: undefined });
     assert.deepEqual(lines, [
       {
@@ -105,18 +112,18 @@ describe('call log', () => {
     internal: 50,
   };
   for (const [kind, level] of Object.entries(levels)) {
-    it(`${kind} is ${level === 50 ? 'an error with its stack' : 'information without a stack'}`, () => {
-      const { logger, lines } = memoryLogger();
+    it(`${kind} is ${level === 50 ? 'an error' : 'information'}${kind === 'internal' ? ' with its stack' : ''}`, () => {
+      const { logger, lines } = memoryLog();
       createCallLog(logger)({ ...CALL, fields: {}, error: new ServiceError(kind as ErrorKind, 'MODEL_NOT_FOUND', 'text') });
       const [line] = lines;
       assert.deepEqual([lines.length, line?.['level'], line?.['reason'], line?.['error']], [1, level, 'MODEL_NOT_FOUND', 'text']);
-      assert.equal('err' in (line ?? {}), level === 50);
+      assert.equal('err' in (line ?? {}), kind === 'internal');
     });
   }
 
   for (const reason of ['STORAGE_FULL', 'STORAGE_UNAVAILABLE'] as const) {
     it(`${reason} is a warning with the text of its cause`, () => {
-      const { logger, lines } = memoryLogger();
+      const { logger, lines } = memoryLog();
       const error = new ServiceError('unavailable', reason, 'text', { cause: new Error('EIO: i/o error, write') });
       createCallLog(logger)({ ...CALL, fields: {}, error });
       const [line] = lines;
@@ -127,8 +134,35 @@ describe('call log', () => {
     });
   }
 
+  it('a defect within a call that goes on makes its line an error with the stack', () => {
+    const { logger, lines } = memoryLog();
+    const report = createCallLog(logger);
+    report({ ...CALL, fields: {}, error: undefined, defect: new TypeError('x is not a function') });
+    const cancelled = new ServiceError('cancelled', 'CANCELLED', 'text');
+    report({ ...CALL, fields: {}, error: cancelled, defect: new TypeError('x is not a function') });
+    assert.deepEqual(
+      lines.map(({ level, code, err }) => [level, code, Object(err).message]),
+      [
+        [50, 'OK', 'x is not a function'],
+        [50, 'CANCELLED', 'x is not a function'],
+      ],
+    );
+  });
+
+  it('calls that are no news are told at the level of details', () => {
+    const { logger, lines } = memoryLog();
+    const report = createCallLog(logger, 'debug');
+    report({ ...CALL, fields: {}, error: undefined });
+    report({ ...CALL, fields: {}, error: new ServiceError('not-found', 'SERVICE_UNKNOWN', 'text') });
+    report({ ...CALL, fields: {}, error: new TypeError('x is not a function') });
+    assert.deepEqual(
+      lines.map(({ level }) => level),
+      [20, 20, 50],
+    );
+  });
+
   it('a foreign error is INTERNAL, with the text and the stack that the caller does not get', () => {
-    const { logger, lines } = memoryLogger();
+    const { logger, lines } = memoryLog();
     createCallLog(logger)({ ...CALL, fields: {}, error: new TypeError('x is not a function') });
     assert.deepEqual([lines[0]?.['level'], lines[0]?.['code']], [50, 'INTERNAL']);
     const { type, message, stack } = Object(lines[0]?.['err']);
@@ -136,10 +170,4 @@ describe('call log', () => {
   });
 });
 
-const CALL = { method: '/a.B/C', requestId: 'r', peer: 'p', durationMs: 1.2649 };
-
-function memoryLogger(): { logger: Logger; lines: Record<string, unknown>[] } {
-  const lines: Record<string, unknown>[] = [];
-  const write = (line: string): void => void lines.push(Object(JSON.parse(line)));
-  return { logger: pino({ base: null, timestamp: false }, { write }), lines };
-}
+const CALL = { method: '/a.B/C', requestId: 'r', peer: 'p', durationMs: 1.2649, defect: undefined };

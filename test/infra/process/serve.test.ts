@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
-import { once } from 'node:events';
 import { describe, it } from 'node:test';
-import { Client, type ClientReadableStream, credentials, Metadata, type ServiceError as GrpcError, status } from '@grpc/grpc-js';
+import { Client, credentials, Metadata, type ServiceError as GrpcError, status } from '@grpc/grpc-js';
 import { pino } from 'pino';
 import { type RunningServer, serve, type ServedService, type ServeSettings } from '../../../infra/process/serve.ts';
 import { RegistryServiceService } from '../../../proto/gen/maskterial/registry/v1/registry_service.ts';
@@ -16,48 +15,7 @@ const GET_MODEL = `/${NAME}/GetModel`;
 const logger = pino({ level: 'silent' });
 const SETTINGS: ServeSettings = { host: '127.0.0.1', port: 0, maxReceiveBytes: 1024, graceMs: 60_000 };
 
-// grpc.health.v1.HealthCheckResponse: field 1, a number.
-const SERVING = 1;
-const NOT_SERVING = 2;
-
 describe('serve', () => {
-  it('answers health checks as the services say', async () => {
-    await using running = await start({ isReady: false });
-    assert.equal(await running.check(''), SERVING);
-    assert.equal(await running.check(NAME), NOT_SERVING);
-    running.server.setServing(NAME, true);
-    assert.equal(await running.check(NAME), SERVING);
-    running.server.setServing(NAME, false);
-    assert.equal(await running.check(NAME), NOT_SERVING);
-    await assert.rejects(running.check('other.Service'), { code: status.NOT_FOUND });
-  });
-
-  it('a health watch sees NOT_SERVING at shutdown, then ends, and does not hold the shutdown up', async () => {
-    await using running = await start({});
-    const watch = running.watch(NAME);
-    const seen: number[] = [];
-    watch.on('data', (state: number) => seen.push(state));
-    await once(watch, 'data');
-    const failed = once(watch, 'error');
-    await running.server.stop();
-    const [error] = await failed;
-    assert.deepEqual([seen, error.code], [[SERVING, NOT_SERVING], status.UNAVAILABLE]);
-  });
-
-  it('a service that becomes ready during shutdown stays NOT_SERVING', async () => {
-    const held = deferred();
-    await using running = await start({ call: async () => held.promise });
-    const watch = running.watch(NAME);
-    const seen: number[] = [];
-    watch.on('data', (state: number) => seen.push(state)).on('error', () => undefined);
-    await once(watch, 'data');
-    const stopped = running.server.stop();
-    running.server.setServing(NAME, true);
-    held.resolve();
-    await stopped;
-    assert.deepEqual(seen, [SERVING, NOT_SERVING]);
-  });
-
   it('lists its services by reflection and describes them', async () => {
     await using running = await start({});
     // ServerReflectionRequest: list_services = 7, file_containing_symbol = 4.
@@ -104,22 +62,37 @@ describe('serve', () => {
     await running.server.stop();
   });
 
-  it('calls that do not finish within the grace period are cut', async () => {
+  it('calls that do not finish within the grace period are aborted, and their callers told why', async () => {
     const started = deferred();
-    const cut = deferred<unknown>();
+    const reason = deferred<unknown>();
     await using running = await start({
       graceMs: 20,
       call: async ({ signal }) => {
         started.resolve();
-        cut.resolve(await whenAborted(signal));
+        reason.resolve(await whenAborted(signal));
         throw abortError(signal);
       },
     });
-    const call = running.getModel().catch((error: unknown) => error);
+    const call = failure(running.getModel());
     await started.promise;
     await running.server.stop();
-    isError('cancelled', 'CANCELLED')(await cut.promise);
-    assert.ok((await call) instanceof Error);
+    isError('unavailable', 'SHUTTING_DOWN')(await reason.promise);
+    isError('unavailable', 'SHUTTING_DOWN')(fromGrpcError(await call));
+  });
+
+  it('calls that hear nothing are cut', async () => {
+    const started = deferred();
+    await using running = await start({
+      graceMs: 20,
+      call: async () => {
+        started.resolve();
+        await new Promise(() => undefined);
+      },
+    });
+    const call = failure(running.getModel());
+    await started.promise;
+    await running.server.stop();
+    await call;
   });
 
   it('an address in use is a clear error', async () => {
@@ -158,8 +131,6 @@ describe('serve', () => {
 interface Running extends AsyncDisposable {
   readonly server: RunningServer;
   readonly shutdown: AbortController;
-  check(service: string): Promise<number>;
-  watch(service: string): ClientReadableStream<number>;
   reflect(request: Buffer): Promise<Buffer>;
   getModel(name?: string): Promise<number>;
   /** Sends these bytes as they are. */
@@ -167,11 +138,7 @@ interface Running extends AsyncDisposable {
 }
 
 /** One service on a free port, whose only method does what `call` says. */
-async function start(options: {
-  isReady?: boolean;
-  graceMs?: number;
-  call?: (context: CallContext) => Promise<void>;
-}): Promise<Running> {
+async function start(options: { graceMs?: number; call?: (context: CallContext) => Promise<void> }): Promise<Running> {
   const shutdown = new AbortController();
   const handlers = createHandlers({ shutdown: shutdown.signal, report: () => undefined });
   const { getModel } = RegistryServiceService;
@@ -184,12 +151,11 @@ async function start(options: {
         return { model: undefined };
       }),
     },
-    isReady: options.isReady ?? true,
+    isReady: true,
+    abortCalls: handlers.abortCalls,
   };
   const server = await serve([service], shutdown, { ...SETTINGS, graceMs: options.graceMs ?? SETTINGS.graceMs }, logger);
   const client = new Client(server.address, credentials.createInsecure());
-  const toRequest = (name: string): Buffer => Buffer.concat([Buffer.from([0x0a, name.length]), Buffer.from(name)]);
-  const toState = (bytes: Buffer): number => bytes[1] ?? 0;
   const unary = <T>(path: string, request: Buffer, read: (bytes: Buffer) => T): Promise<T> =>
     new Promise((resolve, reject) => {
       client.makeUnaryRequest(
@@ -211,8 +177,6 @@ async function start(options: {
   return {
     server,
     shutdown,
-    check: (name) => unary('/grpc.health.v1.Health/Check', toRequest(name), toState),
-    watch: (name) => client.makeServerStreamRequest('/grpc.health.v1.Health/Watch', toRequest, toState, name, new Metadata(), {}),
     reflect: async (request) => {
       const path = '/grpc.reflection.v1.ServerReflection/ServerReflectionInfo';
       const stream = client.makeBidiStreamRequest(

@@ -27,6 +27,21 @@ describe('signals', () => {
   }
 });
 
+describe('an end in time', () => {
+  for (const [name, isDone, code] of [
+    ['what does not end is ended', false, 1],
+    ['what ends is left alone', true, 0],
+  ] as const) {
+    it(name, async () => {
+      const script = `const { exitUnlessDone } = await import(${JSON.stringify(SIGNALS)});
+        const limit = exitUnlessDone({ error: () => undefined }, 1);
+        ${isDone ? 'limit[Symbol.dispose]();' : 'setInterval(() => undefined, 60_000);'}`;
+      const child = spawn(process.execPath, ['--input-type=module', '-e', script], { stdio: 'inherit' });
+      assert.deepEqual(await once(child, 'exit'), [code, null]);
+    });
+  }
+});
+
 function linesOf(child: ChildProcess): () => Promise<string | undefined> {
   assert.ok(child.stdout !== null);
   const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();

@@ -31,6 +31,7 @@ describe('handlers', () => {
       requestId: 'id-1',
       fields: { model: 'M', version: 3 },
       error: undefined,
+      defect: undefined,
     });
     assert.equal(durationMs >= 0 && peer.startsWith('127.0.0.1:'), true);
     await service.unary({ text: 'b' });
@@ -110,6 +111,27 @@ describe('handlers', () => {
     isError('cancelled', 'CANCELLED')(await aborted.promise);
     isError('cancelled', 'CANCELLED')((await service.nextReport()).error);
   });
+
+  for (const kind of ['unary', 'serverStream'] as const) {
+    it(`${kind}: calls that are aborted are answered with the reason at once, whatever they are in the middle of`, async () => {
+      const started = deferred();
+      const never = async (): Promise<Note> => {
+        started.resolve();
+        return new Promise(() => undefined);
+      };
+      await using service = await startNoteService({
+        unary: never,
+        serverStream: async function* () {
+          yield await never();
+        },
+      });
+      const call = rejection(kind === 'unary' ? service.unary({ text: '' }) : service.serverStream({ text: '' }).next());
+      await started.promise;
+      service.abortCalls(new ServiceError('unavailable', 'SHUTTING_DOWN', 'x'));
+      isError('unavailable', 'SHUTTING_DOWN')(await call);
+      isError('unavailable', 'SHUTTING_DOWN')((await service.nextReport()).error);
+    });
+  }
 
   it('a passed deadline aborts the signal as such, on both sides', async () => {
     let seen: number | undefined;

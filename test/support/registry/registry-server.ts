@@ -1,6 +1,6 @@
 import { credentials } from '@grpc/grpc-js';
 import type { Environment } from '../../../infra/process/env.ts';
-import { createLogger } from '../../../infra/process/log.ts';
+import { createLogger, type Logger } from '../../../infra/process/log.ts';
 import { RegistryServiceClient } from '../../../proto/gen/maskterial/registry/v1/registry_service.ts';
 import { readRegistryConfig } from '../../../registry/config.ts';
 import { type RunningRegistry, startRegistry } from '../../../registry/main.ts';
@@ -15,10 +15,14 @@ export interface RegistryServer {
 }
 
 /** The real service on a free port of this machine, with a client. */
-export async function startRegistryServer(folder: string, env: Environment = {}): Promise<RegistryServer> {
+export async function startRegistryServer(
+  folder: string,
+  env: Environment = {},
+  logger: Logger = createLogger('silent', 'registry'),
+): Promise<RegistryServer> {
   const own = { REGISTRY_DATA: folder, REGISTRY_PORT: '0', REGISTRY_FEED_POLL_MS: '10', GRACE_MS: '2000' };
   const config = readRegistryConfig({ ...own, ...env });
-  const running = await startRegistry(config, { logger: createLogger('silent', 'registry') });
+  const running = await startRegistry(config, { logger });
   const client = new RegistryServiceClient(running.address, credentials.createInsecure(), {
     'grpc.max_send_message_length': -1,
     'grpc.use_local_subchannel_pool': 1,

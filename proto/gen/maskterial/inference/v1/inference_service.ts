@@ -2033,7 +2033,7 @@ export const InferenceServiceService = {
    * one last event, its summary or its error; until that came its id is taken. An image fails alone, with a google.rpc.Status
    * of the codes that Predict lists, except that it waits where Predict answers QUEUE_FULL, and of these:
    * CANCELLED [CANCELLED]: the caller cancelled it; INVALID_ARGUMENT [INVALID_REQUEST]: its id is taken, or the stream ended before
-   * its end came; UNAVAILABLE [SHUTTING_DOWN]: begun after the server's shutdown began.
+   * its end came; UNAVAILABLE [SHUTTING_DOWN]: its end had not come when the server's shutdown began.
    * The call itself fails, and every image on it, with INVALID_ARGUMENT [INVALID_REQUEST]: a chunk or an end without a begin, a begin
    * within another image, an empty image id or one of more than 200 bytes, a message that is none of these. It ends with
    * UNAVAILABLE [SHUTTING_DOWN] once the images in hand at a shutdown are answered.
@@ -2078,7 +2078,7 @@ export interface InferenceServiceServer extends UntypedServiceImplementation {
    * one last event, its summary or its error; until that came its id is taken. An image fails alone, with a google.rpc.Status
    * of the codes that Predict lists, except that it waits where Predict answers QUEUE_FULL, and of these:
    * CANCELLED [CANCELLED]: the caller cancelled it; INVALID_ARGUMENT [INVALID_REQUEST]: its id is taken, or the stream ended before
-   * its end came; UNAVAILABLE [SHUTTING_DOWN]: begun after the server's shutdown began.
+   * its end came; UNAVAILABLE [SHUTTING_DOWN]: its end had not come when the server's shutdown began.
    * The call itself fails, and every image on it, with INVALID_ARGUMENT [INVALID_REQUEST]: a chunk or an end without a begin, a begin
    * within another image, an empty image id or one of more than 200 bytes, a message that is none of these. It ends with
    * UNAVAILABLE [SHUTTING_DOWN] once the images in hand at a shutdown are answered.
@@ -2111,7 +2111,7 @@ export interface InferenceServiceClient extends Client {
    * one last event, its summary or its error; until that came its id is taken. An image fails alone, with a google.rpc.Status
    * of the codes that Predict lists, except that it waits where Predict answers QUEUE_FULL, and of these:
    * CANCELLED [CANCELLED]: the caller cancelled it; INVALID_ARGUMENT [INVALID_REQUEST]: its id is taken, or the stream ended before
-   * its end came; UNAVAILABLE [SHUTTING_DOWN]: begun after the server's shutdown began.
+   * its end came; UNAVAILABLE [SHUTTING_DOWN]: its end had not come when the server's shutdown began.
    * The call itself fails, and every image on it, with INVALID_ARGUMENT [INVALID_REQUEST]: a chunk or an end without a begin, a begin
    * within another image, an empty image id or one of more than 200 bytes, a message that is none of these. It ends with
    * UNAVAILABLE [SHUTTING_DOWN] once the images in hand at a shutdown are answered.

@@ -1,0 +1,63 @@
+import type { TestContext } from 'node:test';
+import { credentials } from '@grpc/grpc-js';
+import { EventQueue } from '../../inference/pipeline/event-queue.ts';
+import {
+  InferenceServiceClient,
+  Priority,
+  type PredictStreamRequest,
+} from '../../proto/gen/maskterial/inference/v1/inference_service.ts';
+import { callBidiStream } from '../../proto/wire/calls.ts';
+import { messagesOf } from '../../proto/wire/chunks.ts';
+import { fromRpcStatus } from '../../proto/wire/status.ts';
+
+/** The bare PredictStream: every message as the test says it. */
+export interface RawStream {
+  begin(imageId: string): void;
+  chunk(bytes: Uint8Array): void;
+  /** A whole image. */
+  send(imageId: string, bytes: Uint8Array): void;
+  cancel(imageId: string): void;
+  /** Anything else. */
+  push(request: PredictStreamRequest): void;
+  end(): void;
+  /** Reads to the end; each `id event` or `id reason` but progress is told as it comes, and is in `told`. */
+  read(onEvent?: (line: string) => void): Promise<string[]>;
+  readonly told: readonly string[];
+}
+
+export function rawStream(t: TestContext, address: string, model: string): RawStream {
+  const client = new InferenceServiceClient(address, credentials.createInsecure());
+  t.after(() => client.close());
+  const requests = new EventQueue<PredictStreamRequest>();
+  const responses = callBidiStream(client.predictStream.bind(client), requests);
+  const told: string[] = [];
+  const pipeline = { segmentationModel: '', classificationModel: model, postprocessingModel: '' };
+  const options = { pipeline, includeReference: false, priority: Priority.PRIORITY_UNSPECIFIED };
+  const push = (request: PredictStreamRequest['request']): void => requests.push({ ...(request && { request }) });
+  const stream: RawStream = {
+    told,
+    begin: (imageId) => push({ $case: 'begin', value: { imageId, options } }),
+    chunk: (bytes) => push({ $case: 'chunk', value: Buffer.from(bytes) }),
+    send: (imageId, bytes) => {
+      stream.begin(imageId);
+      for (const piece of messagesOf(bytes)) {
+        stream.chunk(piece);
+      }
+      push({ $case: 'end', value: {} });
+    },
+    cancel: (imageId) => push({ $case: 'cancel', value: { imageId } }),
+    push: (request) => requests.push(request),
+    end: () => requests.end(),
+    read: async (onEvent = () => undefined) => {
+      for await (const { imageId, event } of responses) {
+        if (event?.$case !== 'progress') {
+          const line = `${imageId} ${event?.$case === 'error' ? fromRpcStatus(event.value).reason : event?.$case}`;
+          told.push(line);
+          onEvent(line);
+        }
+      }
+      return told;
+    },
+  };
+  return stream;
+}
