@@ -143,6 +143,8 @@ async function startServer(config: InferenceConfig, rollout: Rollout<Generation>
     implementation,
     isReady: false,
     abortCalls: handlers.abortCalls,
+    // A stream's images wait for room; only this method answers QUEUE_FULL.
+    refusal: (path: string) => (path === InferenceServiceService.predict.path ? rollout.current?.fullness() : undefined),
   };
   const settings = { ...config.listen, maxReceiveBytes: MAX_RECEIVE_BYTES, graceMs: config.graceMs };
   return serve([service], shutdown, settings, logger);

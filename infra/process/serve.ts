@@ -8,6 +8,7 @@ import { explainLibraryErrors } from './library-errors.ts';
 import { createCallLog, type Logger } from './log.ts';
 import { noticeCancels } from './notice-cancels.ts';
 import { widenReceiveWindow } from './receive-window.ts';
+import { refuseEarly } from './refuse-early.ts';
 import { createReflection } from './reflection.ts';
 
 export interface ServeSettings {
@@ -29,6 +30,8 @@ export interface ServedService {
   readonly isReady: boolean;
   /** Aborts its calls in hand: their callers are told why, before their connections are cut. */
   readonly abortCalls?: (reason: ServiceError) => void;
+  /** Why a call of this method (`/<service>/<method>`) is not taken now; asked as its header arrives, before its message. */
+  readonly refusal?: (path: string) => ServiceError | undefined;
 }
 
 export interface RunningServer {
@@ -85,6 +88,10 @@ export async function serve(
   const onBound = widenReceiveWindow(server);
   const port = await bind(server, settings);
   onBound();
+  refuseEarly(server, {
+    refusal: (path) => services.find(({ name }) => path.startsWith(`/${name}/`))?.refusal?.(path),
+    report: createCallLog(logger),
+  });
   noticeCancels(server);
   closeAnswered(server);
   const address = `${settings.host}:${port}`;

@@ -133,8 +133,7 @@ async function observe<R>(deps: ObserveDeps, call: Call, body: (context: CallCon
   if (call.cancelled) {
     abort();
   }
-  const [sent] = call.metadata.get('x-request-id');
-  const requestId = typeof sent === 'string' && REQUEST_ID.test(sent) ? sent : randomUUID();
+  const requestId = requestIdOf(call.metadata);
   const fields: Record<string, unknown> = {};
   const header = call.metadata.clone();
   for (const key of Object.keys(header.getMap())) {
@@ -174,6 +173,12 @@ async function observe<R>(deps: ObserveDeps, call: Call, body: (context: CallCon
       defect,
     });
   }
+}
+
+/** The caller's own, from `x-request-id`, else a new one. */
+export function requestIdOf(metadata: Metadata): string {
+  const [sent] = metadata.get('x-request-id');
+  return typeof sent === 'string' && REQUEST_ID.test(sent) ? sent : randomUUID();
 }
 
 /** The caller is told at once, be the body in the middle of what cannot be stopped; it ends by the signal for itself. */

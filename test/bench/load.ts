@@ -4,6 +4,7 @@ import { fileURLToPath } from 'node:url';
 import type { LoadOrder, LoadReport } from './load-orders.ts';
 
 export interface Load extends AsyncDisposable {
+  readonly pid: number;
   /** One order at a time. */
   run(order: LoadOrder): Promise<LoadReport>;
 }
@@ -15,6 +16,7 @@ export async function startLoad(address: string, imagePath: string, model: strin
   });
   await once(child, 'message');
   return {
+    pid: child.pid ?? 0,
     run: async (order) => {
       const report = once(child, 'message');
       child.send(order);

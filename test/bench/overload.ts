@@ -1,7 +1,10 @@
+import { execFileSync } from 'node:child_process';
+import { availableParallelism } from 'node:os';
 import { benchCancel } from './overload-cancel.ts';
 import { benchSlowReader } from './overload-stream.ts';
 import { type Load, startLoad } from './load.ts';
 import { type LoadReport } from './load-orders.ts';
+import { memoryOfTree } from './memory.ts';
 import { ammModel, realMicrograph } from './model.ts';
 import { startServices } from './services.ts';
 import { formatSpread, quantileOf, ratiosOf, spreadOf } from './statistics.ts';
@@ -9,10 +12,12 @@ import { formatSpread, quantileOf, ratiosOf, spreadOf } from './statistics.ts';
 const ROUNDS = 5;
 const RUN_MS = 6_000;
 const MULTIPLES = [0.5, 1, 1.5, 2, 3, 4];
-/** Twice the engines: none ever waits for its next image, and none is refused. */
-const CALLERS = 4;
+/** The load has a core of its own: what it costs is not taken from the server, as it would not be from another machine. */
+const ENGINES = Math.max(1, availableParallelism() - 1);
+/** None ever waits for its next image, and none is refused. */
+const CALLERS = 2 * ENGINES;
 /** The queue's bound, so that the longest wait can be said in runs. */
-const MAX_WAITING = 8;
+const MAX_WAITING = 4 * ENGINES;
 
 /**
  * Goodput from half to four times what the server can do; what a cancelled call still costs; memory with a reader that is slow.
@@ -22,9 +27,13 @@ export async function benchOverload(args: readonly string[]): Promise<void> {
   const image = args[0] ?? realMicrograph();
   const model = ammModel();
   {
-    await using services = await startServices({ MAX_WAITING_IMAGES: String(MAX_WAITING) });
+    await using services = await startServices({ MAX_WAITING_IMAGES: String(MAX_WAITING), ENGINES: String(ENGINES) });
     await services.release(model);
     await using load = await startLoad(services.inference.address, image, model.name);
+    separate(
+      services.processes.flatMap(({ pid }) => memoryOfTree(pid).map((found) => found.pid)),
+      load.pid,
+    );
     await load.run({ kind: 'closed', callers: CALLERS, durationMs: 2_000 });
     await benchGoodput(load);
   }
@@ -32,6 +41,19 @@ export async function benchOverload(args: readonly string[]): Promise<void> {
   await services.release(model);
   await benchCancel(services, image, model.name);
   await benchSlowReader(services, image, model.name);
+}
+
+/** Gives the load the last core and the server the others, threads included. */
+function separate(serverPids: readonly number[], loadPid: number): void {
+  try {
+    for (const pid of serverPids) {
+      execFileSync('taskset', ['--all-tasks', '--cpu-list', '--pid', ENGINES === 1 ? '0' : `0-${ENGINES - 1}`, String(pid)]);
+    }
+    execFileSync('taskset', ['--all-tasks', '--cpu-list', '--pid', String(ENGINES), String(loadPid)]);
+    console.log(`server and engines on ${ENGINES} core${ENGINES === 1 ? '' : 's'}, the load on another`);
+  } catch {
+    console.log('no taskset here, or one core: server and load share the cores');
+  }
 }
 
 async function benchGoodput(load: Load): Promise<void> {
@@ -47,12 +69,12 @@ async function benchGoodput(load: Load): Promise<void> {
   const peaks = closed.map((_, round) => Math.max(...[closed, ...open.values()].map((reports) => goodputOf(reports, round))));
   console.log(`at most ${MAX_WAITING} images wait; ${ROUNDS} rounds of ${RUN_MS / 1000} s each in turn; median (quartiles)`);
   console.log('offered load       goodput, 1/s        of the peak         refused  p99 answered, ms     p99 in runs  load cpu');
-  const runMs = closed.map((report) => (1000 * 2) / goodput(report));
+  const runMs = closed.map((report) => (1000 * ENGINES) / goodput(report));
   print(`${CALLERS} callers, closed`, closed, peaks, runMs);
   for (const [multiple, reports] of open) {
     print(`${multiple} x capacity`, reports, peaks, runMs);
   }
-  console.log(`an answer may take ${MAX_WAITING / 2 + 1} runs and its own: ${MAX_WAITING} wait for 2 engines`);
+  console.log(`the queue's bound: ${MAX_WAITING / ENGINES} runs of those that wait, one of that in work, and its own`);
 }
 
 function print(what: string, reports: readonly LoadReport[], peaks: readonly number[], runMs: readonly number[]): void {

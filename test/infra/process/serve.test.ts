@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { connect } from 'node:http2';
 import { describe, it } from 'node:test';
 import { Client, credentials, Metadata, type ServiceError as GrpcError, status } from '@grpc/grpc-js';
-import { pino } from 'pino';
+import { type Logger, pino } from 'pino';
 import { type RunningServer, serve, type ServedService, type ServeSettings } from '../../../infra/process/serve.ts';
 import { RegistryServiceService } from '../../../proto/gen/maskterial/registry/v1/registry_service.ts';
-import { abortError, invalid } from '../../../proto/wire/errors.ts';
+import { abortError, invalid, ServiceError } from '../../../proto/wire/errors.ts';
 import { type CallContext, createHandlers } from '../../../proto/wire/handlers.ts';
 import { fromGrpcError } from '../../../proto/wire/status.ts';
 import { deferred, whenAborted } from '../../support/deferred.ts';
@@ -115,6 +117,34 @@ describe('serve', () => {
     isError('invalid-argument', 'MALFORMED_MESSAGE')(fromGrpcError(error));
   });
 
+  it('a call that is refused is answered and closed before its message is there, and told in the log', async () => {
+    const lines: string[] = [];
+    let calls = 0;
+    const call = async (): Promise<void> => void (calls += 1);
+    const refusal = (path: string) =>
+      path === GET_MODEL
+        ? new ServiceError('resource-exhausted', 'QUEUE_FULL', 'too many are here', { retryDelayMs: 70 })
+        : undefined;
+    const log = pino({ level: 'info' }, { write: (line: string) => void lines.push(line) });
+    await using running = await start({ call, refusal, log });
+    const session = connect(`http://${running.server.address}`);
+    const stream = session.request({
+      ':method': 'POST',
+      ':path': GET_MODEL,
+      'content-type': 'application/grpc',
+      'x-request-id': 'mine',
+      te: 'trailers',
+    });
+    const [[header]] = await Promise.all([once(stream, 'response'), once(stream.resume(), 'close')]);
+    session.close();
+    assert.deepEqual([header['x-request-id'], header['grpc-status'], stream.rstCode, calls], ['mine', '8', 0, 0]);
+    const told = lines.map((line) => JSON.parse(line)).find(({ method }) => method === GET_MODEL);
+    assert.deepEqual([told?.requestId, told?.code, told?.reason], ['mine', 'RESOURCE_EXHAUSTED', 'QUEUE_FULL']);
+    const error = fromGrpcError(await failure(running.getModel()));
+    isError('resource-exhausted', 'QUEUE_FULL')(error);
+    assert.equal(error.retryDelayMs, 70);
+  });
+
   it('an error with a hundred thousand violations arrives, shortened', async () => {
     const violations = Array.from({ length: 100_000 }, (_, index) => ({ field: `labels.K${index}`, description: 'bad key' }));
     await using running = await start({
@@ -138,7 +168,14 @@ interface Running extends AsyncDisposable {
 }
 
 /** One service on a free port, whose only method does what `call` says. */
-async function start(options: { graceMs?: number; call?: (context: CallContext) => Promise<void> }): Promise<Running> {
+interface StartOptions {
+  readonly graceMs?: number;
+  readonly call?: (context: CallContext) => Promise<void>;
+  readonly refusal?: (path: string) => ServiceError | undefined;
+  readonly log?: Logger;
+}
+
+async function start(options: StartOptions): Promise<Running> {
   const shutdown = new AbortController();
   const handlers = createHandlers({ shutdown: shutdown.signal, report: () => undefined });
   const { getModel } = RegistryServiceService;
@@ -153,8 +190,14 @@ async function start(options: { graceMs?: number; call?: (context: CallContext) 
     },
     isReady: true,
     abortCalls: handlers.abortCalls,
+    ...(options.refusal && { refusal: options.refusal }),
   };
-  const server = await serve([service], shutdown, { ...SETTINGS, graceMs: options.graceMs ?? SETTINGS.graceMs }, logger);
+  const server = await serve(
+    [service],
+    shutdown,
+    { ...SETTINGS, graceMs: options.graceMs ?? SETTINGS.graceMs },
+    options.log ?? logger,
+  );
   const client = new Client(server.address, credentials.createInsecure());
   const unary = <T>(path: string, request: Buffer, read: (bytes: Buffer) => T): Promise<T> =>
     new Promise((resolve, reject) => {
