@@ -77,6 +77,7 @@ export async function startInference(config: InferenceConfig, deps: { readonly l
       loadTimeoutMs: config.loadTimeoutMs,
       maxWaitingBytes: config.maxWaitingBytes,
       runLimitMs: config.engineRunLimitMs,
+      memoryLimitBytes: config.engineMemoryLimitBytes,
       modulePath: fileURLToPath(new URL('./engine/process.js', import.meta.url)),
     },
   );
