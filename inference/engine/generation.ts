@@ -46,7 +46,7 @@ export class Generation implements LoadedSet {
   readonly servables: readonly ServableSpec[];
   readonly #settings: GenerationSettings;
   readonly #admission: Admission;
-  readonly #seats: readonly Seat[];
+  readonly #seats: readonly Seat<EngineProcess>[];
   readonly #line = new WaitingLine<Waiting>();
   readonly #closing = new AbortController();
 
@@ -174,7 +174,7 @@ export class Generation implements LoadedSet {
     this.#admission.left(job.image.byteLength);
   }
 
-  #freeSeat(): Seat | undefined {
+  #freeSeat(): Seat<EngineProcess> | undefined {
     return this.#seats.find((seat) => seat.engine !== undefined && !seat.isBusy);
   }
 
@@ -196,7 +196,7 @@ export class Generation implements LoadedSet {
     }
   }
 
-  async #runOn(seat: Seat, engine: EngineProcess, { job, resolve, reject }: Waiting): Promise<void> {
+  async #runOn(seat: Seat<EngineProcess>, engine: EngineProcess, { job, resolve, reject }: Waiting): Promise<void> {
     seat.isBusy = true;
     const started = performance.now();
     try {
