@@ -14,10 +14,10 @@ export function watchMemory(
   pid: number,
   limitBytes: number,
   onExceeded: () => void,
-  { residentBytes, every }: MemoryWatchDeps = OPERATING_SYSTEM,
+  system: MemoryWatchDeps = OPERATING_SYSTEM,
 ): () => void {
-  const stop = every(LOOK_EVERY_MS, () => {
-    if ((residentBytes(pid) ?? 0) > limitBytes) {
+  const stop = system.every(LOOK_EVERY_MS, () => {
+    if ((system.residentBytes(pid) ?? 0) > limitBytes) {
       stop();
       onExceeded();
     }
