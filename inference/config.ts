@@ -24,6 +24,8 @@ export interface InferenceConfig {
   readonly loadTimeoutMs: number;
   /** A run that takes longer hangs, and its engine is ended. */
   readonly engineRunLimitMs: number;
+  /** An engine that holds more memory is ended; 0 is no limit. */
+  readonly engineMemoryLimitBytes: number;
   /** Images that may wait for an engine, and their bytes. */
   readonly maxWaiting: number;
   readonly maxWaitingBytes: number;
@@ -62,6 +64,7 @@ const RUN_LIMIT_MS = 60_000;
  * | ENGINE_THREADS | 1 | threads of ONNX Runtime in each |
  * | LOAD_TIMEOUT_MS | 120000 | for an engine to load and warm up all its models |
  * | ENGINE_RUN_LIMIT_MS | 60000 | a longer run hangs, and its engine is ended |
+ * | ENGINE_MEMORY_LIMIT_BYTES | 0 | an engine that holds more is ended (Linux); 0 is no limit |
  * | MAX_WAITING_IMAGES | 32 | images that may wait for an engine |
  * | MAX_WAITING_BYTES | 536870912 | size of the encoded images that may wait |
  * | MAX_STREAM_IMAGES | twice ENGINES | images of one stream in work at once |
@@ -98,6 +101,7 @@ export function readInferenceConfig(env: Environment): InferenceConfig {
     // Classifiers take a second or two. A hundred times that is a hang, or a machine that could not serve anyway.
     loadTimeoutMs: reader.integer('LOAD_TIMEOUT_MS', 120_000, 1, 3_600_000),
     engineRunLimitMs: reader.integer('ENGINE_RUN_LIMIT_MS', RUN_LIMIT_MS, 1, 3_600_000),
+    engineMemoryLimitBytes: readMemoryLimit(reader),
     maxWaiting: reader.integer('MAX_WAITING_IMAGES', 32, 0, 10_000),
     maxWaitingBytes: reader.integer('MAX_WAITING_BYTES', 512 * MIB, 0, Number.MAX_SAFE_INTEGER),
     // Twice: an engine that gets free finds the next image there.
@@ -107,4 +111,13 @@ export function readInferenceConfig(env: Environment): InferenceConfig {
     graceMs: reader.integer('GRACE_MS', 30_000, 0, 3_600_000),
     logLevel: reader.oneOf('LOG_LEVEL', 'info', LOG_LEVELS),
   });
+}
+
+/** Without one the kernel's own killer takes an engine before the server, where the machine or the container runs out. */
+function readMemoryLimit(reader: EnvReader): number {
+  const limit = reader.integer('ENGINE_MEMORY_LIMIT_BYTES', 0, 0, Number.MAX_SAFE_INTEGER);
+  if (limit > 0 && process.platform !== 'linux') {
+    reader.problem('ENGINE_MEMORY_LIMIT_BYTES: an engine can be measured on Linux only');
+  }
+  return limit;
 }

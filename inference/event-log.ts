@@ -2,10 +2,16 @@ import type { Logger } from '../infra/process/log.ts';
 import type { CacheEvent } from './cache/events.ts';
 import type { GenerationEvent, LoadPriorityRefused } from './engine/generation-event.ts';
 import type { RolloutEvent } from './rollout/events.ts';
+import type { ServableId } from './rollout/servable.ts';
 
-/** The cores tell what happens as events; here they become log lines, one each. */
+/**
+ * The cores tell what happens as events; here they become log lines, one each. What is tried again and fails as before is no news:
+ * its line is one for who looks at details.
+ */
 export function logRolloutEvent(logger: Logger): (event: RolloutEvent) => void {
   const log = logger.child({ component: 'rollout' });
+  /** Why each version that fails does, as told last. */
+  const told = new Map<ServableId, string>();
   return (event) => {
     switch (event.kind) {
       case 'connection':
@@ -20,9 +26,14 @@ export function logRolloutEvent(logger: Logger): (event: RolloutEvent) => void {
         break;
       case 'swapped':
         log.info({ loaded: event.loaded, durationMs: Math.round(event.durationMs) }, 'new generation serves');
+        event.loaded.forEach((id) => told.delete(id));
         break;
       case 'failed':
-        log.error({ version: event.id, reason: event.error.reason, error: event.error.message }, 'version cannot be served');
+        log[told.get(event.id) === event.error.reason ? 'debug' : 'error'](
+          { version: event.id, reason: event.error.reason, error: event.error.message },
+          'version cannot be served',
+        );
+        told.set(event.id, event.error.reason);
         break;
       case 'load-failed':
       case 'defect':
@@ -31,6 +42,9 @@ export function logRolloutEvent(logger: Logger): (event: RolloutEvent) => void {
     }
   };
 }
+
+/** The first crash costs no pause. */
+const FIRST_BACKOFF = 2;
 
 export function logGenerationEvent(logger: Logger): (event: GenerationEvent | LoadPriorityRefused) => void {
   const log = logger.child({ component: 'engine' });
@@ -44,14 +58,20 @@ export function logGenerationEvent(logger: Logger): (event: GenerationEvent | Lo
         break;
       case 'engine-backs-off': {
         const { generation, crashes, upToMs } = event;
-        log.error({ generation, crashes, upToMs }, 'an engine ends again and again: its next start waits');
+        log[crashes === FIRST_BACKOFF ? 'error' : 'debug'](
+          { generation, crashes, upToMs },
+          'an engine ends again and again: its next start waits',
+        );
         break;
       }
       case 'load-priority-refused':
         log.warn({ err: event.error }, 'engines load at full priority: this process may not raise one that it lowered');
         break;
       case 'engine-restart-failed':
-        log.error({ generation: event.generation, err: event.error }, 'an engine could not be started again');
+        log[event.failures === 1 ? 'error' : 'debug'](
+          { generation: event.generation, err: event.error },
+          'an engine could not be started again',
+        );
         break;
     }
   };

@@ -27,8 +27,8 @@ import { toStatusResponse } from './rpc/status-service.ts';
 /** Full name for health checks. */
 export const INFERENCE_SERVICE = 'maskterial.inference.v1.InferenceService';
 
-/** Up to here the handler says what is wrong with an image; a larger message is answered with INVALID_ARGUMENT MESSAGE_TOO_LARGE before it is read. */
-const MAX_RECEIVE_BYTES = 128 * 1024 * 1024;
+/** For a chunk of a stream, whatever an image may have. */
+const MIN_RECEIVE_BYTES = 16 * 1024 * 1024;
 
 /** The cache's pins tell other servers that share its folder that this one lives. */
 const RENEW_MS = 3_600_000;
@@ -77,6 +77,7 @@ export async function startInference(config: InferenceConfig, deps: { readonly l
       loadTimeoutMs: config.loadTimeoutMs,
       maxWaitingBytes: config.maxWaitingBytes,
       runLimitMs: config.engineRunLimitMs,
+      memoryLimitBytes: config.engineMemoryLimitBytes,
       modulePath: fileURLToPath(new URL('./engine/process.js', import.meta.url)),
     },
   );
@@ -146,7 +147,9 @@ async function startServer(config: InferenceConfig, rollout: Rollout<Generation>
     // A stream's images wait for room; only this method answers QUEUE_FULL.
     refusal: (path: string) => (path === InferenceServiceService.predict.path ? rollout.current?.fullness() : undefined),
   };
-  const settings = { ...config.listen, maxReceiveBytes: MAX_RECEIVE_BYTES, graceMs: config.graceMs };
+  // Up to here the handler says what is wrong with an image; a larger message is answered with MESSAGE_TOO_LARGE before it is read.
+  const maxReceiveBytes = Math.max(2 * config.maxImageBytes, MIN_RECEIVE_BYTES);
+  const settings = { ...config.listen, maxReceiveBytes, graceMs: config.graceMs };
   return serve([service], shutdown, settings, logger);
 }
 

@@ -1,10 +1,12 @@
 import { processEnvironment } from '../../infra/process/env.ts';
 import { type ChildProcess, fork } from 'node:child_process';
 import { Writable } from 'node:stream';
-import { abortError, ServiceError, throwIfAborted } from '../../proto/wire/errors.ts';
+import { abortError, throwIfAborted } from '../../proto/wire/errors.ts';
 import type { PredictSettings, Stage } from '../predict/predict.ts';
+import { describeEnd, endedWhileLoading, endedWhileRunning, type KillReason } from './engine-end.ts';
 import { engineEnvironment } from './engine-environment.ts';
 import { IMAGE_PIPE_FD, PIPED_FROM_BYTES } from './image-pipe.ts';
+import { watchMemory } from './memory-watch.ts';
 import {
   type EngineAnswer,
   type EngineLimits,
@@ -42,7 +44,6 @@ interface Running {
   grace: NodeJS.Timeout | undefined;
   /** Runs from the start on. */
   watchdog: NodeJS.Timeout | undefined;
-  isHung: boolean;
 }
 
 export interface RunLimits {
@@ -50,6 +51,12 @@ export interface RunLimits {
   readonly runLimitMs: number;
   /** How long an engine whose job was cancelled may go on before it is killed. Unset: 10 s, which no stage takes. */
   readonly cancelGraceMs?: number;
+}
+
+export interface StartLimits extends EngineLimits {
+  readonly loadTimeoutMs: number;
+  /** An engine that holds more is killed; 0 is no limit. */
+  readonly memoryLimitBytes: number;
 }
 
 const CANCEL_GRACE_MS = 10_000;
@@ -61,6 +68,7 @@ export class EngineProcess {
   readonly pid: number;
   readonly #child: ChildProcess;
   #running: Running | undefined;
+  #killedFor: KillReason | undefined;
   #lastId = 0;
   #onReady: ((failures: readonly LoadFailure[]) => void) | undefined;
 
@@ -70,14 +78,14 @@ export class EngineProcess {
     this.exited = new Promise((resolve) => {
       // `on`: a second error, such as a kill that failed, must find a listener too.
       child.on('error', (error) => resolve(`could not run: ${error.message}`));
-      child.once('exit', (code, signal) => resolve(signal === null ? `exit code ${String(code)}` : `signal ${signal}`));
+      child.once('exit', (code, signal) => resolve(describeEnd(code, signal, this.#killedFor)));
     });
     child.on('message', (message: FromEngine) => this.#receive(message));
     // Mostly an engine that ended in the middle of an image, which `exited` tells of; one that lives on could get no image any more.
     child.stdio[IMAGE_PIPE_FD]?.on('error', () => this.kill());
     void this.exited.then((how) => {
-      this.#settle(({ job, reject, isHung }) =>
-        reject(job.signal.aborted ? abortError(job.signal) : isHung ? this.#hung() : this.#crashed(how)),
+      this.#settle(({ job, reject }) =>
+        reject(job.signal.aborted ? abortError(job.signal) : endedWhileRunning(this.pid, this.#killedFor, how)),
       );
     });
   }
@@ -85,12 +93,12 @@ export class EngineProcess {
   /**
    * Starts an engine and has it load `servables`. `onSpawned` hears of the process before it loads anything.
    * @throws ServiceError unavailable ENGINE_CRASHED when it ends before it is ready; failed-precondition LOAD_FAILED when it is not
-   * ready in time, the signal's reason when aborted (it is killed then).
+   * ready in time or takes too much memory, the signal's reason when aborted (it is killed then).
    */
   static async start(
     modulePath: string,
     servables: readonly ServableSpec[],
-    limits: EngineLimits & { readonly loadTimeoutMs: number },
+    limits: StartLimits,
     signal: AbortSignal,
     onSpawned: (pid: number) => void = () => undefined,
   ): Promise<{ readonly engine: EngineProcess; readonly failures: readonly LoadFailure[] }> {
@@ -102,17 +110,14 @@ export class EngineProcess {
       env: engineEnvironment(processEnvironment()),
     });
     const engine = new EngineProcess(child);
+    const { threads, maxPixels, loadTimeoutMs, memoryLimitBytes } = limits;
     if (child.pid !== undefined) {
       onSpawned(child.pid);
+      engine.#limitMemory(memoryLimitBytes);
     }
     const kill = (): void => engine.kill();
     signal.addEventListener('abort', kill, { once: true });
-    const { threads, maxPixels, loadTimeoutMs } = limits;
-    let isLate = false;
-    const timer = setTimeout(() => {
-      isLate = true;
-      engine.kill();
-    }, loadTimeoutMs);
+    const timer = setTimeout(() => engine.#killFor('late'), loadTimeoutMs);
     try {
       const ready = new Promise<readonly LoadFailure[]>((resolve) => {
         engine.#onReady = resolve;
@@ -120,11 +125,7 @@ export class EngineProcess {
       engine.#send({ kind: 'load', servables, limits: { threads, maxPixels } });
       const ended = engine.exited.then((how) => {
         throwIfAborted(signal);
-        if (isLate) {
-          const what = `an engine had not loaded ${labels(servables)} after ${loadTimeoutMs} ms`;
-          throw new ServiceError('failed-precondition', 'LOAD_FAILED', what);
-        }
-        throw new ServiceError('unavailable', 'ENGINE_CRASHED', `an engine ended while it loaded ${labels(servables)}: ${how}`);
+        throw endedWhileLoading(servables, engine.#killedFor, how);
       });
       return { engine, failures: await Promise.race([ready, ended]) };
     } finally {
@@ -135,7 +136,8 @@ export class EngineProcess {
 
   /**
    * To be called only while no other run is under way.
-   * @throws ServiceError from the engine; unavailable ENGINE_CRASHED, or ENGINE_HUNG when it took longer than its limit.
+   * @throws ServiceError from the engine; unavailable ENGINE_CRASHED, or ENGINE_HUNG or ENGINE_OUT_OF_MEMORY when it went beyond
+   * its limits.
    */
   run(job: EngineJob, { runLimitMs, cancelGraceMs = CANCEL_GRACE_MS }: RunLimits): Promise<EngineAnswer> {
     if (this.#running !== undefined) {
@@ -146,14 +148,11 @@ export class EngineProcess {
       const id = this.#lastId;
       const cancel = (): void => {
         this.#send({ kind: 'cancel', id });
-        running.grace = setTimeout(() => this.kill(), cancelGraceMs);
+        running.grace = setTimeout(() => this.#killFor('deaf'), cancelGraceMs);
       };
-      const running: Running = { id, job, resolve, reject, cancel, grace: undefined, watchdog: undefined, isHung: false };
+      const running: Running = { id, job, resolve, reject, cancel, grace: undefined, watchdog: undefined };
       this.#running = running;
-      running.watchdog = setTimeout(() => {
-        running.isHung = true;
-        this.kill();
-      }, runLimitMs);
+      running.watchdog = setTimeout(() => this.#killFor('hung'), runLimitMs);
       job.signal.addEventListener('abort', cancel, { once: true });
       const image = this.#pipe(job.image);
       this.#send({ kind: 'predict', id, image, classifier: job.classifier, settings: job.settings });
@@ -168,15 +167,16 @@ export class EngineProcess {
     this.#child.kill('SIGKILL');
   }
 
-  #crashed(how: string): ServiceError {
-    const message = `the engine (pid ${this.pid}) ended while it worked on this image: ${how}`;
-    return new ServiceError('unavailable', 'ENGINE_CRASHED', message, { retryDelayMs: 0 });
+  #killFor(reason: KillReason): void {
+    this.#killedFor = reason;
+    this.kill();
   }
 
-  /** Without a retry delay: the image may well be what hangs, and is not to be tried again at once. */
-  #hung(): ServiceError {
-    const message = `the engine (pid ${this.pid}) took longer for this image than any may, and was ended`;
-    return new ServiceError('unavailable', 'ENGINE_HUNG', message);
+  #limitMemory(limitBytes: number): void {
+    if (limitBytes > 0) {
+      const stop = watchMemory(this.pid, limitBytes, () => this.#killFor('too large'));
+      void this.exited.then(stop);
+    }
   }
 
   /** Sends a large image ahead of its message; gives what the message says of it. */
@@ -225,8 +225,4 @@ export class EngineProcess {
     // A channel that closed meanwhile is no error here: `exited` tells of it.
     this.#child.send(message, () => undefined);
   }
-}
-
-function labels(servables: readonly ServableSpec[]): string {
-  return servables.map(({ label }) => label).join(', ') || 'nothing';
 }

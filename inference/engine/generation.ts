@@ -1,20 +1,19 @@
 import { abortError, ServiceError } from '../../proto/wire/errors.ts';
 import type { LoadedSet, ServableId, ServableSpec } from '../rollout/servable.ts';
 import type { Admission } from './admission.ts';
-import { type EngineJob, EngineProcess, type RunLimits } from './engine-process.ts';
+import { type EngineJob, EngineProcess, type RunLimits, type StartLimits } from './engine-process.ts';
 import type { GenerationEvent } from './generation-event.ts';
 import type { LoadPriority } from './load-priority.ts';
-import { type EngineAnswer, type EngineLimits, fromWireError, type LoadFailure } from './protocol.ts';
+import { type EngineAnswer, fromWireError, type LoadFailure } from './protocol.ts';
 import { Seat } from './seat.ts';
 import { startEngines } from './start-engines.ts';
 import { WaitingLine } from './waiting-line.ts';
 
-export interface GenerationSettings extends EngineLimits, RunLimits {
+/** `loadTimeoutMs`: an engine that has not loaded everything by then hangs: it is killed, and its load has failed. */
+export interface GenerationSettings extends StartLimits, RunLimits {
   /** Engine processes; each works on one image at a time. */
   readonly engines: number;
   readonly modulePath: string;
-  /** An engine that has not loaded everything by then hangs: it is killed, and its load has failed. */
-  readonly loadTimeoutMs: number;
 }
 
 export interface GenerationDeps {
@@ -47,7 +46,7 @@ export class Generation implements LoadedSet {
   readonly servables: readonly ServableSpec[];
   readonly #settings: GenerationSettings;
   readonly #admission: Admission;
-  readonly #seats: readonly Seat[];
+  readonly #seats: readonly Seat<EngineProcess>[];
   readonly #line = new WaitingLine<Waiting>();
   readonly #closing = new AbortController();
 
@@ -95,7 +94,7 @@ export class Generation implements LoadedSet {
   /**
    * Runs a job on a free engine; the order of those that wait is WaitingLine's, who may wait is Admission's to say.
    * @throws ServiceError resource-exhausted QUEUE_FULL or DEADLINE_UNREACHABLE with a retry delay; unavailable ENGINE_CRASHED,
-   * ENGINE_HUNG, or SHUTTING_DOWN once closed; the signal's reason when aborted; what the engine throws.
+   * ENGINE_HUNG, ENGINE_OUT_OF_MEMORY, or SHUTTING_DOWN once closed; the signal's reason when aborted; what the engine throws.
    */
   predict(job: EngineJob): Promise<EngineAnswer> {
     return new Promise((resolve, reject) => {
@@ -175,7 +174,7 @@ export class Generation implements LoadedSet {
     this.#admission.left(job.image.byteLength);
   }
 
-  #freeSeat(): Seat | undefined {
+  #freeSeat(): Seat<EngineProcess> | undefined {
     return this.#seats.find((seat) => seat.engine !== undefined && !seat.isBusy);
   }
 
@@ -197,7 +196,7 @@ export class Generation implements LoadedSet {
     }
   }
 
-  async #runOn(seat: Seat, engine: EngineProcess, { job, resolve, reject }: Waiting): Promise<void> {
+  async #runOn(seat: Seat<EngineProcess>, engine: EngineProcess, { job, resolve, reject }: Waiting): Promise<void> {
     seat.isBusy = true;
     const started = performance.now();
     try {

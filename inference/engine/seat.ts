@@ -1,37 +1,46 @@
 import { type Backoff, createBackoff, DEFAULT_BACKOFF, pauseMs } from '../rollout/backoff.ts';
-import type { EngineProcess } from './engine-process.ts';
 import type { GenerationEvent } from './generation-event.ts';
 
-export interface SeatDeps {
+/** What a seat needs of its engine. */
+export interface SeatedEngine {
+  readonly pid: number;
+  /** Resolves with what ended it. */
+  readonly exited: Promise<string>;
+}
+
+export interface SeatDeps<E extends SeatedEngine> {
   readonly generation: number;
   /** A ready engine. @throws ServiceError when it could not be started, the signal's reason when aborted. */
-  readonly startAnother: (signal: AbortSignal) => Promise<EngineProcess>;
+  readonly startAnother: (signal: AbortSignal) => Promise<E>;
   readonly onEvent: (event: GenerationEvent) => void;
   /** A new engine sits here. */
   readonly onRefilled: () => void;
+  /** Unset: the default pauses. */
+  readonly backoff?: Backoff;
 }
 
 /** Holds one engine, and puts another in its place whenever it ends, until `signal` is aborted. */
-export class Seat {
+export class Seat<E extends SeatedEngine> {
   isBusy = false;
   /** Fulfilled once the signal is aborted and no process of this seat is left. Never rejects. */
   readonly supervised: Promise<void>;
-  readonly #deps: SeatDeps;
+  readonly #deps: SeatDeps<E>;
   readonly #signal: AbortSignal;
-  readonly #backoff: Backoff = createBackoff();
-  #engine: EngineProcess | undefined;
+  readonly #backoff: Backoff;
+  #engine: E | undefined;
   #restarts = 0;
   #isFailing = false;
 
-  constructor(engine: EngineProcess, deps: SeatDeps, signal: AbortSignal) {
+  constructor(engine: E, deps: SeatDeps<E>, signal: AbortSignal) {
     this.#engine = engine;
     this.#deps = deps;
+    this.#backoff = deps.backoff ?? createBackoff();
     this.#signal = signal;
     this.supervised = this.#supervise();
   }
 
   /** Undefined while a new one is being started. */
-  get engine(): EngineProcess | undefined {
+  get engine(): E | undefined {
     return this.#engine;
   }
 
@@ -63,6 +72,7 @@ export class Seat {
 
   async #refill(): Promise<void> {
     const { generation, startAnother, onEvent, onRefilled } = this.#deps;
+    let failures = 0;
     while (!this.#signal.aborted) {
       try {
         await this.#pause();
@@ -75,7 +85,8 @@ export class Seat {
         return;
       } catch (error) {
         if (!this.#signal.aborted) {
-          onEvent({ kind: 'engine-restart-failed', generation, error });
+          failures += 1;
+          onEvent({ kind: 'engine-restart-failed', generation, error, failures });
         }
       }
     }

@@ -1,7 +1,7 @@
 import type { ServableSpec } from '../rollout/servable.ts';
-import { EngineProcess } from './engine-process.ts';
+import { EngineProcess, type StartLimits } from './engine-process.ts';
 import type { LoadPriority } from './load-priority.ts';
-import type { EngineLimits, LoadFailure } from './protocol.ts';
+import type { LoadFailure } from './protocol.ts';
 
 type Started = Awaited<ReturnType<typeof EngineProcess.start>>;
 
@@ -13,7 +13,7 @@ type Started = Awaited<ReturnType<typeof EngineProcess.start>>;
  */
 export async function startEngines(
   servables: readonly ServableSpec[],
-  settings: EngineLimits & { readonly engines: number; readonly modulePath: string; readonly loadTimeoutMs: number },
+  settings: StartLimits & { readonly engines: number; readonly modulePath: string },
   beside: LoadPriority | undefined,
   signal: AbortSignal,
 ): Promise<{ readonly engines: readonly EngineProcess[] } | { readonly failures: readonly LoadFailure[] }> {

@@ -44,6 +44,13 @@ export interface RunningServer {
   stop(): Promise<void>;
 }
 
+/**
+ * Calls at once on one connection; further ones wait at the client, and one that wants more opens another connection. The library
+ * holds a whole message before a handler sees it, and reads one more of a stream ahead, so a connection can make a server hold this
+ * many times two of the largest messages and no more. HTTP/2 advises against fewer (RFC 9113, 6.5.2).
+ */
+export const MAX_CALLS_PER_CONNECTION = 100;
+
 /** For the status of a call that is aborted at the end of the grace period to reach its caller, who knows then that it may try again. */
 const LAST_WORDS_MS = 250;
 
@@ -63,8 +70,7 @@ export async function serve(
   const server = new Server({
     'grpc.max_receive_message_length': settings.maxReceiveBytes,
     'grpc.max_send_message_length': -1,
-    // Calls at once on one connection; a client that wants more opens another.
-    'grpc.max_concurrent_streams': 1000,
+    'grpc.max_concurrent_streams': MAX_CALLS_PER_CONNECTION,
     // Clients behind a load balancer may keep idle connections alive as often as this without being cut for it.
     'grpc.http2.min_ping_interval_without_data_ms': 10_000,
     // A client that vanished without closing leaves its watches and half-sent uploads behind: noticed within 40 s.

@@ -28,6 +28,7 @@ export type ErrorReason =
   | 'DIGEST_MISMATCH'
   | 'ENGINE_CRASHED'
   | 'ENGINE_HUNG'
+  | 'ENGINE_OUT_OF_MEMORY'
   | 'IMAGE_TOO_LARGE'
   | 'INTERNAL'
   | 'INVALID_BUNDLE'

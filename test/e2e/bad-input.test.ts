@@ -4,9 +4,10 @@ import { after, before, test } from 'node:test';
 import sharp from 'sharp';
 import type { PredictOptions } from '../../clients/inference-client.ts';
 import { NO_RETRY } from '../../clients/retry.ts';
-import type { ErrorKind, ErrorReason } from '../../proto/wire/errors.ts';
+import type { ErrorKind, ErrorReason, ServiceError } from '../../proto/wire/errors.ts';
 import { makePicture, writeGmmBundle } from '../support/made-up.ts';
 import { writePng } from '../support/png.ts';
+import { rawStream } from '../support/raw-stream.ts';
 import { rejection } from '../support/service-errors.ts';
 import { TestSystem } from '../support/system.ts';
 
@@ -124,22 +125,44 @@ after(async () => {
   await system[Symbol.asyncDispose]();
 });
 
-for (const { what, image, options, kind, reason, names = [], fields } of ROWS) {
-  test(`Predict: ${what}`, async () => {
-    const bytes = await (image?.() ?? makePicture([PATCH]));
-    const error = await rejection(system.inference.predictFlakes(bytes, { classification: MODEL, retry: NO_RETRY, ...options }));
-    assert.deepEqual({ kind: error.kind, reason: error.reason }, { kind, reason }, error.message);
-    for (const name of names) {
-      assert.match(error.message, name);
-    }
-    if (fields !== undefined) {
-      assert.deepEqual(error.violations.map(({ field }) => field).toSorted(), [...fields].toSorted());
-    }
+function assertRow(error: ServiceError | undefined, { what, kind, reason, names = [], fields }: Row): void {
+  assert.ok(error !== undefined, `${what} has no error`);
+  assert.deepEqual({ kind: error.kind, reason: error.reason }, { kind, reason }, error.message);
+  for (const name of names) {
+    assert.match(error.message, name);
+  }
+  if (fields !== undefined) {
+    assert.deepEqual(error.violations.map(({ field }) => field).toSorted(), [...fields].toSorted());
+  }
+}
+
+const bytesOf = async ({ image }: Row): Promise<Uint8Array> => image?.() ?? makePicture([PATCH]);
+
+for (const row of ROWS) {
+  test(`Predict: ${row.what}`, async () => {
+    const options = { classification: MODEL, retry: NO_RETRY, ...row.options };
+    assertRow(await rejection(system.inference.predictFlakes(await bytesOf(row), options)), row);
     const good = await system.inference.predictFlakes(await makePicture([PATCH]), { classification: MODEL });
     assert.equal(good.flakes.length, 1, 'the next request is answered as if nothing had been');
     assert.equal(good.summary.thresholds?.scoreThreshold, 0.3);
   });
 }
+
+test('PredictStream: each of these fails alone with the same error, and the stream goes on', async (t) => {
+  const stream = rawStream(t, system.inference.address, MODEL);
+  const good = await makePicture([PATCH]);
+  for (const row of ROWS) {
+    stream.send(row.what, await bytesOf(row), row.options);
+    stream.send(`after ${row.what}`, good);
+  }
+  stream.end();
+  const told = await stream.read();
+  for (const row of ROWS) {
+    assertRow(stream.errors.get(row.what), row);
+    assert.ok(told.includes(`after ${row.what} summary`), row.what);
+  }
+  assert.equal(stream.errors.size, ROWS.length);
+});
 
 test('a threshold of 0 is a value, not a default', async () => {
   const { flakes, summary } = await system.inference.predictFlakes(await makePicture([{ ...PATCH, width: 6, height: 6 }]), {

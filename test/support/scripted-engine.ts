@@ -14,6 +14,7 @@ const ANSWER: EngineAnswer = {
   flakes: [],
   timings: [],
 };
+const GROWTH_BYTES = 400_000_000;
 const waiting = new Set<number>();
 let pipe: ImagePipe | undefined;
 guardProcess(Number(process.argv[2]));
@@ -41,6 +42,14 @@ function load(servables: Extract<ToEngine, { kind: 'load' }>['servables']): void
     process.exit(3);
   }
   if (labels.has('hangs')) {
+    return;
+  }
+  if (labels.has('blocks')) {
+    block();
+    return;
+  }
+  if (labels.has('grows')) {
+    grow();
     return;
   }
   const failures = servables
@@ -86,13 +95,27 @@ function predict(id: number, script: string): void {
     case 'ignore cancel':
       break;
     case 'block':
-      // Not before the message above is on its way: as in native code, nothing moves from here on.
-      setImmediate(() => Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0));
+      block();
+      break;
+    case 'grow':
+      grow();
       break;
     default:
       // `distinctColours` tells the process, `width` the job.
       send({ kind: 'done', id, answer: { ...ANSWER, width: id } });
   }
+}
+
+/** As in native code nothing moves from here on; not before a message is on its way. */
+function block(): void {
+  setImmediate(() => Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0));
+}
+
+const held: Buffer[] = [];
+
+/** Holds this much more from here on. */
+function grow(): void {
+  held.push(Buffer.alloc(GROWTH_BYTES, 1));
 }
 
 function failed(id: number): void {

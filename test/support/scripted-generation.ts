@@ -21,6 +21,7 @@ export const settingsOf = (settings: Partial<Settings> = {}): Settings => ({
   engines: 2,
   maxWaiting: 4,
   loadTimeoutMs: 60_000,
+  memoryLimitBytes: 0,
   maxWaitingBytes: 1_000_000_000,
   runLimitMs: 600_000,
   maxPixels: 1000,

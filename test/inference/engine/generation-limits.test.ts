@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { Admission } from '../../../inference/engine/admission.ts';
+import { Generation } from '../../../inference/engine/generation.ts';
 import { ServiceError } from '../../../proto/wire/errors.ts';
 import { eventually } from '../../support/eventually.ts';
 import { isRunning } from '../../support/processes.ts';
-import { job, scriptedGeneration } from '../../support/scripted-generation.ts';
+import { job, scriptedGeneration, scriptedServable, settingsOf } from '../../support/scripted-generation.ts';
 import { isError, rejection } from '../../support/service-errors.ts';
 
 /** A generation whose only engine works on something until `free` is called. */
@@ -35,6 +37,33 @@ test('a hung run of a caller that is gone ends with its own reason', async (t) =
   await Promise.race([eventually(() => asked.stages.length > 0), answer.catch(() => undefined)]);
   controller.abort(new ServiceError('deadline-exceeded', 'DEADLINE_EXCEEDED', 'too late'));
   await assert.rejects(answer, isError('deadline-exceeded', 'DEADLINE_EXCEEDED'));
+});
+
+const onLinux = { skip: process.platform === 'linux' ? false : 'memory is read from /proc' };
+/** Between an idle engine and one that grew. */
+const MEMORY_LIMIT_BYTES = 300_000_000;
+
+test('an engine over its memory limit is ended with its run alone, and another comes', onLinux, async (t) => {
+  const { generation, events, pids } = await scriptedGeneration(t, { memoryLimitBytes: MEMORY_LIMIT_BYTES });
+  const [first = 0, second = 0] = pids();
+  const large = generation.predict(job('grow'));
+  const other = job('wait');
+  generation.predict(other).catch(() => undefined);
+  const error = await rejection(large);
+  assert.deepEqual([error.kind, error.reason, error.retryDelayMs], ['unavailable', 'ENGINE_OUT_OF_MEMORY', undefined]);
+  assert.deepEqual([isRunning(first), isRunning(second), other.stages.length], [false, true, 1]);
+  await eventually(() => generation.engines().every(({ isReady }) => isReady));
+  const [ended] = events;
+  assert.ok(ended?.kind === 'engine-ended' && /SIGKILL: .*memory/.test(ended.how));
+});
+
+test('an engine that grows over the limit while it loads has failed to load', onLinux, async () => {
+  const settings = settingsOf({ memoryLimitBytes: MEMORY_LIMIT_BYTES });
+  const deps = { onEvent: () => undefined, admission: new Admission(settings) };
+  const start = Generation.start(1, [scriptedServable('grows')], settings, deps, new AbortController().signal);
+  const error = await rejection(start);
+  assert.deepEqual([error.kind, error.reason], ['failed-precondition', 'LOAD_FAILED']);
+  assert.match(error.message, /grows.*memory/);
 });
 
 test('engines that crash again and again start later and later, and that is told; one good run ends it', async (t) => {

@@ -163,6 +163,16 @@ test('not even engines that are blocked and hear nothing', async () => {
   await untilGone(pids);
 });
 
+for (const label of ['hangs', 'blocks'] as const) {
+  test(`nor one that ${label} while it loads, killed the moment it was started`, async () => {
+    const args = [SCRIPTED_ENGINE, '', label];
+    const parent = fork(GENERATION_PARENT, args, { stdio: ['ignore', 'ignore', 'inherit', 'ipc'] });
+    const [pids] = (await once(parent, 'message')) as [number[]];
+    parent.kill('SIGKILL');
+    await untilGone(pids);
+  });
+}
+
 test('the kernel takes an engine before the server', onLinux, async (t) => {
   const { pids } = await scriptedGeneration(t);
   for (const pid of pids()) {

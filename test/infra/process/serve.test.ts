@@ -4,12 +4,19 @@ import { connect } from 'node:http2';
 import { describe, it } from 'node:test';
 import { Client, credentials, Metadata, type ServiceError as GrpcError, status } from '@grpc/grpc-js';
 import { type Logger, pino } from 'pino';
-import { type RunningServer, serve, type ServedService, type ServeSettings } from '../../../infra/process/serve.ts';
+import {
+  MAX_CALLS_PER_CONNECTION,
+  type RunningServer,
+  serve,
+  type ServedService,
+  type ServeSettings,
+} from '../../../infra/process/serve.ts';
 import { RegistryServiceService } from '../../../proto/gen/maskterial/registry/v1/registry_service.ts';
 import { abortError, invalid, ServiceError } from '../../../proto/wire/errors.ts';
 import { type CallContext, createHandlers } from '../../../proto/wire/handlers.ts';
 import { fromGrpcError } from '../../../proto/wire/status.ts';
 import { deferred, whenAborted } from '../../support/deferred.ts';
+import { eventually, manyTurns } from '../../support/eventually.ts';
 import { isError, rejection } from '../../support/service-errors.ts';
 
 const NAME = 'maskterial.registry.v1.RegistryService';
@@ -103,6 +110,32 @@ describe('serve', () => {
     const error = await rejection(serve([], new AbortController(), { ...SETTINGS, port }, logger));
     isError('failed-precondition', 'CANNOT_LISTEN')(error);
     assert.equal(error.message.includes(running.server.address), true);
+  });
+
+  it('tells a client how many calls at once it may make on one connection', async () => {
+    await using running = await start({});
+    const session = connect(`http://${running.server.address}`);
+    const [settings] = await once(session, 'remoteSettings');
+    assert.equal(settings.maxConcurrentStreams, MAX_CALLS_PER_CONNECTION);
+    session.destroy();
+  });
+
+  it('calls beyond that wait for their turn', async () => {
+    const held = deferred();
+    let begun = 0;
+    await using running = await start({
+      call: async () => {
+        begun += 1;
+        await held.promise;
+      },
+    });
+    const calls = Array.from({ length: MAX_CALLS_PER_CONNECTION + 1 }, () => running.getModel());
+    await eventually(() => begun === MAX_CALLS_PER_CONNECTION);
+    await manyTurns();
+    assert.equal(begun, MAX_CALLS_PER_CONNECTION);
+    held.resolve();
+    await Promise.all(calls);
+    assert.equal(begun, MAX_CALLS_PER_CONNECTION + 1);
   });
 
   it('a message over the limit is refused', async () => {

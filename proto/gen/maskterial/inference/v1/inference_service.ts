@@ -2004,6 +2004,10 @@ export const GetStatusResponse: MessageFns<GetStatusResponse> = {
 /**
  * Finds and classifies flakes in micrographs.
  *
+ * Its health (grpc.health.v1) is that of its own name, and "<its name>/<model>" for each model as requests name it: NAME, NAME@alias
+ * or NAME:version. A model is SERVING while a version is loaded for that name, NOT_SERVING while one is wanted and none is loaded,
+ * and unknown where neither holds.
+ *
  * Every error carries google.rpc.ErrorInfo (domain "maskterial"); its reason is named in brackets below. Besides the codes
  * listed, each RPC can answer CANCELLED, DEADLINE_EXCEEDED, UNAVAILABLE [SHUTTING_DOWN], INTERNAL [INTERNAL] and, for a request of
  * more bytes than any image may have or of other bytes than its message's, INVALID_ARGUMENT [MESSAGE_TOO_LARGE, MALFORMED_MESSAGE].
@@ -2016,7 +2020,8 @@ export const InferenceServiceService = {
    * NO_BACKGROUND]; NOT_FOUND [MODEL_NOT_FOUND, VERSION_NOT_FOUND, ALIAS_NOT_FOUND];
    * FAILED_PRECONDITION [UNSUPPORTED_MODEL, LOAD_FAILED]: this server cannot run the version;
    * RESOURCE_EXHAUSTED [QUEUE_FULL, DEADLINE_UNREACHABLE (at the present rate the answer would come after the call's deadline)]
-   * with google.rpc.RetryInfo; UNAVAILABLE [ENGINE_CRASHED, ENGINE_HUNG, MODEL_NOT_READY, REGISTRY_UNAVAILABLE].
+   * with google.rpc.RetryInfo; UNAVAILABLE [ENGINE_CRASHED, ENGINE_HUNG, ENGINE_OUT_OF_MEMORY, MODEL_NOT_READY,
+   * REGISTRY_UNAVAILABLE].
    */
   predict: {
     path: "/maskterial.inference.v1.InferenceService/Predict" as const,
@@ -2069,7 +2074,8 @@ export interface InferenceServiceServer extends UntypedServiceImplementation {
    * NO_BACKGROUND]; NOT_FOUND [MODEL_NOT_FOUND, VERSION_NOT_FOUND, ALIAS_NOT_FOUND];
    * FAILED_PRECONDITION [UNSUPPORTED_MODEL, LOAD_FAILED]: this server cannot run the version;
    * RESOURCE_EXHAUSTED [QUEUE_FULL, DEADLINE_UNREACHABLE (at the present rate the answer would come after the call's deadline)]
-   * with google.rpc.RetryInfo; UNAVAILABLE [ENGINE_CRASHED, ENGINE_HUNG, MODEL_NOT_READY, REGISTRY_UNAVAILABLE].
+   * with google.rpc.RetryInfo; UNAVAILABLE [ENGINE_CRASHED, ENGINE_HUNG, ENGINE_OUT_OF_MEMORY, MODEL_NOT_READY,
+   * REGISTRY_UNAVAILABLE].
    */
   predict: handleServerStreamingCall<PredictRequest, PredictResponse>;
   /**
@@ -2097,7 +2103,8 @@ export interface InferenceServiceClient extends Client {
    * NO_BACKGROUND]; NOT_FOUND [MODEL_NOT_FOUND, VERSION_NOT_FOUND, ALIAS_NOT_FOUND];
    * FAILED_PRECONDITION [UNSUPPORTED_MODEL, LOAD_FAILED]: this server cannot run the version;
    * RESOURCE_EXHAUSTED [QUEUE_FULL, DEADLINE_UNREACHABLE (at the present rate the answer would come after the call's deadline)]
-   * with google.rpc.RetryInfo; UNAVAILABLE [ENGINE_CRASHED, ENGINE_HUNG, MODEL_NOT_READY, REGISTRY_UNAVAILABLE].
+   * with google.rpc.RetryInfo; UNAVAILABLE [ENGINE_CRASHED, ENGINE_HUNG, ENGINE_OUT_OF_MEMORY, MODEL_NOT_READY,
+   * REGISTRY_UNAVAILABLE].
    */
   predict(request: PredictRequest, options?: Partial<CallOptions>): ClientReadableStream<PredictResponse>;
   predict(

@@ -3200,6 +3200,8 @@ export const Heartbeat: MessageFns<Heartbeat> = {
  * they are not the ones that were stored, and NOT_FOUND [BLOB_NOT_FOUND] when they are gone.
  * INVALID_ARGUMENT comes with google.rpc.BadRequest naming every violated field, as many as fit; texts never hold U+0000.
  *
+ * Its health (grpc.health.v1, under its own name) is SERVING while its catalog answers.
+ *
  * Requests with a request_id are idempotent: the same id with the same content answers what the first call did; with other
  * content it is INVALID_ARGUMENT [REQUEST_ID_REUSED].
  */
