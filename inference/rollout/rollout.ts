@@ -14,7 +14,7 @@ import { Notice } from './notice.ts';
 import { OnDemand } from './on-demand.ts';
 import { nextAction, type RolloutAction } from './policy.ts';
 import type { LoadedSet, Loader, ServableId, VersionKey } from './servable.ts';
-import { createServedSet, type ServedSetSettings } from './served-set.ts';
+import { createServedSet, type ServedSetSettings } from '../../proto/wire/served-set.ts';
 import { SetLoader } from './set-loader.ts';
 import { type Lease, Slot } from './slot.ts';
 import { VersionBook, type VersionRecord } from './version-book.ts';

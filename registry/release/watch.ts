@@ -2,13 +2,12 @@ import type { AliasState } from '../model/alias.ts';
 import { decodeCursor, encodeCursor } from '../model/cursor.ts';
 import { RequestCheck } from '../model/request-check.ts';
 import type { FollowingDeps } from './dependencies.ts';
+import { checkHeartbeat } from './heartbeat.ts';
 
 /** Aliases in one part of a snapshot: some 150 KB, far below a message's limit. */
 const SNAPSHOT_PART = 500;
 /** Changes read at a time; a watcher holds no more than these, however slowly it reads. */
 const BATCH = 100;
-const DEFAULT_HEARTBEAT_SECONDS = 10;
-const MAX_HEARTBEAT_SECONDS = 3600;
 
 export interface WatchAliasesQuery {
   /** The cursor of the last event received, to go on after it; empty for the start. */
@@ -39,11 +38,8 @@ export async function* watchAliases(
   signal: AbortSignal,
 ): AsyncGenerator<WatchEvent> {
   const check = new RequestCheck();
-  if (query.heartbeatSeconds > MAX_HEARTBEAT_SECONDS) {
-    check.violation('heartbeat_seconds', `${query.heartbeatSeconds}, at most ${MAX_HEARTBEAT_SECONDS}`);
-  }
+  const heartbeatMs = checkHeartbeat(check, query.heartbeatSeconds);
   check.throwIfBad();
-  const heartbeatMs = (query.heartbeatSeconds === 0 ? DEFAULT_HEARTBEAT_SECONDS : query.heartbeatSeconds) * 1000;
   const { catalog, follower } = deps;
   const { storeId } = catalog;
   const resumed = decodeCursor(query.cursor);

@@ -4,6 +4,7 @@ import { describeAliases } from './registry/aliases.ts';
 import { describeBadUploads } from './registry/bad-uploads.ts';
 import { describeModels } from './registry/models.ts';
 import { describePublishing } from './registry/publishing.ts';
+import { describeRollout } from './registry/rollout.ts';
 import { describeWatch } from './registry/watch.ts';
 
 export interface RegistryFixture {
@@ -30,5 +31,6 @@ export function describeRegistry(
     describeBadUploads(registry, canSendAnyNumber);
     describeAliases(registry);
     describeWatch(registry);
+    describeRollout(registry);
   });
 }

@@ -22,9 +22,11 @@ import {
   type ServiceError,
   type UntypedServiceImplementation,
 } from "@grpc/grpc-js";
+import { Duration } from "../../../google/protobuf/duration.ts";
 import { Timestamp } from "../../../google/protobuf/timestamp.ts";
 import { ArtifactLocations, BlobRef, BlobUploadState } from "./artifact.ts";
 import { Alias, AliasEvent, Model, ModelKind, Version } from "./model.ts";
+import { InferenceServer, Rollout, ServableReport, ServedAlias } from "./rollout.ts";
 
 export const protobufPackage = "maskterial.registry.v1";
 
@@ -280,6 +282,47 @@ export interface AliasChange {
 }
 
 export interface Heartbeat {
+}
+
+export interface ReportServablesRequest {
+  server?:
+    | InferenceServer
+    | undefined;
+  /** Counts the reports of this start of the server, from 1. */
+  sequence: bigint;
+  /** At most 1000. */
+  servables: ServableReport[];
+  /** At most 1000. */
+  aliases: ServedAlias[];
+  /** The server is about to stop: it is forgotten at once. */
+  stopping: boolean;
+}
+
+export interface ReportServablesResponse {
+  /** How long the report holds. A server renews it well before. */
+  expireAfter?: Duration | undefined;
+}
+
+export interface GetRolloutRequest {
+  model: string;
+  /** Empty: all aliases of the model. */
+  alias: string;
+}
+
+export interface GetRolloutResponse {
+  rollout?: Rollout | undefined;
+}
+
+export interface WatchRolloutRequest {
+  model: string;
+  /** Empty: all aliases of the model. */
+  alias: string;
+  /** Between heartbeats when nothing happens; 0 means 10 s, at most 3600. */
+  heartbeatSeconds: number;
+}
+
+export interface WatchRolloutResponse {
+  event?: { $case: "rollout"; value: Rollout } | { $case: "heartbeat"; value: Heartbeat } | undefined;
 }
 
 function createBaseCreateModelRequest(): CreateModelRequest {
@@ -3189,6 +3232,455 @@ export const Heartbeat: MessageFns<Heartbeat> = {
   },
 };
 
+function createBaseReportServablesRequest(): ReportServablesRequest {
+  return { server: undefined, sequence: 0n, servables: [], aliases: [], stopping: false };
+}
+
+export const ReportServablesRequest: MessageFns<ReportServablesRequest> = {
+  encode(message: ReportServablesRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.server !== undefined) {
+      InferenceServer.encode(message.server, writer.uint32(10).fork()).join();
+    }
+    if (message.sequence !== 0n) {
+      if (BigInt.asUintN(64, message.sequence) !== message.sequence) {
+        throw new globalThis.Error("value provided for field message.sequence of type uint64 too large");
+      }
+      writer.uint32(16).uint64(message.sequence);
+    }
+    for (const v of message.servables) {
+      ServableReport.encode(v!, writer.uint32(26).fork()).join();
+    }
+    for (const v of message.aliases) {
+      ServedAlias.encode(v!, writer.uint32(34).fork()).join();
+    }
+    if (message.stopping !== false) {
+      writer.uint32(40).bool(message.stopping);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ReportServablesRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseReportServablesRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.server = InferenceServer.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.sequence = reader.uint64() as bigint;
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.servables.push(ServableReport.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.aliases.push(ServedAlias.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.stopping = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<ReportServablesRequest>, I>>(base?: I): ReportServablesRequest {
+    return ReportServablesRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<ReportServablesRequest>, I>>(object: I): ReportServablesRequest {
+    const message = createBaseReportServablesRequest();
+    message.server = (object.server !== undefined && object.server !== null)
+      ? InferenceServer.fromPartial(object.server)
+      : undefined;
+    message.sequence = (object.sequence !== undefined && object.sequence !== null) ? BigInt(object.sequence) : 0n;
+    message.servables = object.servables?.map((e) => ServableReport.fromPartial(e)) || [];
+    message.aliases = object.aliases?.map((e) => ServedAlias.fromPartial(e)) || [];
+    message.stopping = object.stopping ?? false;
+    return message;
+  },
+};
+
+function createBaseReportServablesResponse(): ReportServablesResponse {
+  return { expireAfter: undefined };
+}
+
+export const ReportServablesResponse: MessageFns<ReportServablesResponse> = {
+  encode(message: ReportServablesResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.expireAfter !== undefined) {
+      Duration.encode(message.expireAfter, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ReportServablesResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseReportServablesResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.expireAfter = Duration.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<ReportServablesResponse>, I>>(base?: I): ReportServablesResponse {
+    return ReportServablesResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<ReportServablesResponse>, I>>(object: I): ReportServablesResponse {
+    const message = createBaseReportServablesResponse();
+    message.expireAfter = (object.expireAfter !== undefined && object.expireAfter !== null)
+      ? Duration.fromPartial(object.expireAfter)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseGetRolloutRequest(): GetRolloutRequest {
+  return { model: "", alias: "" };
+}
+
+export const GetRolloutRequest: MessageFns<GetRolloutRequest> = {
+  encode(message: GetRolloutRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.model !== "") {
+      writer.uint32(10).string(message.model);
+    }
+    if (message.alias !== "") {
+      writer.uint32(18).string(message.alias);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GetRolloutRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGetRolloutRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.model = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.alias = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<GetRolloutRequest>, I>>(base?: I): GetRolloutRequest {
+    return GetRolloutRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<GetRolloutRequest>, I>>(object: I): GetRolloutRequest {
+    const message = createBaseGetRolloutRequest();
+    message.model = object.model ?? "";
+    message.alias = object.alias ?? "";
+    return message;
+  },
+};
+
+function createBaseGetRolloutResponse(): GetRolloutResponse {
+  return { rollout: undefined };
+}
+
+export const GetRolloutResponse: MessageFns<GetRolloutResponse> = {
+  encode(message: GetRolloutResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.rollout !== undefined) {
+      Rollout.encode(message.rollout, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GetRolloutResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGetRolloutResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.rollout = Rollout.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<GetRolloutResponse>, I>>(base?: I): GetRolloutResponse {
+    return GetRolloutResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<GetRolloutResponse>, I>>(object: I): GetRolloutResponse {
+    const message = createBaseGetRolloutResponse();
+    message.rollout = (object.rollout !== undefined && object.rollout !== null)
+      ? Rollout.fromPartial(object.rollout)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseWatchRolloutRequest(): WatchRolloutRequest {
+  return { model: "", alias: "", heartbeatSeconds: 0 };
+}
+
+export const WatchRolloutRequest: MessageFns<WatchRolloutRequest> = {
+  encode(message: WatchRolloutRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.model !== "") {
+      writer.uint32(10).string(message.model);
+    }
+    if (message.alias !== "") {
+      writer.uint32(18).string(message.alias);
+    }
+    if (message.heartbeatSeconds !== 0) {
+      writer.uint32(24).uint32(message.heartbeatSeconds);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): WatchRolloutRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseWatchRolloutRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.model = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.alias = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.heartbeatSeconds = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<WatchRolloutRequest>, I>>(base?: I): WatchRolloutRequest {
+    return WatchRolloutRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<WatchRolloutRequest>, I>>(object: I): WatchRolloutRequest {
+    const message = createBaseWatchRolloutRequest();
+    message.model = object.model ?? "";
+    message.alias = object.alias ?? "";
+    message.heartbeatSeconds = object.heartbeatSeconds ?? 0;
+    return message;
+  },
+};
+
+function createBaseWatchRolloutResponse(): WatchRolloutResponse {
+  return { event: undefined };
+}
+
+export const WatchRolloutResponse: MessageFns<WatchRolloutResponse> = {
+  encode(message: WatchRolloutResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    switch (message.event?.$case) {
+      case "rollout":
+        Rollout.encode(message.event.value, writer.uint32(10).fork()).join();
+        break;
+      case "heartbeat":
+        Heartbeat.encode(message.event.value, writer.uint32(18).fork()).join();
+        break;
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): WatchRolloutResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseWatchRolloutResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.event = { $case: "rollout", value: Rollout.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.event = { $case: "heartbeat", value: Heartbeat.decode(reader, reader.uint32()) };
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<WatchRolloutResponse>, I>>(base?: I): WatchRolloutResponse {
+    return WatchRolloutResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<WatchRolloutResponse>, I>>(object: I): WatchRolloutResponse {
+    const message = createBaseWatchRolloutResponse();
+    switch (object.event?.$case) {
+      case "rollout": {
+        if (object.event?.value !== undefined && object.event?.value !== null) {
+          message.event = { $case: "rollout", value: Rollout.fromPartial(object.event.value) };
+        }
+        break;
+      }
+      case "heartbeat": {
+        if (object.event?.value !== undefined && object.event?.value !== null) {
+          message.event = { $case: "heartbeat", value: Heartbeat.fromPartial(object.event.value) };
+        }
+        break;
+      }
+    }
+    return message;
+  },
+};
+
 /**
  * Tracks model versions and moves aliases.
  *
@@ -3407,6 +3899,51 @@ export const RegistryServiceService = {
       asBuffer(WatchAliasesResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): WatchAliasesResponse => WatchAliasesResponse.decode(value),
   },
+  /**
+   * An inference server says what it serves. Each report is whole and replaces the server's last one, so it may be sent again at
+   * any time; one with a smaller sequence than the last one's changes nothing. A server that sends none for expire_after is
+   * gone. Reports are live state: a registry that starts again knows of a server with its next report.
+   * INVALID_ARGUMENT [INVALID_REQUEST]; RESOURCE_EXHAUSTED [REPORTS_FULL]: more servers, or longer reports, than it holds.
+   */
+  reportServables: {
+    path: "/maskterial.registry.v1.RegistryService/ReportServables" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ReportServablesRequest): Buffer =>
+      asBuffer(ReportServablesRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ReportServablesRequest => ReportServablesRequest.decode(value),
+    responseSerialize: (value: ReportServablesResponse): Buffer =>
+      asBuffer(ReportServablesResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ReportServablesResponse => ReportServablesResponse.decode(value),
+  },
+  /**
+   * One model on all live inference servers: which version each serves, which is coming, which failed and why.
+   * NOT_FOUND [MODEL_NOT_FOUND, ALIAS_NOT_FOUND]; INVALID_ARGUMENT [INVALID_REQUEST].
+   */
+  getRollout: {
+    path: "/maskterial.registry.v1.RegistryService/GetRollout" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: GetRolloutRequest): Buffer => asBuffer(GetRolloutRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): GetRolloutRequest => GetRolloutRequest.decode(value),
+    responseSerialize: (value: GetRolloutResponse): Buffer => asBuffer(GetRolloutResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): GetRolloutResponse => GetRolloutResponse.decode(value),
+  },
+  /**
+   * The same at once, and whole again after every change; a slow reader misses states in between, never the last one.
+   * NOT_FOUND [MODEL_NOT_FOUND, ALIAS_NOT_FOUND]; INVALID_ARGUMENT [INVALID_REQUEST].
+   * At shutdown the stream ends with UNAVAILABLE [SHUTTING_DOWN].
+   */
+  watchRollout: {
+    path: "/maskterial.registry.v1.RegistryService/WatchRollout" as const,
+    requestStream: false as const,
+    responseStream: true as const,
+    requestSerialize: (value: WatchRolloutRequest): Buffer => asBuffer(WatchRolloutRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): WatchRolloutRequest => WatchRolloutRequest.decode(value),
+    responseSerialize: (value: WatchRolloutResponse): Buffer =>
+      asBuffer(WatchRolloutResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): WatchRolloutResponse => WatchRolloutResponse.decode(value),
+  },
 } as const;
 
 export interface RegistryServiceServer extends UntypedServiceImplementation {
@@ -3480,6 +4017,24 @@ export interface RegistryServiceServer extends UntypedServiceImplementation {
    * INVALID_ARGUMENT [INVALID_REQUEST, INVALID_CURSOR]. At shutdown the stream ends with UNAVAILABLE [SHUTTING_DOWN].
    */
   watchAliases: handleServerStreamingCall<WatchAliasesRequest, WatchAliasesResponse>;
+  /**
+   * An inference server says what it serves. Each report is whole and replaces the server's last one, so it may be sent again at
+   * any time; one with a smaller sequence than the last one's changes nothing. A server that sends none for expire_after is
+   * gone. Reports are live state: a registry that starts again knows of a server with its next report.
+   * INVALID_ARGUMENT [INVALID_REQUEST]; RESOURCE_EXHAUSTED [REPORTS_FULL]: more servers, or longer reports, than it holds.
+   */
+  reportServables: handleUnaryCall<ReportServablesRequest, ReportServablesResponse>;
+  /**
+   * One model on all live inference servers: which version each serves, which is coming, which failed and why.
+   * NOT_FOUND [MODEL_NOT_FOUND, ALIAS_NOT_FOUND]; INVALID_ARGUMENT [INVALID_REQUEST].
+   */
+  getRollout: handleUnaryCall<GetRolloutRequest, GetRolloutResponse>;
+  /**
+   * The same at once, and whole again after every change; a slow reader misses states in between, never the last one.
+   * NOT_FOUND [MODEL_NOT_FOUND, ALIAS_NOT_FOUND]; INVALID_ARGUMENT [INVALID_REQUEST].
+   * At shutdown the stream ends with UNAVAILABLE [SHUTTING_DOWN].
+   */
+  watchRollout: handleServerStreamingCall<WatchRolloutRequest, WatchRolloutResponse>;
 }
 
 export interface RegistryServiceClient extends Client {
@@ -3749,6 +4304,60 @@ export interface RegistryServiceClient extends Client {
     metadata?: Metadata,
     options?: Partial<CallOptions>,
   ): ClientReadableStream<WatchAliasesResponse>;
+  /**
+   * An inference server says what it serves. Each report is whole and replaces the server's last one, so it may be sent again at
+   * any time; one with a smaller sequence than the last one's changes nothing. A server that sends none for expire_after is
+   * gone. Reports are live state: a registry that starts again knows of a server with its next report.
+   * INVALID_ARGUMENT [INVALID_REQUEST]; RESOURCE_EXHAUSTED [REPORTS_FULL]: more servers, or longer reports, than it holds.
+   */
+  reportServables(
+    request: ReportServablesRequest,
+    callback: (error: ServiceError | null, response: ReportServablesResponse) => void,
+  ): ClientUnaryCall;
+  reportServables(
+    request: ReportServablesRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: ReportServablesResponse) => void,
+  ): ClientUnaryCall;
+  reportServables(
+    request: ReportServablesRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: ReportServablesResponse) => void,
+  ): ClientUnaryCall;
+  /**
+   * One model on all live inference servers: which version each serves, which is coming, which failed and why.
+   * NOT_FOUND [MODEL_NOT_FOUND, ALIAS_NOT_FOUND]; INVALID_ARGUMENT [INVALID_REQUEST].
+   */
+  getRollout(
+    request: GetRolloutRequest,
+    callback: (error: ServiceError | null, response: GetRolloutResponse) => void,
+  ): ClientUnaryCall;
+  getRollout(
+    request: GetRolloutRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: GetRolloutResponse) => void,
+  ): ClientUnaryCall;
+  getRollout(
+    request: GetRolloutRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: GetRolloutResponse) => void,
+  ): ClientUnaryCall;
+  /**
+   * The same at once, and whole again after every change; a slow reader misses states in between, never the last one.
+   * NOT_FOUND [MODEL_NOT_FOUND, ALIAS_NOT_FOUND]; INVALID_ARGUMENT [INVALID_REQUEST].
+   * At shutdown the stream ends with UNAVAILABLE [SHUTTING_DOWN].
+   */
+  watchRollout(
+    request: WatchRolloutRequest,
+    options?: Partial<CallOptions>,
+  ): ClientReadableStream<WatchRolloutResponse>;
+  watchRollout(
+    request: WatchRolloutRequest,
+    metadata?: Metadata,
+    options?: Partial<CallOptions>,
+  ): ClientReadableStream<WatchRolloutResponse>;
 }
 
 export const RegistryServiceClient = makeGenericClientConstructor(
