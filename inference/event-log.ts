@@ -2,6 +2,7 @@ import type { Logger } from '../infra/process/log.ts';
 import type { CacheEvent } from './cache/events.ts';
 import type { GenerationEvent, LoadPriorityRefused } from './engine/generation-event.ts';
 import type { RolloutEvent } from './rollout/events.ts';
+import type { ReportEvent } from './rollout/reporter.ts';
 
 /** The cores tell what happens as events; here they become log lines, one each. */
 export function logRolloutEvent(logger: Logger): (event: RolloutEvent) => void {
@@ -27,6 +28,20 @@ export function logRolloutEvent(logger: Logger): (event: RolloutEvent) => void {
       case 'load-failed':
       case 'defect':
         log.error({ err: event.error }, event.kind);
+        break;
+    }
+  };
+}
+
+export function logReportEvent(logger: Logger): (event: ReportEvent) => void {
+  const log = logger.child({ component: 'reporter' });
+  return (event) => {
+    switch (event.kind) {
+      case 'report-taken':
+        log.info('the registry takes reports of what is served');
+        break;
+      case 'report-refused':
+        log.warn({ reason: event.error.reason, error: event.error.message }, 'the registry takes no reports of what is served');
         break;
     }
   };
