@@ -7,6 +7,7 @@ import {
   type RollbackAliasResponse,
   type WatchAliasesResponse,
 } from '../proto/gen/maskterial/registry/v1/registry_service.ts';
+import type { Rollout } from '../proto/gen/maskterial/registry/v1/rollout.ts';
 import { callUnary } from '../proto/wire/calls.ts';
 import { isServiceError, ServiceError } from '../proto/wire/errors.ts';
 import type { ModelReference } from '../proto/wire/names.ts';
@@ -14,7 +15,7 @@ import { type ClientCallOptions, type ConnectionSettings, connect, createCaller 
 import { pages } from './pages.ts';
 import { type PublishedVersion, type PublishRequest, publishVersion } from './publish.ts';
 import { type RetryDeps, SYSTEM_RETRY_DEPS } from './retry.ts';
-import { watchAliases } from './watch.ts';
+import { watchAliases, watchRollout } from './watch.ts';
 
 export type Labels = Readonly<Record<string, string>>;
 
@@ -73,6 +74,10 @@ export interface RegistryClient {
   watch(
     options?: ClientCallOptions & { readonly cursor?: string; readonly heartbeatSeconds?: number },
   ): AsyncIterable<WatchAliasesResponse>;
+  /** One model on all live inference servers; of all its aliases when `alias` is not given. */
+  getRollout(model: string, alias?: string, options?: ClientCallOptions): Promise<Rollout>;
+  /** The same, and again after every change; goes on by itself after a broken connection. */
+  watchRollout(model: string, alias?: string, options?: ClientCallOptions): AsyncIterable<Rollout>;
   close(): void;
 }
 
@@ -161,6 +166,12 @@ export function createRegistryClient(settings: ConnectionSettings, deps: RetryDe
         return { items: events, nextPageToken };
       }),
     watch: (options = {}) => watchAliases({ stub, caller, retryDeps: deps, retry: options.retry ?? settings.retry }, options),
+    async getRollout(model, alias = '', options) {
+      const answer = await call((bounds) => callUnary(stub.getRollout.bind(stub), { model, alias }, bounds), options);
+      return required(answer.rollout, 'GetRollout', 'rollout');
+    },
+    watchRollout: (model, alias = '', options = {}) =>
+      watchRollout({ stub, caller, retryDeps: deps, retry: options.retry ?? settings.retry }, { model, alias }, options),
     close: () => stub.close(),
   };
 }
