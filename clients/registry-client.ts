@@ -34,6 +34,11 @@ export interface MoveOptions extends ClientCallOptions {
   readonly actor?: string | undefined;
 }
 
+export interface PromoteOptions extends MoveOptions {
+  /** Inference servers that must hold the version ready. */
+  readonly requireReady?: number | undefined;
+}
+
 export interface ListOptions extends ClientCallOptions {
   /** Exact matches; all of them must hold. */
   readonly labels?: Labels | undefined;
@@ -59,12 +64,15 @@ export interface RegistryClient {
   /** Stages, uploads what the registry lacks, finalizes. See publish.ts. */
   publishVersion(request: PublishRequest, options?: ClientCallOptions): Promise<PublishedVersion>;
   resolve(reference: ModelReference, options?: ClientCallOptions): Promise<ResolveVersionResponse>;
-  /** @throws aborted REVISION_CONFLICT with metadata current_revision. */
+  /**
+   * @throws aborted REVISION_CONFLICT with metadata current_revision; failed-precondition NOT_ENOUGH_READY with metadata ready and
+   * required.
+   */
   promote(
     model: string,
     version: number,
     alias: string,
-    options?: MoveOptions,
+    options?: PromoteOptions,
   ): Promise<{ alias: Alias; previousVersion: number }>;
   /** @throws failed-precondition NO_PREVIOUS_VERSION; aborted REVISION_CONFLICT. */
   rollback(model: string, alias: string, options?: MoveOptions): Promise<{ alias: Alias; previousVersion: number }>;
@@ -78,6 +86,12 @@ export interface RegistryClient {
   getRollout(model: string, alias?: string, options?: ClientCallOptions): Promise<Rollout>;
   /** The same, and again after every change; goes on by itself after a broken connection. */
   watchRollout(model: string, alias?: string, options?: ClientCallOptions): AsyncIterable<Rollout>;
+  /** Makes inference servers fetch a version ahead and hold it, an hour unless said otherwise; gives when they stop. */
+  prefetch(
+    model: string,
+    version: number,
+    options?: ClientCallOptions & { readonly holdSeconds?: number | undefined },
+  ): Promise<Date>;
   close(): void;
 }
 
@@ -147,7 +161,7 @@ export function createRegistryClient(settings: ConnectionSettings, deps: RetryDe
       return call<ResolveVersionResponse>((bounds) => callUnary(stub.resolveVersion.bind(stub), { model, ref }, bounds), options);
     },
     async promote(model, version, alias, options = {}) {
-      const request = { model, version, alias, ...moveFields(options) };
+      const request = { model, version, alias, requireReady: options.requireReady ?? 0, ...moveFields(options) };
       const answer = await call((bounds) => callUnary(stub.promoteVersion.bind(stub), request, bounds), options);
       return moved(answer, 'PromoteVersion');
     },
@@ -172,6 +186,11 @@ export function createRegistryClient(settings: ConnectionSettings, deps: RetryDe
     },
     watchRollout: (model, alias = '', options = {}) =>
       watchRollout({ stub, caller, retryDeps: deps, retry: options.retry ?? settings.retry }, { model, alias }, options),
+    async prefetch(model, version, { holdSeconds = 0, ...options } = {}) {
+      const request = { model, version, holdSeconds };
+      const answer = await call((bounds) => callUnary(stub.prefetchVersion.bind(stub), request, bounds), options);
+      return required(answer.expireTime, 'PrefetchVersion', 'expire_time');
+    },
     close: () => stub.close(),
   };
 }

@@ -11,6 +11,8 @@ import { type ListAliasEventsQuery, listAliasEvents } from './history.ts';
 import { getModel, getVersion, type ListModelsQuery, type ListVersionsQuery, listModels, listVersions } from './list.ts';
 import type { Page } from './page.ts';
 import { type AliasMove, type PromoteVersionCommand, promoteVersion } from './promote.ts';
+import { type PrefetchVersionCommand, prefetchVersion } from './prefetch.ts';
+import type { PrefetchWish } from './prefetch-wishes.ts';
 import { type ReadBlobQuery, readBlob } from './read-blob.ts';
 import { type ReportServablesCommand, reportServables } from './report-servables.ts';
 import { type ResolvedVersion, type ResolveVersionQuery, resolveVersion } from './resolve.ts';
@@ -40,6 +42,7 @@ export interface Registry {
   reportServables(command: ReportServablesCommand, signal: AbortSignal): Promise<{ readonly expireAfterMs: number }>;
   getRollout(query: RolloutQuery, signal: AbortSignal): Promise<Rollout>;
   watchRollout(query: WatchRolloutQuery, signal: AbortSignal): AsyncIterable<RolloutEvent>;
+  prefetchVersion(command: PrefetchVersionCommand, signal: AbortSignal): Promise<PrefetchWish>;
 }
 
 export interface RegistrySettings {
@@ -50,10 +53,15 @@ export interface RegistrySettings {
 }
 
 export function createRegistry(deps: RegistryDeps, settings: RegistrySettings): Registry {
-  const follower = new FeedFollower(deps.catalog, deps.clock, { pollMs: settings.feedPollMs });
-  const reportHead = { feedHead: (signal: AbortSignal) => deps.reports.head(signal) };
-  const reportsFollower = new FeedFollower(reportHead, deps.clock, { pollMs: settings.feedPollMs });
-  const following = { ...deps, follower, reportsFollower };
+  const { catalog, reports, wishes, clock } = deps;
+  const followerOf = (feedHead: (signal: AbortSignal) => Promise<number>): FeedFollower =>
+    new FeedFollower({ feedHead }, clock, { pollMs: settings.feedPollMs });
+  const following = {
+    ...deps,
+    follower: followerOf((signal) => catalog.feedHead(signal)),
+    reportsFollower: followerOf((signal) => reports.head(signal)),
+    wishesFollower: followerOf((signal) => wishes.head(signal)),
+  };
   return {
     createModel: (command, signal) => createModel(deps, command, signal),
     getModel: (name, signal) => getModel(deps, name, signal),
@@ -73,5 +81,6 @@ export function createRegistry(deps: RegistryDeps, settings: RegistrySettings): 
     reportServables: (command, signal) => reportServables(following, settings, command, signal),
     getRollout: (query, signal) => getRollout(following, query, signal),
     watchRollout: (query, signal) => watchRollout(following, query, signal),
+    prefetchVersion: (command, signal) => prefetchVersion(following, command, signal),
   };
 }

@@ -12,7 +12,7 @@ import { reportFrom, toRollout } from './convert-rollout.ts';
 export function createRolloutCalls(
   registry: Registry,
   handlers: Handlers,
-): Pick<RegistryServiceServer, 'reportServables' | 'getRollout' | 'watchRollout'> {
+): Pick<RegistryServiceServer, 'reportServables' | 'getRollout' | 'watchRollout' | 'prefetchVersion'> {
   return {
     reportServables: handlers.unary(async (request, context) => {
       context.annotate({ server: request.server?.name, serverId: request.server?.id });
@@ -22,6 +22,11 @@ export function createRolloutCalls(
     getRollout: handlers.unary(async ({ model, alias }, context) => {
       context.annotate({ model, alias });
       return { rollout: toRollout(await registry.getRollout({ model, alias }, context.signal)) };
+    }),
+    prefetchVersion: handlers.unary(async ({ model, version, holdSeconds }, context) => {
+      context.annotate({ model, version });
+      const { expireTimeMs } = await registry.prefetchVersion({ model, version, holdSeconds }, context.signal);
+      return { expireTime: new Date(expireTimeMs) };
     }),
     watchRollout: handlers.serverStream(async function* (
       { model, alias, heartbeatSeconds }: WatchRolloutRequest,

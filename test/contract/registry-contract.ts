@@ -3,6 +3,7 @@ import type { Registry } from '../../registry/release/registry.ts';
 import { describeAliases } from './registry/aliases.ts';
 import { describeBadUploads } from './registry/bad-uploads.ts';
 import { describeModels } from './registry/models.ts';
+import { describePrefetch } from './registry/prefetch.ts';
 import { describePublishing } from './registry/publishing.ts';
 import { describeRollout } from './registry/rollout.ts';
 import { describeWatch } from './registry/watch.ts';
@@ -32,5 +33,6 @@ export function describeRegistry(
     describeAliases(registry);
     describeWatch(registry);
     describeRollout(registry);
+    describePrefetch(registry);
   });
 }

@@ -230,6 +230,13 @@ function toWatchEvent({ cursor, event }: WatchAliasesResponse): WatchEvent {
       return { kind: 'snapshot', cursor, aliases: event.value.aliases.map(toAlias), isComplete: event.value.complete };
     case 'change':
       return { kind: 'change', cursor, alias: toAlias(event.value.alias) };
+    case 'prefetch': {
+      const { model, version, manifest, hold } = event.value;
+      const holdMs = Number(known(hold).seconds) * 1000 + known(hold).nanos / 1e6;
+      // When it ends the contract says by the time that is left.
+      const wish = { model: known(asModelName(model)), version, manifest: toRef(manifest), expireTimeMs: 0 };
+      return { kind: 'prefetch', cursor, wish, holdMs };
+    }
     default:
       return { kind: 'heartbeat', cursor };
   }

@@ -29,7 +29,7 @@ const STATES: Readonly<Record<number, ServableState>> = {
 /** The part of a registry at the other end of a connection that deals with inference servers. */
 export function rolloutOverGrpc(
   client: RegistryServiceClient,
-): Pick<Registry, 'reportServables' | 'getRollout' | 'watchRollout'> {
+): Pick<Registry, 'reportServables' | 'getRollout' | 'watchRollout' | 'prefetchVersion'> {
   return {
     reportServables: async ({ server, sequence, servables, aliases, isStopping }, signal) => {
       const request = {
@@ -48,6 +48,12 @@ export function rolloutOverGrpc(
       return { expireAfterMs: Number(seconds) * 1000 + nanos / 1e6 };
     },
     getRollout: async (query, signal) => toRollout((await callUnary(client.getRollout.bind(client), query, { signal })).rollout),
+    prefetchVersion: async (command, signal) => {
+      const { expireTime } = await callUnary(client.prefetchVersion.bind(client), command, { signal });
+      const manifest = { digest: parseDigest(`sha256:${'0'.repeat(64)}`, 'digest'), sizeBytes: 0 };
+      const { model, version } = command;
+      return { model: known(asModelName(model)), version, manifest, expireTimeMs: known(expireTime).getTime() };
+    },
     watchRollout: async function* (query, signal) {
       for await (const { event } of callServerStream(client.watchRollout.bind(client), query, { signal })) {
         yield event?.$case === 'rollout' ? { kind: 'rollout', rollout: toRollout(event.value) } : { kind: 'heartbeat' };

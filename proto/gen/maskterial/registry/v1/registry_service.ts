@@ -215,6 +215,11 @@ export interface PromoteVersionRequest {
   actor: string;
   /** At most 128 characters, like every request_id. */
   requestId: string;
+  /**
+   * Refuse unless so many live servers that keep the alias loaded hold the version ready, as VersionRollout defines it. Looked at
+   * once, when the call comes, and only where the alias would move. 0: none.
+   */
+  requireReady: number;
 }
 
 export interface PromoteVersionResponse {
@@ -265,10 +270,12 @@ export interface WatchAliasesResponse {
    * off there starts again.
    */
   cursor: string;
-  event?: { $case: "snapshot"; value: AliasSnapshot } | { $case: "change"; value: AliasChange } | {
-    $case: "heartbeat";
-    value: Heartbeat;
-  } | undefined;
+  event?:
+    | { $case: "snapshot"; value: AliasSnapshot }
+    | { $case: "change"; value: AliasChange }
+    | { $case: "heartbeat"; value: Heartbeat }
+    | { $case: "prefetch"; value: Prefetch }
+    | undefined;
 }
 
 /** A part of the snapshot; parts follow one another until complete. */
@@ -282,6 +289,14 @@ export interface AliasChange {
 }
 
 export interface Heartbeat {
+}
+
+/** A version to fetch ahead and to keep for this long from now on. */
+export interface Prefetch {
+  model: string;
+  version: number;
+  manifest?: BlobRef | undefined;
+  hold?: Duration | undefined;
 }
 
 export interface ReportServablesRequest {
@@ -323,6 +338,18 @@ export interface WatchRolloutRequest {
 
 export interface WatchRolloutResponse {
   event?: { $case: "rollout"; value: Rollout } | { $case: "heartbeat"; value: Heartbeat } | undefined;
+}
+
+export interface PrefetchVersionRequest {
+  model: string;
+  version: number;
+  /** How long servers keep it; 0 means an hour, at most a week. */
+  holdSeconds: number;
+}
+
+export interface PrefetchVersionResponse {
+  /** When servers stop keeping it, unless it is promoted by then. */
+  expireTime?: Date | undefined;
 }
 
 function createBaseCreateModelRequest(): CreateModelRequest {
@@ -2357,7 +2384,16 @@ export const ReadBlobResponse: MessageFns<ReadBlobResponse> = {
 };
 
 function createBasePromoteVersionRequest(): PromoteVersionRequest {
-  return { model: "", version: 0, alias: "", expectedRevision: undefined, reason: "", actor: "", requestId: "" };
+  return {
+    model: "",
+    version: 0,
+    alias: "",
+    expectedRevision: undefined,
+    reason: "",
+    actor: "",
+    requestId: "",
+    requireReady: 0,
+  };
 }
 
 export const PromoteVersionRequest: MessageFns<PromoteVersionRequest> = {
@@ -2382,6 +2418,9 @@ export const PromoteVersionRequest: MessageFns<PromoteVersionRequest> = {
     }
     if (message.requestId !== "") {
       writer.uint32(58).string(message.requestId);
+    }
+    if (message.requireReady !== 0) {
+      writer.uint32(64).uint32(message.requireReady);
     }
     return writer;
   },
@@ -2455,6 +2494,14 @@ export const PromoteVersionRequest: MessageFns<PromoteVersionRequest> = {
             message.requestId = reader.string();
             continue;
           }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.requireReady = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2479,6 +2526,7 @@ export const PromoteVersionRequest: MessageFns<PromoteVersionRequest> = {
     message.reason = object.reason ?? "";
     message.actor = object.actor ?? "";
     message.requestId = object.requestId ?? "";
+    message.requireReady = object.requireReady ?? 0;
     return message;
   },
 };
@@ -2976,6 +3024,9 @@ export const WatchAliasesResponse: MessageFns<WatchAliasesResponse> = {
       case "heartbeat":
         Heartbeat.encode(message.event.value, writer.uint32(34).fork()).join();
         break;
+      case "prefetch":
+        Prefetch.encode(message.event.value, writer.uint32(42).fork()).join();
+        break;
     }
     return writer;
   },
@@ -3025,6 +3076,14 @@ export const WatchAliasesResponse: MessageFns<WatchAliasesResponse> = {
             message.event = { $case: "heartbeat", value: Heartbeat.decode(reader, reader.uint32()) };
             continue;
           }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.event = { $case: "prefetch", value: Prefetch.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3059,6 +3118,12 @@ export const WatchAliasesResponse: MessageFns<WatchAliasesResponse> = {
       case "heartbeat": {
         if (object.event?.value !== undefined && object.event?.value !== null) {
           message.event = { $case: "heartbeat", value: Heartbeat.fromPartial(object.event.value) };
+        }
+        break;
+      }
+      case "prefetch": {
+        if (object.event?.value !== undefined && object.event?.value !== null) {
+          message.event = { $case: "prefetch", value: Prefetch.fromPartial(object.event.value) };
         }
         break;
       }
@@ -3228,6 +3293,99 @@ export const Heartbeat: MessageFns<Heartbeat> = {
   },
   fromPartial<I extends Exact<DeepPartial<Heartbeat>, I>>(_: I): Heartbeat {
     const message = createBaseHeartbeat();
+    return message;
+  },
+};
+
+function createBasePrefetch(): Prefetch {
+  return { model: "", version: 0, manifest: undefined, hold: undefined };
+}
+
+export const Prefetch: MessageFns<Prefetch> = {
+  encode(message: Prefetch, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.model !== "") {
+      writer.uint32(10).string(message.model);
+    }
+    if (message.version !== 0) {
+      writer.uint32(16).uint32(message.version);
+    }
+    if (message.manifest !== undefined) {
+      BlobRef.encode(message.manifest, writer.uint32(26).fork()).join();
+    }
+    if (message.hold !== undefined) {
+      Duration.encode(message.hold, writer.uint32(34).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Prefetch {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePrefetch();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.model = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.version = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.manifest = BlobRef.decode(reader, reader.uint32());
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.hold = Duration.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<Prefetch>, I>>(base?: I): Prefetch {
+    return Prefetch.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<Prefetch>, I>>(object: I): Prefetch {
+    const message = createBasePrefetch();
+    message.model = object.model ?? "";
+    message.version = object.version ?? 0;
+    message.manifest = (object.manifest !== undefined && object.manifest !== null)
+      ? BlobRef.fromPartial(object.manifest)
+      : undefined;
+    message.hold = (object.hold !== undefined && object.hold !== null) ? Duration.fromPartial(object.hold) : undefined;
     return message;
   },
 };
@@ -3681,6 +3839,140 @@ export const WatchRolloutResponse: MessageFns<WatchRolloutResponse> = {
   },
 };
 
+function createBasePrefetchVersionRequest(): PrefetchVersionRequest {
+  return { model: "", version: 0, holdSeconds: 0 };
+}
+
+export const PrefetchVersionRequest: MessageFns<PrefetchVersionRequest> = {
+  encode(message: PrefetchVersionRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.model !== "") {
+      writer.uint32(10).string(message.model);
+    }
+    if (message.version !== 0) {
+      writer.uint32(16).uint32(message.version);
+    }
+    if (message.holdSeconds !== 0) {
+      writer.uint32(24).uint32(message.holdSeconds);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PrefetchVersionRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePrefetchVersionRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.model = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.version = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.holdSeconds = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<PrefetchVersionRequest>, I>>(base?: I): PrefetchVersionRequest {
+    return PrefetchVersionRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<PrefetchVersionRequest>, I>>(object: I): PrefetchVersionRequest {
+    const message = createBasePrefetchVersionRequest();
+    message.model = object.model ?? "";
+    message.version = object.version ?? 0;
+    message.holdSeconds = object.holdSeconds ?? 0;
+    return message;
+  },
+};
+
+function createBasePrefetchVersionResponse(): PrefetchVersionResponse {
+  return { expireTime: undefined };
+}
+
+export const PrefetchVersionResponse: MessageFns<PrefetchVersionResponse> = {
+  encode(message: PrefetchVersionResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.expireTime !== undefined) {
+      Timestamp.encode(toTimestamp(message.expireTime), writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PrefetchVersionResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePrefetchVersionResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.expireTime = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<PrefetchVersionResponse>, I>>(base?: I): PrefetchVersionResponse {
+    return PrefetchVersionResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<PrefetchVersionResponse>, I>>(object: I): PrefetchVersionResponse {
+    const message = createBasePrefetchVersionResponse();
+    message.expireTime = object.expireTime ?? undefined;
+    return message;
+  },
+};
+
 /**
  * Tracks model versions and moves aliases.
  *
@@ -3844,7 +4136,9 @@ export const RegistryServiceService = {
    * Points an alias at a version: one atomic write of alias, audit event and feed entry. Never waits for servers. An alias
    * that points there already stays as it is, without an event.
    * NOT_FOUND [MODEL_NOT_FOUND, VERSION_NOT_FOUND]; INVALID_ARGUMENT [INVALID_REQUEST, RESERVED_ALIAS, REQUEST_ID_REUSED];
-   * FAILED_PRECONDITION [VERSION_NOT_FINALIZED], once versions can be deleted; ABORTED [REVISION_CONFLICT] with metadata current_revision.
+   * FAILED_PRECONDITION [VERSION_NOT_FINALIZED], once versions can be deleted;
+   * FAILED_PRECONDITION [NOT_ENOUGH_READY] with metadata ready and required, where require_ready is not met;
+   * ABORTED [REVISION_CONFLICT] with metadata current_revision.
    */
   promoteVersion: {
     path: "/maskterial.registry.v1.RegistryService/PromoteVersion" as const,
@@ -3887,6 +4181,7 @@ export const RegistryServiceService = {
   /**
    * A snapshot of all aliases first, then every change. With the cursor of an earlier message the snapshot is left out and
    * the stream goes on after that position; a cursor the registry no longer covers starts with a snapshot again.
+   * After the snapshot, or first on a stream without one, come the prefetches in force, and each new one when it is made.
    * INVALID_ARGUMENT [INVALID_REQUEST, INVALID_CURSOR]. At shutdown the stream ends with UNAVAILABLE [SHUTTING_DOWN].
    */
   watchAliases: {
@@ -3944,6 +4239,24 @@ export const RegistryServiceService = {
       asBuffer(WatchRolloutResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): WatchRolloutResponse => WatchRolloutResponse.decode(value),
   },
+  /**
+   * Makes inference servers that keep the model loaded fetch a version ahead of its promotion, verify it and keep it in their
+   * cache, without loading it. Returns at once; GetRollout says how many hold it ready. Again for the same version: the later end
+   * counts. Live state: a registry that starts again has forgotten it, a server that heard of it keeps it until it ends.
+   * NOT_FOUND [MODEL_NOT_FOUND, VERSION_NOT_FOUND]; INVALID_ARGUMENT [INVALID_REQUEST];
+   * RESOURCE_EXHAUSTED [PREFETCHES_FULL]: 100 are in force.
+   */
+  prefetchVersion: {
+    path: "/maskterial.registry.v1.RegistryService/PrefetchVersion" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: PrefetchVersionRequest): Buffer =>
+      asBuffer(PrefetchVersionRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): PrefetchVersionRequest => PrefetchVersionRequest.decode(value),
+    responseSerialize: (value: PrefetchVersionResponse): Buffer =>
+      asBuffer(PrefetchVersionResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): PrefetchVersionResponse => PrefetchVersionResponse.decode(value),
+  },
 } as const;
 
 export interface RegistryServiceServer extends UntypedServiceImplementation {
@@ -4000,7 +4313,9 @@ export interface RegistryServiceServer extends UntypedServiceImplementation {
    * Points an alias at a version: one atomic write of alias, audit event and feed entry. Never waits for servers. An alias
    * that points there already stays as it is, without an event.
    * NOT_FOUND [MODEL_NOT_FOUND, VERSION_NOT_FOUND]; INVALID_ARGUMENT [INVALID_REQUEST, RESERVED_ALIAS, REQUEST_ID_REUSED];
-   * FAILED_PRECONDITION [VERSION_NOT_FINALIZED], once versions can be deleted; ABORTED [REVISION_CONFLICT] with metadata current_revision.
+   * FAILED_PRECONDITION [VERSION_NOT_FINALIZED], once versions can be deleted;
+   * FAILED_PRECONDITION [NOT_ENOUGH_READY] with metadata ready and required, where require_ready is not met;
+   * ABORTED [REVISION_CONFLICT] with metadata current_revision.
    */
   promoteVersion: handleUnaryCall<PromoteVersionRequest, PromoteVersionResponse>;
   /**
@@ -4014,6 +4329,7 @@ export interface RegistryServiceServer extends UntypedServiceImplementation {
   /**
    * A snapshot of all aliases first, then every change. With the cursor of an earlier message the snapshot is left out and
    * the stream goes on after that position; a cursor the registry no longer covers starts with a snapshot again.
+   * After the snapshot, or first on a stream without one, come the prefetches in force, and each new one when it is made.
    * INVALID_ARGUMENT [INVALID_REQUEST, INVALID_CURSOR]. At shutdown the stream ends with UNAVAILABLE [SHUTTING_DOWN].
    */
   watchAliases: handleServerStreamingCall<WatchAliasesRequest, WatchAliasesResponse>;
@@ -4035,6 +4351,14 @@ export interface RegistryServiceServer extends UntypedServiceImplementation {
    * At shutdown the stream ends with UNAVAILABLE [SHUTTING_DOWN].
    */
   watchRollout: handleServerStreamingCall<WatchRolloutRequest, WatchRolloutResponse>;
+  /**
+   * Makes inference servers that keep the model loaded fetch a version ahead of its promotion, verify it and keep it in their
+   * cache, without loading it. Returns at once; GetRollout says how many hold it ready. Again for the same version: the later end
+   * counts. Live state: a registry that starts again has forgotten it, a server that heard of it keeps it until it ends.
+   * NOT_FOUND [MODEL_NOT_FOUND, VERSION_NOT_FOUND]; INVALID_ARGUMENT [INVALID_REQUEST];
+   * RESOURCE_EXHAUSTED [PREFETCHES_FULL]: 100 are in force.
+   */
+  prefetchVersion: handleUnaryCall<PrefetchVersionRequest, PrefetchVersionResponse>;
 }
 
 export interface RegistryServiceClient extends Client {
@@ -4237,7 +4561,9 @@ export interface RegistryServiceClient extends Client {
    * Points an alias at a version: one atomic write of alias, audit event and feed entry. Never waits for servers. An alias
    * that points there already stays as it is, without an event.
    * NOT_FOUND [MODEL_NOT_FOUND, VERSION_NOT_FOUND]; INVALID_ARGUMENT [INVALID_REQUEST, RESERVED_ALIAS, REQUEST_ID_REUSED];
-   * FAILED_PRECONDITION [VERSION_NOT_FINALIZED], once versions can be deleted; ABORTED [REVISION_CONFLICT] with metadata current_revision.
+   * FAILED_PRECONDITION [VERSION_NOT_FINALIZED], once versions can be deleted;
+   * FAILED_PRECONDITION [NOT_ENOUGH_READY] with metadata ready and required, where require_ready is not met;
+   * ABORTED [REVISION_CONFLICT] with metadata current_revision.
    */
   promoteVersion(
     request: PromoteVersionRequest,
@@ -4293,6 +4619,7 @@ export interface RegistryServiceClient extends Client {
   /**
    * A snapshot of all aliases first, then every change. With the cursor of an earlier message the snapshot is left out and
    * the stream goes on after that position; a cursor the registry no longer covers starts with a snapshot again.
+   * After the snapshot, or first on a stream without one, come the prefetches in force, and each new one when it is made.
    * INVALID_ARGUMENT [INVALID_REQUEST, INVALID_CURSOR]. At shutdown the stream ends with UNAVAILABLE [SHUTTING_DOWN].
    */
   watchAliases(
@@ -4358,6 +4685,28 @@ export interface RegistryServiceClient extends Client {
     metadata?: Metadata,
     options?: Partial<CallOptions>,
   ): ClientReadableStream<WatchRolloutResponse>;
+  /**
+   * Makes inference servers that keep the model loaded fetch a version ahead of its promotion, verify it and keep it in their
+   * cache, without loading it. Returns at once; GetRollout says how many hold it ready. Again for the same version: the later end
+   * counts. Live state: a registry that starts again has forgotten it, a server that heard of it keeps it until it ends.
+   * NOT_FOUND [MODEL_NOT_FOUND, VERSION_NOT_FOUND]; INVALID_ARGUMENT [INVALID_REQUEST];
+   * RESOURCE_EXHAUSTED [PREFETCHES_FULL]: 100 are in force.
+   */
+  prefetchVersion(
+    request: PrefetchVersionRequest,
+    callback: (error: ServiceError | null, response: PrefetchVersionResponse) => void,
+  ): ClientUnaryCall;
+  prefetchVersion(
+    request: PrefetchVersionRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: PrefetchVersionResponse) => void,
+  ): ClientUnaryCall;
+  prefetchVersion(
+    request: PrefetchVersionRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: PrefetchVersionResponse) => void,
+  ): ClientUnaryCall;
 }
 
 export const RegistryServiceClient = makeGenericClientConstructor(
