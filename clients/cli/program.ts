@@ -5,6 +5,7 @@ import { addHistory } from './commands/history.ts';
 import { addImport } from './commands/import.ts';
 import { addModels } from './commands/models.ts';
 import { addPredict } from './commands/predict.ts';
+import { addPrefetch } from './commands/prefetch.ts';
 import { addPromote } from './commands/promote.ts';
 import { addPublish } from './commands/publish.ts';
 import { addRollback } from './commands/rollback.ts';
@@ -18,10 +19,10 @@ import { reportError } from './report-error.ts';
 const EXIT_CODES_HELP = `
 Exit codes:
   ${EXIT.ok}    done
-  ${EXIT.failed}    the operation failed, some images did (listed at the end), or a server refused what promote --wait waits for
+  ${EXIT.failed}    the operation failed, some images did (listed at the end), or a server refused what --wait waits for
   ${EXIT.usage}    the command line or the settings are wrong; nothing was done
-  ${EXIT.unavailable}    the server cannot be reached, is not ready (in time, for promote --wait) or is overloaded: try again later
-  ${EXIT.conflict}    someone else moved the alias first, or again while promote --wait waited
+  ${EXIT.unavailable}    the server cannot be reached, is not ready (in time, for --wait) or is overloaded: try again later
+  ${EXIT.conflict}    someone else moved the alias first, or again while --wait waited
   ${EXIT.interrupted}  interrupted`;
 
 /** Runs one command line (without the program's own name) and gives its exit code. Never throws. */
@@ -63,6 +64,7 @@ function createProgram(cli: Cli, help: { out: string; err: string }): Command {
   addServe(program, cli);
   addImport(program, cli);
   addPublish(program, cli);
+  addPrefetch(program, cli);
   addPromote(program, cli);
   addRollback(program, cli);
   addModels(program, cli);

@@ -1,12 +1,11 @@
 import assert from 'node:assert/strict';
-import { chmod, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { EXIT } from '../../clients/cli/exit-codes.ts';
 import type { Version } from '../../proto/gen/maskterial/registry/v1/model.ts';
 import { type ServerRollout, ServableState } from '../../proto/gen/maskterial/registry/v1/rollout.ts';
 import { fromRpcStatus } from '../../proto/wire/status.ts';
-import { publishBroken } from '../support/broken-version.ts';
+import { damageStored, publishBroken } from '../support/broken-version.ts';
 import { makePicture, writeGmmBundle } from '../support/made-up.ts';
 import { type CommandResult, runCommand } from '../support/run-command.ts';
 import { startServeProcess } from '../support/serve-process.ts';
@@ -20,7 +19,7 @@ for (const { what, publish, reason, message } of [
     what: 'whose bytes are corrupt',
     publish: async (system: TestSystem) => {
       const version = await system.publish(await bundle(system, 'damaged', 0.3), MODEL);
-      await damage(system, version);
+      await damageStored(system, version);
       return version;
     },
     reason: 'DIGEST_MISMATCH',
@@ -130,17 +129,6 @@ function command(system: TestSystem, args: readonly string[]): Promise<CommandRe
 /** A classifier whose one layer has this contrast. */
 function bundle(system: TestSystem, name: string, contrast: number): Promise<string> {
   return writeGmmBundle(join(system.folder, name), { 1: contrast, 2: -0.4 });
-}
-
-/** Changes a byte of the version's graph where the registry keeps it. */
-async function damage(system: TestSystem, version: Version): Promise<void> {
-  const { digest = '' } = version.artifacts.find(({ path }) => path === 'model.onnx')?.blob ?? {};
-  const hex = digest.slice('sha256:'.length);
-  const path = join(system.registryData, 'blobs', 'sha256', hex.slice(0, 2), hex);
-  const bytes = await readFile(path);
-  bytes[bytes.byteLength >> 1] = (bytes[bytes.byteLength >> 1] ?? 0) ^ 0xff;
-  await chmod(path, 0o644);
-  await writeFile(path, bytes);
 }
 
 function failureOf(server: ServerRollout | undefined, { version }: Version) {

@@ -1,3 +1,5 @@
+import { chmod, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import type { Version } from '../../proto/gen/maskterial/registry/v1/model.ts';
 import { refOf } from '../../proto/wire/digest.ts';
 import { encodeManifest, parseManifest } from '../../proto/wire/manifest.ts';
@@ -36,4 +38,15 @@ export async function publishBroken(system: TestSystem, model: string): Promise<
     files: [file],
   });
   return published.version;
+}
+
+/** Changes a byte of the version's graph where the registry keeps it. */
+export async function damageStored(system: TestSystem, version: Version): Promise<void> {
+  const { digest = '' } = version.artifacts.find(({ path }) => path === 'model.onnx')?.blob ?? {};
+  const hex = digest.slice('sha256:'.length);
+  const path = join(system.registryData, 'blobs', 'sha256', hex.slice(0, 2), hex);
+  const bytes = await readFile(path);
+  bytes[bytes.byteLength >> 1] = (bytes[bytes.byteLength >> 1] ?? 0) ^ 0xff;
+  await chmod(path, 0o644);
+  await writeFile(path, bytes);
 }

@@ -8,6 +8,7 @@ import {
   VersionState,
 } from '../../proto/gen/maskterial/registry/v1/model.ts';
 import {
+  type PrefetchVersionRequest,
   type PromoteVersionRequest,
   RegistryServiceService,
   type StageVersionRequest,
@@ -53,6 +54,7 @@ export class FakeRegistry {
   /** What GetRollout answers and each watch of it sends, in turn; the watch then stays open. */
   rollouts: readonly Rollout[] = [];
   readonly rolloutRequests: { readonly model: string; readonly alias: string }[] = [];
+  readonly prefetches: PrefetchVersionRequest[] = [];
   pageSize = 2;
   readonly #counts = new Map<string, number>();
 
@@ -151,6 +153,11 @@ export class FakeRegistry {
           const all = this.events.filter((event) => event.model === model && (alias === '' || event.alias === alias));
           const { items, nextPageToken } = this.#page(all, pageToken);
           return { events: items, nextPageToken };
+        }),
+        prefetchVersion: wire.unary(async (request: PrefetchVersionRequest) => {
+          this.#enter('prefetchVersion');
+          this.prefetches.push(request);
+          return { expireTime: CREATED };
         }),
         getRollout: wire.unary(async ({ model, alias }: { model: string; alias: string }) => {
           this.rolloutRequests.push({ model, alias });

@@ -4,7 +4,15 @@ import { DEFAULT_ALIAS, formatReference, type ModelReference } from '../../../pr
 import type { RegistryClient } from '../../registry-client.ts';
 import type { Cli } from '../cli.ts';
 import { usageError } from '../exit-codes.ts';
-import { auditOptions, expectedRevisionOption, jsonOption, numberParser, parseAlias, parseReference } from '../options.ts';
+import {
+  auditOptions,
+  expectedRevisionOption,
+  jsonOption,
+  parseAlias,
+  parseReference,
+  requireReadyOption,
+  waitTimeoutOption,
+} from '../options.ts';
 import { type RegistryOptions, useRegistry, withRegistry, writeJson } from '../registry-command.ts';
 import { aliasJson } from '../registry-json.ts';
 import { rolloutJson } from '../rollout-text.ts';
@@ -17,6 +25,7 @@ interface Options extends RegistryOptions {
   readonly reason: string;
   readonly wait?: true;
   readonly waitTimeout: number;
+  readonly requireReady?: number;
   readonly json?: true;
 }
 
@@ -26,8 +35,9 @@ export function addPromote(program: Command, cli: Cli): void {
     .argument('<version>', 'NAME:version, NAME@latest, or NAME@alias for where another alias points', parseReference)
     .option('--alias <alias>', 'the alias to move', parseAlias, DEFAULT_ALIAS)
     .addOption(expectedRevisionOption())
+    .addOption(requireReadyOption())
     .option('--wait', 'wait until every inference server that keeps the alias loaded serves it, or one says why it cannot')
-    .option('--wait-timeout <seconds>', 'how long --wait waits', numberParser(0.001, 86_400), 300)
+    .addOption(waitTimeoutOption())
     .addOption(jsonOption())
     .action((reference: ModelReference, options: Options) => promote(cli, reference, options));
   for (const option of auditOptions()) {
@@ -43,9 +53,10 @@ function promote(cli: Cli, reference: ModelReference, options: Options): Promise
   return useRegistry(cli, options, async (registry) => {
     const signal = cli.interrupts();
     const version = await versionOf(registry, reference, signal);
-    const { expectedRevision, actor, reason } = options;
+    const { expectedRevision, requireReady, actor, reason } = options;
     const { alias, previousVersion } = await registry.promote(model, version, options.alias, {
       expectedRevision,
+      requireReady,
       actor,
       reason,
       signal,

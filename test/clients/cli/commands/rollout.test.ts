@@ -193,3 +193,49 @@ test('promote --wait takes a broken watch up again', async () => {
   assert.equal((await promote()).code, EXIT.ok);
   assert.equal(registry.rolloutRequests.length, 2);
 });
+
+test('promote --require-ready is for the registry to check', async () => {
+  await run(['promote', 'CLS:2', '--require-ready', '3']);
+  await run(['promote', 'CLS:1']);
+  assert.deepEqual(
+    registry.promotions.map(({ requireReady }) => requireReady),
+    [3, 0],
+  );
+  assert.equal((await run(['promote', 'CLS:1', '--require-ready', '0'])).code, EXIT.usage);
+});
+
+test('prefetch says until when a version is held, and waits for as many servers as it should', async () => {
+  assert.equal((await run(['prefetch', 'CLS:2'])).out, 'CLS:2 is fetched ahead and held until 2026-03-04T05:06:07Z\n');
+  const held = (ready: number) => ({
+    ...makeRollout(1, 1, [{ name: 'a', serving: 1 }]),
+    versions: [{ version: 2, manifestDigest: digestOf(2), readyServers: ready, loadedServers: 0, failedServers: 0 }],
+  });
+  registry.rollouts = [makeRollout(1, 1, []), held(1), held(2)];
+  const { code, out, err } = await run(['prefetch', 'CLS@latest', '--hold', '60', '--wait', '2']);
+  assert.equal(code, EXIT.ok, err);
+  assert.equal(out, 'CLS:2 is fetched ahead and held until 2026-03-04T05:06:07Z\nCLS:2 is held ready by 2 or more servers\n');
+  assert.equal(err, '0 of 2 servers hold CLS:2 ready\n1 of 2 servers hold CLS:2 ready\n');
+  assert.deepEqual(
+    registry.prefetches.map(({ version, holdSeconds }) => [version, holdSeconds]),
+    [
+      [2, 0],
+      [2, 60],
+    ],
+  );
+  const lines = (await run(['prefetch', 'CLS:2', '--wait', '2', '--json'])).out
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line));
+  assert.deepEqual([lines[0].held_until, lines[1].versions[0].ready_servers], ['2026-03-04T05:06:07.890Z', 2]);
+});
+
+test('prefetch --wait says which server cannot hold it, or that it took too long', async () => {
+  registry.rollouts = [makeRollout(2, 1, [{ name: 'b', serving: 1, coming: FAILED, error: LOAD_FAILED }])];
+  const refused = await run(['prefetch', 'CLS:2', '--wait', '1']);
+  assert.equal(refused.code, EXIT.failed);
+  assert.match(refused.err, /b cannot hold CLS:2: no such operator.* \[LOAD_FAILED\]\n$/);
+  registry.rollouts = [];
+  const late = await run(['prefetch', 'CLS:2', '--wait', '1', '--wait-timeout', '0.05']);
+  assert.equal(late.code, EXIT.unavailable);
+  assert.match(late.err, /not in time: 0 of 1 servers hold CLS:2 ready \[MODEL_NOT_READY\]\n$/);
+});
