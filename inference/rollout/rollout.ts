@@ -274,7 +274,10 @@ export class Rollout<G extends LoadedSet> {
 
   async #load(set: readonly ServableId[], serving: ReadonlyMap<string, ServableId>, signal: AbortSignal): Promise<void> {
     const started = this.#deps.nowMs();
-    const outcome = set.length === 0 ? undefined : await this.#setLoader.load(set, signal);
+    const loading = set.length === 0 ? undefined : this.#setLoader.load(set, signal);
+    // That it began is news, and the end may be a minute away.
+    this.#notice.notify();
+    const outcome = await loading;
     if (set.length > 0 && outcome === undefined) {
       return;
     }
