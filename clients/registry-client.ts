@@ -7,6 +7,7 @@ import {
   type RollbackAliasResponse,
   type WatchAliasesResponse,
 } from '../proto/gen/maskterial/registry/v1/registry_service.ts';
+import type { Rollout } from '../proto/gen/maskterial/registry/v1/rollout.ts';
 import { callUnary } from '../proto/wire/calls.ts';
 import { isServiceError, ServiceError } from '../proto/wire/errors.ts';
 import type { ModelReference } from '../proto/wire/names.ts';
@@ -14,7 +15,7 @@ import { type ClientCallOptions, type ConnectionSettings, connect, createCaller 
 import { pages } from './pages.ts';
 import { type PublishedVersion, type PublishRequest, publishVersion } from './publish.ts';
 import { type RetryDeps, SYSTEM_RETRY_DEPS } from './retry.ts';
-import { watchAliases } from './watch.ts';
+import { watchAliases, watchRollout } from './watch.ts';
 
 export type Labels = Readonly<Record<string, string>>;
 
@@ -31,6 +32,11 @@ export interface MoveOptions extends ClientCallOptions {
   readonly expectedRevision?: number | undefined;
   readonly reason?: string | undefined;
   readonly actor?: string | undefined;
+}
+
+export interface PromoteOptions extends MoveOptions {
+  /** Inference servers that must hold the version ready. */
+  readonly requireReady?: number | undefined;
 }
 
 export interface ListOptions extends ClientCallOptions {
@@ -58,12 +64,15 @@ export interface RegistryClient {
   /** Stages, uploads what the registry lacks, finalizes. See publish.ts. */
   publishVersion(request: PublishRequest, options?: ClientCallOptions): Promise<PublishedVersion>;
   resolve(reference: ModelReference, options?: ClientCallOptions): Promise<ResolveVersionResponse>;
-  /** @throws aborted REVISION_CONFLICT with metadata current_revision. */
+  /**
+   * @throws aborted REVISION_CONFLICT with metadata current_revision; failed-precondition NOT_ENOUGH_READY with metadata ready and
+   * required.
+   */
   promote(
     model: string,
     version: number,
     alias: string,
-    options?: MoveOptions,
+    options?: PromoteOptions,
   ): Promise<{ alias: Alias; previousVersion: number }>;
   /** @throws failed-precondition NO_PREVIOUS_VERSION; aborted REVISION_CONFLICT. */
   rollback(model: string, alias: string, options?: MoveOptions): Promise<{ alias: Alias; previousVersion: number }>;
@@ -73,6 +82,16 @@ export interface RegistryClient {
   watch(
     options?: ClientCallOptions & { readonly cursor?: string; readonly heartbeatSeconds?: number },
   ): AsyncIterable<WatchAliasesResponse>;
+  /** One model on all live inference servers; of all its aliases when `alias` is not given. */
+  getRollout(model: string, alias?: string, options?: ClientCallOptions): Promise<Rollout>;
+  /** The same, and again after every change; goes on by itself after a broken connection. */
+  watchRollout(model: string, alias?: string, options?: ClientCallOptions): AsyncIterable<Rollout>;
+  /** Makes inference servers fetch a version ahead and hold it, an hour unless said otherwise; gives when they stop. */
+  prefetch(
+    model: string,
+    version: number,
+    options?: ClientCallOptions & { readonly holdSeconds?: number | undefined },
+  ): Promise<Date>;
   close(): void;
 }
 
@@ -142,7 +161,7 @@ export function createRegistryClient(settings: ConnectionSettings, deps: RetryDe
       return call<ResolveVersionResponse>((bounds) => callUnary(stub.resolveVersion.bind(stub), { model, ref }, bounds), options);
     },
     async promote(model, version, alias, options = {}) {
-      const request = { model, version, alias, ...moveFields(options) };
+      const request = { model, version, alias, requireReady: options.requireReady ?? 0, ...moveFields(options) };
       const answer = await call((bounds) => callUnary(stub.promoteVersion.bind(stub), request, bounds), options);
       return moved(answer, 'PromoteVersion');
     },
@@ -161,6 +180,17 @@ export function createRegistryClient(settings: ConnectionSettings, deps: RetryDe
         return { items: events, nextPageToken };
       }),
     watch: (options = {}) => watchAliases({ stub, caller, retryDeps: deps, retry: options.retry ?? settings.retry }, options),
+    async getRollout(model, alias = '', options) {
+      const answer = await call((bounds) => callUnary(stub.getRollout.bind(stub), { model, alias }, bounds), options);
+      return required(answer.rollout, 'GetRollout', 'rollout');
+    },
+    watchRollout: (model, alias = '', options = {}) =>
+      watchRollout({ stub, caller, retryDeps: deps, retry: options.retry ?? settings.retry }, { model, alias }, options),
+    async prefetch(model, version, { holdSeconds = 0, ...options } = {}) {
+      const request = { model, version, holdSeconds };
+      const answer = await call((bounds) => callUnary(stub.prefetchVersion.bind(stub), request, bounds), options);
+      return required(answer.expireTime, 'PrefetchVersion', 'expire_time');
+    },
     close: () => stub.close(),
   };
 }

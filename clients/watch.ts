@@ -1,11 +1,12 @@
 import type { RegistryServiceClient, WatchAliasesResponse } from '../proto/gen/maskterial/registry/v1/registry_service.ts';
+import type { Rollout } from '../proto/gen/maskterial/registry/v1/rollout.ts';
 import { callServerStream } from '../proto/wire/calls.ts';
 import { ServiceError } from '../proto/wire/errors.ts';
 import type { Caller, ClientCallOptions } from './channel.ts';
 import { DEFAULT_RETRY, isRetryable, type RetryDeps, type RetrySettings, retryDelay } from './retry.ts';
 
 interface WatchDeps {
-  readonly stub: Pick<RegistryServiceClient, 'watchAliases'>;
+  readonly stub: Pick<RegistryServiceClient, 'watchAliases' | 'watchRollout'>;
   readonly caller: Caller;
   readonly retryDeps: RetryDeps;
   readonly retry: RetrySettings | undefined;
@@ -17,7 +18,7 @@ interface WatchDeps {
  * settings allow brought no message.
  */
 export async function* watchAliases(
-  { stub, caller, retryDeps, retry = DEFAULT_RETRY }: WatchDeps,
+  deps: WatchDeps,
   {
     signal,
     requestId,
@@ -26,14 +27,40 @@ export async function* watchAliases(
   }: ClientCallOptions & { readonly cursor?: string; readonly heartbeatSeconds?: number },
 ): AsyncGenerator<WatchAliasesResponse> {
   let cursor = start;
+  const open = () =>
+    callServerStream(deps.stub.watchAliases.bind(deps.stub), { cursor, heartbeatSeconds }, { signal, requestId });
+  for await (const message of reopened(deps, open, signal)) {
+    cursor = message.cursor;
+    yield message;
+  }
+}
+
+/** The rollout as it is, and again after every change; goes on by itself after a broken connection, as `watchAliases` does. */
+export async function* watchRollout(
+  deps: WatchDeps,
+  request: { readonly model: string; readonly alias: string },
+  { signal, requestId }: ClientCallOptions,
+): AsyncGenerator<Rollout> {
+  const open = () =>
+    callServerStream(deps.stub.watchRollout.bind(deps.stub), { ...request, heartbeatSeconds: 0 }, { signal, requestId });
+  for await (const { event } of reopened(deps, open, signal)) {
+    if (event?.$case === 'rollout') {
+      yield event.value;
+    }
+  }
+}
+
+async function* reopened<T>(
+  { caller, retryDeps, retry = DEFAULT_RETRY }: WatchDeps,
+  open: () => AsyncIterable<T>,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<T> {
   let failures = 0;
   for (;;) {
     let failure: ServiceError;
     try {
-      const request = { cursor, heartbeatSeconds };
-      for await (const message of callServerStream(stub.watchAliases.bind(stub), request, { signal, requestId })) {
+      for await (const message of open()) {
         failures = 0;
-        cursor = message.cursor;
         yield message;
       }
       failure = new ServiceError('unavailable', 'SHUTTING_DOWN', 'the registry ended the watch');

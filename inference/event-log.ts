@@ -3,6 +3,7 @@ import type { CacheEvent } from './cache/events.ts';
 import type { GenerationEvent, LoadPriorityRefused } from './engine/generation-event.ts';
 import type { RolloutEvent } from './rollout/events.ts';
 import type { ServableId } from './rollout/servable.ts';
+import type { ReportEvent } from './rollout/reporter.ts';
 
 /**
  * The cores tell what happens as events; here they become log lines, one each. What is tried again and fails as before is no news:
@@ -45,6 +46,20 @@ export function logRolloutEvent(logger: Logger): (event: RolloutEvent) => void {
 
 /** The first crash costs no pause. */
 const FIRST_BACKOFF = 2;
+
+export function logReportEvent(logger: Logger): (event: ReportEvent) => void {
+  const log = logger.child({ component: 'reporter' });
+  return (event) => {
+    switch (event.kind) {
+      case 'report-taken':
+        log.info('the registry takes reports of what is served');
+        break;
+      case 'report-refused':
+        log.warn({ reason: event.error.reason, error: event.error.message }, 'the registry takes no reports of what is served');
+        break;
+    }
+  };
+}
 
 export function logGenerationEvent(logger: Logger): (event: GenerationEvent | LoadPriorityRefused) => void {
   const log = logger.child({ component: 'engine' });

@@ -1,4 +1,5 @@
-import { createHash } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
+import { hostname } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { credentials } from '@grpc/grpc-js';
@@ -7,18 +8,22 @@ import { type RunningServer, serve } from '../infra/process/serve.ts';
 import { projectVersion } from '../infra/process/version.ts';
 import { InferenceServiceService } from '../proto/gen/maskterial/inference/v1/inference_service.ts';
 import { RegistryServiceClient } from '../proto/gen/maskterial/registry/v1/registry_service.ts';
+import type { InferenceServer } from '../proto/gen/maskterial/registry/v1/rollout.ts';
 import { abortError } from '../proto/wire/errors.ts';
 import { createHandlers } from '../proto/wire/handlers.ts';
 import { FileSource } from './adapters/file-source.ts';
+import { RegistryReports } from './adapters/registry-reports.ts';
 import { RegistrySource } from './adapters/registry-source.ts';
 import { announceHealth } from './announce.ts';
 import type { InferenceConfig } from './config.ts';
 import { EngineLoader } from './engine/engine-loader.ts';
 import type { Generation } from './engine/generation.ts';
 import { checkSupported } from './engine/supported.ts';
-import { logGenerationEvent, logRolloutEvent } from './event-log.ts';
+import { logGenerationEvent, logReportEvent, logRolloutEvent } from './event-log.ts';
 import { openFirstCache } from './open-cache.ts';
+import { systemClock } from './rollout/clock.ts';
 import { lastKnownFormat } from './rollout/last-known.ts';
+import { Reporter } from './rollout/reporter.ts';
 import { Rollout } from './rollout/rollout.ts';
 import { createPredict } from './rpc/predict-service.ts';
 import { createPredictStream } from './rpc/predict-stream-service.ts';
@@ -104,12 +109,15 @@ export async function startInference(config: InferenceConfig, deps: { readonly l
   const stopping = new AbortController();
   const health = announceHealth(rollout, server, INFERENCE_SERVICE, stopping.signal);
   await rollout.start();
+  const sink = new RegistryReports(client, describeServer(config, server.address));
+  const reporter = new Reporter({ sink, rollout, clock: systemClock, onEvent: logReportEvent(logger) });
   const renewal = setInterval(() => void cache.renew(), RENEW_MS);
   renewal.unref();
   const stop = async (): Promise<void> => {
     stopping.abort();
     clearInterval(renewal);
-    await server.stop();
+    // The report beside the calls in hand: a server that drains is none to count on.
+    await Promise.all([server.stop(), reporter.stop()]);
     await health.ended;
     // Calls that outlived the grace period were cut: nobody waits for what their engines still do.
     await Promise.all([rollout.close(), loader.close()]);
@@ -159,6 +167,17 @@ async function waitForRoom(delayMs: number, signal: AbortSignal): Promise<void> 
   } catch {
     throw abortError(signal);
   }
+}
+
+/** As the registry lists it: another id at each start, a name that people know the machine by. */
+function describeServer({ servedModels, servedAliases }: InferenceConfig, address: string): InferenceServer {
+  return {
+    id: randomUUID(),
+    name: `${hostname()}:${address.slice(address.lastIndexOf(':') + 1)}`,
+    serverVersion: projectVersion(),
+    servedModels: [...servedModels],
+    servedAliases: [...servedAliases],
+  };
 }
 
 function servedSetName({ servedModels, servedAliases }: InferenceConfig): string {

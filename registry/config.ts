@@ -14,6 +14,8 @@ export interface RegistryConfig {
   readonly uploadIdleMs: number;
   /** How often, for its health, the registry asks whether its catalog answers. */
   readonly catalogProbeMs: number;
+  /** How long an inference server that says nothing more counts as there; it speaks three times as often. */
+  readonly serverTtlMs: number;
   /** How long calls in hand may take at shutdown. */
   readonly graceMs: number;
   readonly logLevel: LogLevel;
@@ -29,6 +31,7 @@ export interface RegistryConfig {
  * | REGISTRY_DATA | $XDG_DATA_HOME/maskterial/registry, else ~/.local/share/maskterial/registry | the data folder |
  * | REGISTRY_FEED_POLL_MS | 250 | how soon watchers see a change made by another process |
  * | REGISTRY_UPLOAD_IDLE_MS | 60000 | how long an upload waits for the client's next message |
+ * | REGISTRY_SERVER_TTL_MS | 30000 | an inference server that says nothing for this long is gone from the rollout |
  * | GRACE_MS | 30000 | for calls in hand at shutdown |
  * | LOG_LEVEL | info | |
  *
@@ -50,6 +53,8 @@ export function readRegistryConfig(env: Environment): RegistryConfig {
     uploadIdleMs: reader.integer('REGISTRY_UPLOAD_IDLE_MS', 60_000, 100, 3_600_000),
     // A load balancer asks about as often.
     catalogProbeMs: 5000,
+    // Three reports may be late or lost; less would write more often than anybody looks.
+    serverTtlMs: reader.integer('REGISTRY_SERVER_TTL_MS', 30_000, 1000, 3_600_000),
     graceMs: reader.integer('GRACE_MS', 30_000, 0, 3_600_000),
     logLevel: reader.oneOf('LOG_LEVEL', 'info', LOG_LEVELS),
   });

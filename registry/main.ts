@@ -7,6 +7,8 @@ import { createHandlers } from '../proto/wire/handlers.ts';
 import { FolderBlobStore } from './adapters/embedded/folder-blob-store.ts';
 import { type Layout, prepareLayout } from './adapters/embedded/layout.ts';
 import { openSqliteCatalog } from './adapters/embedded/sqlite-catalog.ts';
+import { MemoryReports } from './adapters/memory/memory-reports.ts';
+import { MemoryWishes } from './adapters/memory/memory-wishes.ts';
 import type { RegistryConfig } from './config.ts';
 import type { Catalog } from './release/catalog.ts';
 import { probeCatalog } from './release/catalog-probe.ts';
@@ -97,7 +99,10 @@ function startServer(config: RegistryConfig, catalog: Catalog, blobs: FolderBlob
   const shutdown = new AbortController();
   const handlers = createHandlers({ shutdown: shutdown.signal, report: createCallLog(logger) });
   const newId = (): string => randomBytes(ID_BYTES).toString('base64url');
-  const registry = createRegistry({ catalog, blobs, clock: systemClock, newId }, { feedPollMs: config.feedPollMs });
+  const registry = createRegistry(
+    { catalog, blobs, reports: new MemoryReports(), wishes: new MemoryWishes(), clock: systemClock, newId },
+    config,
+  );
   const implementation = createRegistryService(registry, handlers, { clock: systemClock, idleMs: config.uploadIdleMs });
   const service = {
     name: REGISTRY_SERVICE,

@@ -44,6 +44,15 @@ export function expectedRevisionOption(): Option {
   ).argParser(integerParser(0, 0xffff_ffff));
 }
 
+export function requireReadyOption(): Option {
+  const meaning = 'only if so many inference servers that keep the alias loaded hold the version ready; see prefetch';
+  return new Option('--require-ready <n>', meaning).argParser(integerParser(1, 1_000_000));
+}
+
+export function waitTimeoutOption(): Option {
+  return new Option('--wait-timeout <seconds>', 'how long --wait waits').argParser(numberParser(0.001, 86_400)).default(300);
+}
+
 export function labelOption(meaning: string): Option {
   return new Option('--label <key=value>', meaning).argParser(collectLabel);
 }

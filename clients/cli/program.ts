@@ -5,9 +5,11 @@ import { addHistory } from './commands/history.ts';
 import { addImport } from './commands/import.ts';
 import { addModels } from './commands/models.ts';
 import { addPredict } from './commands/predict.ts';
+import { addPrefetch } from './commands/prefetch.ts';
 import { addPromote } from './commands/promote.ts';
 import { addPublish } from './commands/publish.ts';
 import { addRollback } from './commands/rollback.ts';
+import { addRollout } from './commands/rollout.ts';
 import { addServe } from './commands/serve.ts';
 import { addStatus } from './commands/status.ts';
 import { addVersions } from './commands/versions.ts';
@@ -17,10 +19,10 @@ import { reportError } from './report-error.ts';
 const EXIT_CODES_HELP = `
 Exit codes:
   ${EXIT.ok}    done
-  ${EXIT.failed}    the operation failed, or some images did (listed at the end)
+  ${EXIT.failed}    the operation failed, some images did (listed at the end), or a server refused what --wait waits for
   ${EXIT.usage}    the command line or the settings are wrong; nothing was done
-  ${EXIT.unavailable}    the server cannot be reached, is not ready or is overloaded: try again later
-  ${EXIT.conflict}    someone else moved the alias first
+  ${EXIT.unavailable}    the server cannot be reached, is not ready (in time, for --wait) or is overloaded: try again later
+  ${EXIT.conflict}    someone else moved the alias first, or again while --wait waited
   ${EXIT.interrupted}  interrupted`;
 
 /** Runs one command line (without the program's own name) and gives its exit code. Never throws. */
@@ -62,12 +64,14 @@ function createProgram(cli: Cli, help: { out: string; err: string }): Command {
   addServe(program, cli);
   addImport(program, cli);
   addPublish(program, cli);
+  addPrefetch(program, cli);
   addPromote(program, cli);
   addRollback(program, cli);
   addModels(program, cli);
   addVersions(program, cli);
   addHistory(program, cli);
   addStatus(program, cli);
+  addRollout(program, cli);
   addPredict(program, cli);
   return program;
 }

@@ -1,4 +1,4 @@
-import type { RegistryServiceClient } from '../../proto/gen/maskterial/registry/v1/registry_service.ts';
+import type { Prefetch, RegistryServiceClient } from '../../proto/gen/maskterial/registry/v1/registry_service.ts';
 import type { BlobLocation } from '../../proto/gen/maskterial/registry/v1/artifact.ts';
 import type { Alias } from '../../proto/gen/maskterial/registry/v1/model.ts';
 import { callServerStream, callUnary } from '../../proto/wire/calls.ts';
@@ -15,6 +15,8 @@ const HEARTBEAT_SECONDS = 5;
 const SILENCE_MS = 3 * HEARTBEAT_SECONDS * 1000;
 /** A registry that does not answer a resolve in this time is as good as down. */
 const RESOLVE_TIMEOUT_MS = 10_000;
+/** A registry asks for no more, and timers take no more than three times as much. */
+const MAX_HOLD_MS = 7 * 24 * 3_600_000;
 
 export interface RegistrySourceDeps {
   readonly client: RegistryServiceClient;
@@ -56,6 +58,9 @@ export class RegistrySource implements ModelSource {
             if (event.value.alias !== undefined) {
               yield { kind: 'change', alias: toDesired(event.value.alias) };
             }
+            break;
+          case 'prefetch':
+            yield toPrefetch(event.value);
             break;
           default:
             yield { kind: 'alive' };
@@ -166,6 +171,15 @@ function toDesired(alias: Alias): DesiredAlias {
     revision: alias.revision,
     manifest: toRef(alias.manifest, `${model}@${name}`),
   };
+}
+
+function toPrefetch({ model: name, version, manifest, hold }: Prefetch): SourceEvent {
+  const model = asModelName(name);
+  if (model === undefined) {
+    throw new ServiceError('internal', 'INTERNAL', `the registry asked to prefetch an impossible model: ${name}`);
+  }
+  const key = { model, version, manifest: toRef(manifest, `${model}:${version}`) };
+  return { kind: 'prefetch', key, holdMs: Math.min(MAX_HOLD_MS, Number(hold?.seconds ?? 0n) * 1000) };
 }
 
 function toRef(ref: { digest: string; sizeBytes: bigint } | undefined, what: string): BlobRef {

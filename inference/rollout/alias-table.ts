@@ -29,6 +29,7 @@ export class AliasTable {
         }
         break;
       }
+      case 'prefetch':
       case 'alive':
         break;
     }

@@ -2,6 +2,7 @@ import type { BlobRef } from '../../proto/wire/digest.ts';
 import type { Manifest } from '../../proto/wire/manifest.ts';
 import type { AliasName, ModelName, ModelReference } from '../../proto/wire/names.ts';
 import type { BlobSource } from '../cache/blob-source.ts';
+import type { VersionKey } from './servable.ts';
 
 /** Where an alias points, as the registry last said. */
 export interface DesiredAlias {
@@ -17,6 +18,8 @@ export type SourceEvent =
   /** All aliases there are; what is not among them is wanted no more. */
   | { readonly kind: 'snapshot'; readonly aliases: readonly DesiredAlias[] }
   | { readonly kind: 'change'; readonly alias: DesiredAlias }
+  /** Fetch this version ahead and keep it for so long. Those in force come again with each watch. */
+  | { readonly kind: 'prefetch'; readonly key: VersionKey; readonly holdMs: number }
   /** Nothing changed and the source can be reached. */
   | { readonly kind: 'alive' };
 

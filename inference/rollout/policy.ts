@@ -11,6 +11,10 @@ export interface RolloutSnapshot {
   readonly remembered: ReadonlyMap<string, ServableId>;
   /** Versions that requests named, loaded beside the aliases' own. */
   readonly extras: readonly ServableId[];
+  /** Versions to fetch and keep, but not to load. */
+  readonly prefetched: readonly ServableId[];
+  /** When the next of these may leave. */
+  readonly prefetchEndMs: number | undefined;
   readonly versions: ReadonlyMap<ServableId, VersionSituation>;
   /** What the current generation holds. */
   readonly loaded: ReadonlySet<ServableId>;
@@ -40,8 +44,10 @@ export type RolloutAction =
  * cannot, the alias keeps what it serves: absence of a usable new version never takes the old one away.
  */
 export function nextAction(snapshot: RolloutSnapshot): RolloutAction {
-  const { desired, remembered, extras, versions, loaded, nowMs } = snapshot;
-  const wanted = new Set([...desired.values(), ...remembered.values(), ...extras]);
+  const { desired, remembered, extras, prefetched, versions, loaded, nowMs } = snapshot;
+  const toLoad = new Set([...desired.values(), ...remembered.values(), ...extras]);
+  // What is to serve is fetched first.
+  const wanted = new Set([...toLoad, ...prefetched]);
 
   for (const id of wanted) {
     const version = versions.get(id);
@@ -53,7 +59,7 @@ export function nextAction(snapshot: RolloutSnapshot): RolloutAction {
     }
   }
 
-  const loadable = loadableOf([...wanted], snapshot);
+  const loadable = loadableOf([...toLoad], snapshot);
   const serving = targetOf(snapshot, loadable);
   const set = new Set([...serving.values(), ...extras.filter((id) => loadable.has(id))]);
   if (!isSame(set, loaded)) {
@@ -71,7 +77,8 @@ export function nextAction(snapshot: RolloutSnapshot): RolloutAction {
     const version = versions.get(id);
     return version?.state === 'failed' ? [version.retryAtMs] : [];
   });
-  return { kind: 'wait', untilMs: retries.length === 0 ? undefined : Math.min(...retries) };
+  const times = snapshot.prefetchEndMs === undefined ? retries : [...retries, snapshot.prefetchEndMs];
+  return { kind: 'wait', untilMs: times.length === 0 ? undefined : Math.min(...times) };
 }
 
 /** What each alias would serve if everything loadable were loaded; an alias with nothing to serve is left out. */

@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import { ServiceError, throwIfAborted } from '../../proto/wire/errors.ts';
 import type { ModelReference } from '../../proto/wire/names.ts';
 import { formatReference } from '../../proto/wire/names.ts';
@@ -8,21 +7,21 @@ import { type FetchDeps, fetchVersion } from './fetch-version.ts';
 import { type Connection, follow } from './follow.ts';
 import type { OnRolloutEvent } from './events.ts';
 import { knownVersion, notReady, resolveVersion } from './find-version.ts';
-import { type LastKnown, toLastKnown } from './last-known.ts';
-import type { DesiredAlias } from './model-source.ts';
+import { toLastKnown } from './last-known.ts';
+import { Memory, type MemoryDeps } from './memory.ts';
+import type { DesiredAlias, SourceEvent } from './model-source.ts';
 import { Notice } from './notice.ts';
 import { OnDemand } from './on-demand.ts';
 import { nextAction, type RolloutAction } from './policy.ts';
+import { Prefetched } from './prefetched.ts';
 import type { LoadedSet, Loader, ServableId, VersionKey } from './servable.ts';
-import { createServedSet, type ServedSetSettings } from './served-set.ts';
+import { createServedSet, type ServedSetSettings } from '../../proto/wire/served-set.ts';
 import { SetLoader } from './set-loader.ts';
 import { type Lease, Slot } from './slot.ts';
 import { VersionBook, type VersionRecord } from './version-book.ts';
 
-export interface RolloutDeps<G extends LoadedSet> extends FetchDeps {
+export interface RolloutDeps<G extends LoadedSet> extends FetchDeps, MemoryDeps {
   readonly loader: Loader<G>;
-  /** Where the aliases served last are kept. */
-  readonly lastKnown: { read(): Promise<LastKnown | undefined>; write(state: LastKnown): Promise<void> };
   readonly nowMs: () => number;
   readonly onEvent: OnRolloutEvent;
 }
@@ -46,9 +45,6 @@ export interface Use<G> extends Disposable {
   readonly key: VersionKey;
 }
 
-/** A write of a few hundred bytes takes milliseconds. */
-const REMEMBER_LIMIT_MS = 1000;
-
 /**
  * Keeps what is loaded equal to what the registry wants. `policy.ts` decides, this class performs one action and asks again;
  * requests only ever take a lease on what is loaded.
@@ -59,6 +55,8 @@ export class Rollout<G extends LoadedSet> {
   readonly #slot: Slot<{ readonly set: G; readonly ids: ReadonlySet<ServableId> }>;
   readonly #book: VersionBook;
   readonly #onDemand: OnDemand;
+  readonly #prefetched: Prefetched;
+  readonly #memory: Memory;
   readonly #notice = new Notice();
   readonly #closing = new AbortController();
   readonly #setLoader: SetLoader<G>;
@@ -79,6 +77,8 @@ export class Rollout<G extends LoadedSet> {
     this.#book = new VersionBook(deps.nowMs);
     this.#setLoader = new SetLoader({ ...deps, book: this.#book });
     this.#onDemand = new OnDemand(settings.maxOnDemand);
+    this.#prefetched = new Prefetched(settings.models);
+    this.#memory = new Memory(deps);
     this.#connectionSinceMs = deps.nowMs();
     this.#slot = new Slot(async ({ set, ids }) => {
       await deps.loader.dispose(set);
@@ -93,8 +93,11 @@ export class Rollout<G extends LoadedSet> {
     this.#remembered = new Map(this.#served().map((alias) => [aliasKey(alias.model, alias.alias), alias]));
     this.#isInformed = this.#remembered.size > 0;
     const listener = {
-      onEvent: (event: Parameters<AliasTable['apply']>[0]) => {
+      onEvent: (event: SourceEvent) => {
         this.#aliases.apply(event);
+        if (event.kind === 'prefetch') {
+          this.#prefetched.hold(event.key, this.#deps.nowMs() + event.holdMs);
+        }
         this.#isInformed ||= event.kind === 'snapshot';
         this.#notice.notify();
       },
@@ -180,6 +183,7 @@ export class Rollout<G extends LoadedSet> {
     this.#closing.abort(new ServiceError('unavailable', 'SHUTTING_DOWN', 'the server is shutting down'));
     this.#notice.notify();
     await Promise.all(this.#running);
+    await this.#memory.settled();
     await this.#slot.close();
   }
 
@@ -215,6 +219,8 @@ export class Rollout<G extends LoadedSet> {
       serving: this.#serving,
       remembered: new Map(remembered),
       extras: this.#onDemand.ids().filter((id) => this.#book.get(id) !== undefined),
+      prefetched: this.#prefetched.keys(this.#deps.nowMs()).map((key) => this.#book.want(key)),
+      prefetchEndMs: this.#prefetched.nextEndMs,
       versions: this.#book.situations(),
       loaded: this.#slot.current?.ids ?? new Set(),
       isCautious: this.#setLoader.isCautious,
@@ -236,7 +242,7 @@ export class Rollout<G extends LoadedSet> {
         await this.#load(action.set, action.serving, signal);
         break;
       case 'point':
-        await this.#rememberFirst(action.serving);
+        await this.#remember(action.serving);
         this.#serving = action.serving;
         break;
       case 'forget':
@@ -268,12 +274,15 @@ export class Rollout<G extends LoadedSet> {
 
   async #load(set: readonly ServableId[], serving: ReadonlyMap<string, ServableId>, signal: AbortSignal): Promise<void> {
     const started = this.#deps.nowMs();
-    const outcome = set.length === 0 ? undefined : await this.#setLoader.load(set, signal);
+    const loading = set.length === 0 ? undefined : this.#setLoader.load(set, signal);
+    // That it began is news, and the end may be a minute away.
+    this.#notice.notify();
+    const outcome = await loading;
     if (set.length > 0 && outcome === undefined) {
       return;
     }
     // Before the swap: what a client saw being served is what a server that was killed then starts with.
-    await this.#rememberFirst(serving);
+    await this.#remember(serving);
     this.#swap(outcome, new Set(set), serving);
     this.#deps.onEvent({ kind: 'swapped', loaded: set, durationMs: this.#deps.nowMs() - started });
   }
@@ -307,26 +316,12 @@ export class Rollout<G extends LoadedSet> {
     void work.finally(() => this.#running.delete(work));
   }
 
-  /** Waits for the disk, but not for one that does not answer: serving matters more then. */
-  async #rememberFirst(serving: ReadonlyMap<string, ServableId>): Promise<void> {
-    const remembered = this.#remember(serving);
-    this.#track(remembered);
-    const limit = new AbortController();
-    const late = sleep(REMEMBER_LIMIT_MS, undefined, { signal: limit.signal }).catch(() => undefined);
-    await Promise.race([remembered, late]);
-    limit.abort();
-  }
-
   async #remember(serving: ReadonlyMap<string, ServableId>): Promise<void> {
     const servingOf = (key: string): VersionKey | undefined => {
       const id = serving.get(key);
       return id === undefined ? this.#remembered.get(key) : this.#book.get(id)?.key;
     };
-    try {
-      await this.#deps.lastKnown.write(toLastKnown(this.#served(), servingOf));
-    } catch (error) {
-      this.#deps.onEvent({ kind: 'defect', error });
-    }
+    await this.#memory.remember(toLastKnown(this.#served(), servingOf));
   }
 
   #served(): DesiredAlias[] {

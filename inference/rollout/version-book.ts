@@ -21,6 +21,8 @@ interface Entry {
   state: VersionState;
   sinceMs: number;
   error: ServiceError | undefined;
+  /** The failure was to bring the files in, which says nothing of a load. */
+  isFetchFailure: boolean;
   failures: number;
   retryAtMs: number;
   fetched: FetchedVersion | undefined;
@@ -51,6 +53,7 @@ export class VersionBook {
         state: 'wanted',
         sinceMs: this.#nowMs(),
         error: undefined,
+        isFetchFailure: false,
         failures: 0,
         retryAtMs: 0,
         fetched: undefined,
@@ -88,7 +91,12 @@ export class VersionBook {
 
   fetched(id: ServableId, fetched: FetchedVersion): void {
     this.apply(id, 'fetch-done');
-    this.#entry(id).fetched = fetched;
+    const entry = this.#entry(id);
+    entry.fetched = fetched;
+    if (entry.isFetchFailure) {
+      entry.failures = 0;
+      entry.error = undefined;
+    }
   }
 
   /** Its files were brought in anew while it serves. */
@@ -101,8 +109,9 @@ export class VersionBook {
   /** Sets when it is tried again: sooner for what may pass by itself, later for what the bytes themselves cause. */
   failed(id: ServableId, error: unknown): ServiceError {
     const failure = isServiceError(error) ? error : new ServiceError('internal', 'INTERNAL', String(error), { cause: error });
-    this.apply(id, 'failed');
     const entry = this.#entry(id);
+    entry.isFetchFailure = entry.state === 'fetching';
+    this.apply(id, 'failed');
     this.#release(entry);
     entry.error = failure;
     entry.failures += 1;

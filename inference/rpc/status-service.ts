@@ -14,7 +14,7 @@ export interface ServerStatus {
 const STATES: Readonly<Record<VersionState, ServableState>> = {
   wanted: ServableState.SERVABLE_STATE_WANTED,
   fetching: ServableState.SERVABLE_STATE_FETCHING,
-  fetched: ServableState.SERVABLE_STATE_LOADING,
+  fetched: ServableState.SERVABLE_STATE_FETCHED,
   loading: ServableState.SERVABLE_STATE_LOADING,
   ready: ServableState.SERVABLE_STATE_READY,
   draining: ServableState.SERVABLE_STATE_DRAINING,

@@ -1,4 +1,4 @@
-import { asDigest, type BlobRef } from '../../proto/wire/digest.ts';
+import { asDigest, type BlobRef, type Digest } from '../../proto/wire/digest.ts';
 import { type FieldViolation, invalid, ServiceError } from '../../proto/wire/errors.ts';
 import {
   type AliasName,
@@ -68,12 +68,15 @@ export class RequestCheck {
     if (ref === undefined) {
       return this.violation(field, 'expected a digest with its size');
     }
-    const digest = asDigest(ref.digest);
-    if (digest === undefined) {
-      this.violation(`${field}.digest`, `expected "sha256:" and 64 lower-case hex digits, found "${ref.digest.slice(0, 80)}"`);
-    }
+    const digest = this.digest(ref.digest, `${field}.digest`);
     const sizeBytes = this.bytes(ref.sizeBytes, `${field}.size_bytes`);
     return digest === undefined || sizeBytes === undefined ? undefined : { digest, sizeBytes };
+  }
+
+  digest(text: string, field: string): Digest | undefined {
+    return (
+      asDigest(text) ?? this.violation(field, `expected "sha256:" and 64 lower-case hex digits, found "${text.slice(0, 80)}"`)
+    );
   }
 
   bytes(value: number, field: string): number | undefined {

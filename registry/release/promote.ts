@@ -6,6 +6,7 @@ import type { RequestIdentity } from './catalog.ts';
 import type { FollowingDeps, RegistryDeps } from './dependencies.ts';
 import { findEarlier, MAX_REQUEST_ID_LENGTH, recordOf } from './idempotency.ts';
 import { requireModel, versionNotFound } from './not-found.ts';
+import { requireReady } from './readiness.ts';
 
 export const MAX_REASON_LENGTH = 1000;
 export const MAX_ACTOR_LENGTH = 200;
@@ -26,6 +27,8 @@ export interface PromoteVersionCommand {
   /** The caller's own claim. */
   readonly actor: string;
   readonly requestId: string;
+  /** Servers that must hold the version ready; 0: none. */
+  readonly requireReady: number;
 }
 
 export interface AliasMove {
@@ -36,8 +39,8 @@ export interface AliasMove {
 
 /**
  * Points an alias at a version. An alias that points there already stays as it is, without an event: promoting again is no change.
- * @throws ServiceError not-found MODEL_NOT_FOUND or VERSION_NOT_FOUND; aborted REVISION_CONFLICT;
- *   invalid-argument INVALID_REQUEST, RESERVED_ALIAS or REQUEST_ID_REUSED.
+ * @throws ServiceError not-found MODEL_NOT_FOUND or VERSION_NOT_FOUND; aborted REVISION_CONFLICT; failed-precondition
+ *   NOT_ENOUGH_READY; invalid-argument INVALID_REQUEST, RESERVED_ALIAS or REQUEST_ID_REUSED.
  */
 export async function promoteVersion(
   deps: FollowingDeps,
@@ -54,7 +57,10 @@ export async function promoteVersion(
   }
   const { catalog, clock, follower } = deps;
   const { expectedRevision, actor, reason, requestId } = command;
-  const content = [model, number, alias, expectedRevision ?? null, actor, reason];
+  const content: unknown[] = [model, number, alias, expectedRevision ?? null, actor, reason];
+  if (command.requireReady > 0) {
+    content.push(command.requireReady);
+  }
   const request = { operation: 'promote', requestId, content } as const;
   for (let attempt = 1; ; attempt++) {
     const earlier = await findEarlier(catalog, request, signal);
@@ -75,6 +81,7 @@ export async function promoteVersion(
       continue;
     }
     const target = { model, alias, version: number, manifest: version.manifest };
+    await requireReady(deps, target, command.requireReady, signal);
     const event = promotion(current, target, { actor: claim(actor), reason, timeMs: clock.nowMs() });
     const result = await catalog.moveAlias(event, recordOf(request, String(event.state.revision), true), signal);
     if (result.kind === 'moved') {

@@ -1,5 +1,6 @@
 import type { AliasEvent } from '../model/alias.ts';
 import type { Model } from '../model/model.ts';
+import type { Rollout } from '../model/rollout.ts';
 import type { Version } from '../model/version.ts';
 import { type CreateModelCommand, createModel } from './create-model.ts';
 import type { BlobUploadState } from './declared-blobs.ts';
@@ -10,9 +11,13 @@ import { type ListAliasEventsQuery, listAliasEvents } from './history.ts';
 import { getModel, getVersion, type ListModelsQuery, type ListVersionsQuery, listModels, listVersions } from './list.ts';
 import type { Page } from './page.ts';
 import { type AliasMove, type PromoteVersionCommand, promoteVersion } from './promote.ts';
+import { type PrefetchVersionCommand, prefetchVersion } from './prefetch.ts';
+import type { PrefetchWish } from './prefetch-wishes.ts';
 import { type ReadBlobQuery, readBlob } from './read-blob.ts';
+import { type ReportServablesCommand, reportServables } from './report-servables.ts';
 import { type ResolvedVersion, type ResolveVersionQuery, resolveVersion } from './resolve.ts';
 import { type RollbackAliasCommand, rollbackAlias } from './rollback.ts';
+import { getRollout, type RolloutEvent, type RolloutQuery, type WatchRolloutQuery, watchRollout } from './rollout.ts';
 import { getStaging, type StagedVersion, type StageVersionCommand, stageVersion } from './stage.ts';
 import { type UploadBlobCommand, uploadBlob } from './upload.ts';
 import { type WatchAliasesQuery, type WatchEvent, watchAliases } from './watch.ts';
@@ -34,16 +39,29 @@ export interface Registry {
   rollbackAlias(command: RollbackAliasCommand, signal: AbortSignal): Promise<AliasMove>;
   listAliasEvents(query: ListAliasEventsQuery, signal: AbortSignal): Promise<Page<AliasEvent>>;
   watchAliases(query: WatchAliasesQuery, signal: AbortSignal): AsyncIterable<WatchEvent>;
+  reportServables(command: ReportServablesCommand, signal: AbortSignal): Promise<{ readonly expireAfterMs: number }>;
+  getRollout(query: RolloutQuery, signal: AbortSignal): Promise<Rollout>;
+  watchRollout(query: WatchRolloutQuery, signal: AbortSignal): AsyncIterable<RolloutEvent>;
+  prefetchVersion(command: PrefetchVersionCommand, signal: AbortSignal): Promise<PrefetchWish>;
 }
 
 export interface RegistrySettings {
   /** How often the feed is asked for the changes of other processes while somebody watches. */
   readonly feedPollMs: number;
+  /** How long an inference server that says nothing more counts as there. */
+  readonly serverTtlMs: number;
 }
 
 export function createRegistry(deps: RegistryDeps, settings: RegistrySettings): Registry {
-  const follower = new FeedFollower(deps.catalog, deps.clock, { pollMs: settings.feedPollMs });
-  const following = { ...deps, follower };
+  const { catalog, reports, wishes, clock } = deps;
+  const followerOf = (feedHead: (signal: AbortSignal) => Promise<number>): FeedFollower =>
+    new FeedFollower({ feedHead }, clock, { pollMs: settings.feedPollMs });
+  const following = {
+    ...deps,
+    follower: followerOf((signal) => catalog.feedHead(signal)),
+    reportsFollower: followerOf((signal) => reports.head(signal)),
+    wishesFollower: followerOf((signal) => wishes.head(signal)),
+  };
   return {
     createModel: (command, signal) => createModel(deps, command, signal),
     getModel: (name, signal) => getModel(deps, name, signal),
@@ -60,5 +78,9 @@ export function createRegistry(deps: RegistryDeps, settings: RegistrySettings): 
     rollbackAlias: (command, signal) => rollbackAlias(following, command, signal),
     listAliasEvents: (query, signal) => listAliasEvents(deps, query, signal),
     watchAliases: (query, signal) => watchAliases(following, query, signal),
+    reportServables: (command, signal) => reportServables(following, settings, command, signal),
+    getRollout: (query, signal) => getRollout(following, query, signal),
+    watchRollout: (query, signal) => watchRollout(following, query, signal),
+    prefetchVersion: (command, signal) => prefetchVersion(following, command, signal),
   };
 }

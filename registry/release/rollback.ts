@@ -6,7 +6,7 @@ import { findEarlier, recordOf } from './idempotency.ts';
 import { aliasNotFound, requireModel } from './not-found.ts';
 import { type AliasMove, checkMove, claim, moveAgain, type PromoteVersionCommand, throwIfHopeless } from './promote.ts';
 
-export type RollbackAliasCommand = Omit<PromoteVersionCommand, 'version'>;
+export type RollbackAliasCommand = Omit<PromoteVersionCommand, 'version' | 'requireReady'>;
 
 /**
  * Moves an alias back to where it pointed before its current version was put there; again moves one further back.

@@ -2,13 +2,14 @@ import type { AliasState } from '../model/alias.ts';
 import { decodeCursor, encodeCursor } from '../model/cursor.ts';
 import { RequestCheck } from '../model/request-check.ts';
 import type { FollowingDeps } from './dependencies.ts';
+import { checkHeartbeat } from './heartbeat.ts';
+import type { PrefetchWish } from './prefetch-wishes.ts';
+import { waitEither } from './wait-either.ts';
 
 /** Aliases in one part of a snapshot: some 150 KB, far below a message's limit. */
 const SNAPSHOT_PART = 500;
 /** Changes read at a time; a watcher holds no more than these, however slowly it reads. */
 const BATCH = 100;
-const DEFAULT_HEARTBEAT_SECONDS = 10;
-const MAX_HEARTBEAT_SECONDS = 3600;
 
 export interface WatchAliasesQuery {
   /** The cursor of the last event received, to go on after it; empty for the start. */
@@ -26,11 +27,13 @@ export type WatchEvent =
       readonly isComplete: boolean;
     }
   | { readonly kind: 'change'; readonly cursor: string; readonly alias: AliasState }
+  | { readonly kind: 'prefetch'; readonly cursor: string; readonly wish: PrefetchWish; readonly holdMs: number }
   | { readonly kind: 'heartbeat'; readonly cursor: string };
 
 /**
- * A snapshot of all aliases, unless the cursor says what is known already, then every change once and in order. Each watcher
- * reads the feed at its own pace, so one that is slow costs no memory. Ends by an error only.
+ * A snapshot of all aliases, unless the cursor says what is known already, then every change once and in order; and the wishes
+ * to prefetch, all that are in force at first, then each new one. Each watcher reads the feed at its own pace, so one that is slow
+ * costs no memory. Ends by an error only.
  * @throws ServiceError invalid-argument INVALID_REQUEST or INVALID_CURSOR; whatever aborted `signal`.
  */
 export async function* watchAliases(
@@ -39,15 +42,14 @@ export async function* watchAliases(
   signal: AbortSignal,
 ): AsyncGenerator<WatchEvent> {
   const check = new RequestCheck();
-  if (query.heartbeatSeconds > MAX_HEARTBEAT_SECONDS) {
-    check.violation('heartbeat_seconds', `${query.heartbeatSeconds}, at most ${MAX_HEARTBEAT_SECONDS}`);
-  }
+  const heartbeatMs = checkHeartbeat(check, query.heartbeatSeconds);
   check.throwIfBad();
-  const heartbeatMs = (query.heartbeatSeconds === 0 ? DEFAULT_HEARTBEAT_SECONDS : query.heartbeatSeconds) * 1000;
-  const { catalog, follower } = deps;
+  const { catalog, clock, follower, wishes, wishesFollower } = deps;
   const { storeId } = catalog;
   const resumed = decodeCursor(query.cursor);
   let position = resumed?.storeId === storeId ? resumed.sequence : undefined;
+  let wishHead = -1;
+  let told = new Set<string>();
   for (;;) {
     const entries = position === undefined ? undefined : await catalog.readFeed(position, BATCH, signal);
     if (position === undefined || entries === undefined) {
@@ -56,14 +58,38 @@ export async function* watchAliases(
       position = snapshot.sequence;
       continue;
     }
+    const head = await wishes.head(signal);
+    if (head !== wishHead) {
+      wishHead = head;
+      const nowMs = clock.nowMs();
+      const inForce = await wishes.list(nowMs, signal);
+      for (const wish of inForce.filter((known) => !told.has(keyOf(known)))) {
+        const cursor = encodeCursor({ storeId, sequence: position });
+        yield { kind: 'prefetch', cursor, wish, holdMs: wish.expireTimeMs - nowMs };
+      }
+      told = new Set(inForce.map(keyOf));
+    }
     for (const { sequence, event } of entries) {
       position = sequence;
       yield { kind: 'change', cursor: encodeCursor({ storeId, sequence }), alias: event.state };
     }
-    if (entries.length === 0 && !(await follower.waitBeyond(position, heartbeatMs, signal))) {
+    if (entries.length > 0) {
+      continue;
+    }
+    const after = position;
+    const isNews = await waitEither(
+      [(over) => follower.waitBeyond(after, heartbeatMs, over), (over) => wishesFollower.waitBeyond(head, heartbeatMs, over)],
+      signal,
+    );
+    if (!isNews) {
       yield { kind: 'heartbeat', cursor: encodeCursor({ storeId, sequence: position }) };
     }
   }
+}
+
+/** A wish that ends later is told again. */
+function keyOf({ model, version, manifest, expireTimeMs }: PrefetchWish): string {
+  return `${model}:${version}@${manifest.digest} ${expireTimeMs}`;
 }
 
 function* snapshotParts(aliases: readonly AliasState[], cursor: string): Generator<WatchEvent> {

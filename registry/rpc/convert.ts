@@ -21,6 +21,7 @@ import type {
 } from '../../proto/gen/maskterial/registry/v1/registry_service.ts';
 import type { BlobRef } from '../../proto/wire/digest.ts';
 import type { ManifestLineage } from '../../proto/wire/manifest.ts';
+import { toDuration } from '../../proto/wire/status.ts';
 import type { AliasEvent, AliasState } from '../model/alias.ts';
 import type { Model, ModelKind } from '../model/model.ts';
 import type { UncheckedBlobRef } from '../model/request-check.ts';
@@ -160,6 +161,11 @@ export function toWatchResponse(event: WatchEvent): WatchAliasesResponse {
       return { cursor, event: { $case: 'snapshot', value: { aliases: event.aliases.map(toAlias), complete: event.isComplete } } };
     case 'change':
       return { cursor, event: { $case: 'change', value: { alias: toAlias(event.alias) } } };
+    case 'prefetch': {
+      const { model, version, manifest } = event.wish;
+      const value = { model, version, manifest: toBlobRef(manifest), hold: toDuration(event.holdMs) };
+      return { cursor, event: { $case: 'prefetch', value } };
+    }
     case 'heartbeat':
       return { cursor, event: { $case: 'heartbeat', value: {} } };
   }

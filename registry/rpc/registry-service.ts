@@ -15,6 +15,7 @@ import {
   toVersion,
 } from './convert.ts';
 import { readMessages } from './read-messages.ts';
+import { createRolloutCalls } from './rollout-service.ts';
 import { type UploadLimits, withUpload } from './upload-request.ts';
 import { createWatch } from './watch-service.ts';
 
@@ -105,6 +106,7 @@ export function createRegistryService(registry: Registry, handlers: Handlers, li
       return { events: items.map(toAliasEvent), nextPageToken };
     }),
     watchAliases: createWatch(registry, handlers),
+    ...createRolloutCalls(registry, handlers),
   };
 }
 

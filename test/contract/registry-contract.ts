@@ -3,7 +3,9 @@ import type { Registry } from '../../registry/release/registry.ts';
 import { describeAliases } from './registry/aliases.ts';
 import { describeBadUploads } from './registry/bad-uploads.ts';
 import { describeModels } from './registry/models.ts';
+import { describePrefetch } from './registry/prefetch.ts';
 import { describePublishing } from './registry/publishing.ts';
+import { describeRollout } from './registry/rollout.ts';
 import { describeWatch } from './registry/watch.ts';
 
 export interface RegistryFixture {
@@ -30,5 +32,7 @@ export function describeRegistry(
     describeBadUploads(registry, canSendAnyNumber);
     describeAliases(registry);
     describeWatch(registry);
+    describeRollout(registry);
+    describePrefetch(registry);
   });
 }

@@ -5,8 +5,7 @@ import { test } from 'node:test';
 import { NO_RETRY } from '../../clients/retry.ts';
 import type { Version } from '../../proto/gen/maskterial/registry/v1/model.ts';
 import { RegistryConnection, ServableState } from '../../proto/gen/maskterial/inference/v1/status.ts';
-import { refOf } from '../../proto/wire/digest.ts';
-import { encodeManifest, parseManifest } from '../../proto/wire/manifest.ts';
+import { publishBroken } from '../support/broken-version.ts';
 import { makePicture, writeGmmBundle } from '../support/made-up.ts';
 import { isError } from '../support/service-errors.ts';
 import { TestSystem } from '../support/system.ts';
@@ -83,7 +82,7 @@ test('a version that cannot be loaded leaves the old one serving and says why', 
   const { first } = await twoVersions(system);
   await system.promote(first);
   await system.untilServing(first);
-  const broken = await publishBroken(system);
+  const broken = await publishBroken(system, MODEL);
   await system.promote(broken);
   await system.until(async () => {
     const { servables } = await system.inference.getStatus();
@@ -199,41 +198,6 @@ async function twoVersions(system: TestSystem): Promise<{ readonly first: Versio
   const one = await writeGmmBundle(join(system.folder, 'one'), { 1: -0.15, 2: -0.4 });
   const two = await writeGmmBundle(join(system.folder, 'two'), { 1: -0.4, 2: -0.15 });
   return { first: await system.publish(one, MODEL), second: await system.publish(two, MODEL) };
-}
-
-/** A version that is whole and verified, but whose graph is no graph. */
-async function publishBroken(system: TestSystem): Promise<Version> {
-  const bytes = Buffer.from('not a graph');
-  const ref = refOf(bytes);
-  const manifest = parseManifest(
-    Buffer.from(
-      JSON.stringify({
-        schemaVersion: 1,
-        kind: 'classification',
-        family: 'GMM',
-        contract: 'pixel-classifier.v1',
-        graph: {
-          path: 'model.onnx',
-          inputs: [{ name: 'contrast', type: 'float32', shape: ['N', 3] }],
-          outputs: [{ name: 'class', type: 'uint8', shape: ['N'] }],
-        },
-        artifacts: [{ path: 'model.onnx', role: 'serving', mediaType: 'application/vnd.onnx', ...ref, chunks: [ref.digest] }],
-      }),
-    ),
-  );
-  const file = {
-    path: 'model.onnx',
-    ref,
-    async *read(): AsyncGenerator<Uint8Array> {
-      yield bytes;
-    },
-  };
-  const published = await system.registry.publishVersion({
-    model: MODEL,
-    manifestBytes: encodeManifest(manifest),
-    files: [file],
-  });
-  return published.version;
 }
 
 type Prediction = Awaited<ReturnType<TestSystem['inference']['predictFlakes']>>;

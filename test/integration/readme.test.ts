@@ -101,6 +101,10 @@ function expectations(text: string): RegExp[] {
     [/ list$/m, /maskterial\.registry\.v1\.RegistryService/],
     [/maskterial publish/, /sha256:[0-9a-f]{64}/],
     [/maskterial history/, /rollback/],
+    [/maskterial promote .* --wait/, /1 of 1 servers serve CLS_GMM_Demo:2/],
+    [/maskterial prefetch/, /CLS_GMM_Demo:2 is held ready by 1 or more servers/],
+    [/maskterial rollout/, /CLS_GMM_Demo@production +2 +\d+ +1 of 1 /],
+    [/GetRollout/, /"servingServers": 1/],
     [/predictFlakes/, /\d layers? \d+\.\d \{ x: /],
     [/maskterial predict/, /17 flakes/],
   ];

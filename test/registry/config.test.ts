@@ -13,6 +13,7 @@ it('listens on this machine and keeps its data under the user folder by default'
     feedPollMs: 250,
     uploadIdleMs: 60_000,
     catalogProbeMs: 5000,
+    serverTtlMs: 30_000,
     graceMs: 30_000,
     logLevel: 'info',
   });
@@ -31,6 +32,7 @@ it('reports every problem at once', () => {
     REGISTRY_HOST: '0.0.0.0',
     REGISTRY_FEED_POLL_MS: '0',
     REGISTRY_UPLOAD_IDLE_MS: '0',
+    REGISTRY_SERVER_TTL_MS: '999',
     LOG_LEVEL: 'loud',
   };
   assert.throws(

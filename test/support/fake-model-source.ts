@@ -41,6 +41,10 @@ export class FakeModelSource implements ModelSource {
     this.#emit({ kind: 'change', alias });
   }
 
+  prefetch({ key }: MadeVersion, holdMs: number): void {
+    this.#emit({ kind: 'prefetch', key, holdMs });
+  }
+
   alive(): void {
     this.#emit({ kind: 'alive' });
   }

@@ -8,13 +8,17 @@ import {
   VersionState,
 } from '../../proto/gen/maskterial/registry/v1/model.ts';
 import {
+  type PrefetchVersionRequest,
   type PromoteVersionRequest,
   RegistryServiceService,
   type StageVersionRequest,
   type UploadBlobRequest,
   type WatchAliasesRequest,
   type WatchAliasesResponse,
+  type WatchRolloutRequest,
+  type WatchRolloutResponse,
 } from '../../proto/gen/maskterial/registry/v1/registry_service.ts';
+import type { Rollout } from '../../proto/gen/maskterial/registry/v1/rollout.ts';
 import { CHUNK_BYTES, chunkCount, regroup } from '../../proto/wire/chunks.ts';
 import { digestOf, refOf } from '../../proto/wire/digest.ts';
 import { ServiceError } from '../../proto/wire/errors.ts';
@@ -47,6 +51,10 @@ export class FakeRegistry {
   held: Promise<void> = Promise.resolve();
   /** What each watch sends, in turn; the stream then ends with `end`, or stays open without. */
   watchScript: { readonly messages: readonly WatchAliasesResponse[]; readonly end?: ServiceError }[] = [];
+  /** What GetRollout answers and each watch of it sends, in turn; the watch then stays open. */
+  rollouts: readonly Rollout[] = [];
+  readonly rolloutRequests: { readonly model: string; readonly alias: string }[] = [];
+  readonly prefetches: PrefetchVersionRequest[] = [];
   pageSize = 2;
   readonly #counts = new Map<string, number>();
 
@@ -146,6 +154,17 @@ export class FakeRegistry {
           const { items, nextPageToken } = this.#page(all, pageToken);
           return { events: items, nextPageToken };
         }),
+        prefetchVersion: wire.unary(async (request: PrefetchVersionRequest) => {
+          this.#enter('prefetchVersion');
+          this.prefetches.push(request);
+          return { expireTime: CREATED };
+        }),
+        getRollout: wire.unary(async ({ model, alias }: { model: string; alias: string }) => {
+          this.rolloutRequests.push({ model, alias });
+          this.#enter('getRollout');
+          return { rollout: this.rollouts[0] };
+        }),
+        watchRollout: wire.serverStream((request: WatchRolloutRequest, { signal }) => this.#watchRollout(request, signal)),
         watchAliases: wire.serverStream((request: WatchAliasesRequest, { signal }) => this.#watch(request, signal)),
       },
       port,
@@ -177,6 +196,15 @@ export class FakeRegistry {
     this.#counts.set(what, count);
     this.calls.push(what);
     this.fail(what, count);
+  }
+
+  async *#watchRollout({ model, alias }: WatchRolloutRequest, signal: AbortSignal): AsyncGenerator<WatchRolloutResponse> {
+    this.rolloutRequests.push({ model, alias });
+    for (const value of this.rollouts) {
+      this.#enter('watchRollout');
+      yield { event: { $case: 'rollout', value } };
+    }
+    await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
   }
 
   async *#watch(request: WatchAliasesRequest, signal: AbortSignal): AsyncGenerator<WatchAliasesResponse> {
@@ -271,7 +299,8 @@ export class FakeRegistry {
       });
     }
     const fromVersion = before?.version ?? 0;
-    const alias = { model: request.model, alias: request.alias, version, revision: current + 1, updateTime: CREATED };
+    const { manifest } = this.versions.find((known) => known.model === request.model && known.version === version) ?? {};
+    const alias = { model: request.model, alias: request.alias, version, revision: current + 1, manifest, updateTime: CREATED };
     model.aliases = [...model.aliases.filter((other) => other.alias !== request.alias), alias];
     const { revision } = alias;
     const { actor, reason } = request;

@@ -31,10 +31,14 @@ export class TestSystem implements AsyncDisposable {
 
   /** Starts the registry, and the inference server unless told not to. */
   static async start(
-    options: { readonly inference?: boolean; readonly env?: Readonly<Record<string, string>> } = {},
+    options: {
+      readonly inference?: boolean;
+      readonly env?: Readonly<Record<string, string>>;
+      readonly registryEnv?: Readonly<Record<string, string>>;
+    } = {},
   ): Promise<TestSystem> {
     const folder = await mkdtemp(join(tmpdir(), 'maskterial-test-'));
-    const config = registryConfig(folder, await lastingPort());
+    const config = registryConfig(folder, await lastingPort(), options.registryEnv);
     const system = new TestSystem(folder, await startRegistry(config, { logger: quiet('registry') }));
     if (options.inference !== false) {
       await system.startInference(options.env);
@@ -145,8 +149,13 @@ export class TestSystem implements AsyncDisposable {
   }
 }
 
-function registryConfig(folder: string, port: number): ReturnType<typeof readRegistryConfig> {
-  return readRegistryConfig({ REGISTRY_PORT: String(port), REGISTRY_DATA: join(folder, 'registry'), LOG_LEVEL: logLevel() });
+function registryConfig(
+  folder: string,
+  port: number,
+  env: Readonly<Record<string, string>> = {},
+): ReturnType<typeof readRegistryConfig> {
+  const own = { REGISTRY_PORT: String(port), REGISTRY_DATA: join(folder, 'registry'), LOG_LEVEL: logLevel() };
+  return readRegistryConfig({ ...own, ...env });
 }
 
 function quiet(service: string): ReturnType<typeof createLogger> {

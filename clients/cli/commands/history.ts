@@ -19,15 +19,15 @@ export function addHistory(program: Command, cli: Cli): void {
     .argument('<model>', 'NAME for all its aliases, NAME@alias for one', parseNameOrAlias)
     .option('--limit <n>', 'at most so many entries', integerParser(1, 1_000_000))
     .addOption(jsonOption())
-    .action((target: Target, options: Options) => showHistory(cli, target, options));
+    .action((target: AliasTarget, options: Options) => showHistory(cli, target, options));
 }
 
-interface Target {
+export interface AliasTarget {
   readonly model: string;
   readonly alias: string | undefined;
 }
 
-function parseNameOrAlias(text: string): Target {
+export function parseNameOrAlias(text: string): AliasTarget {
   const { model, selector }: ModelReference = parseReference(text);
   if (selector.kind !== 'alias') {
     throw usageError(`expected NAME or NAME@alias, found "${text}"`);
@@ -35,7 +35,7 @@ function parseNameOrAlias(text: string): Target {
   return { model, alias: text.includes('@') ? selector.alias : undefined };
 }
 
-function showHistory(cli: Cli, { model, alias }: Target, options: Options): Promise<void> {
+function showHistory(cli: Cli, { model, alias }: AliasTarget, options: Options): Promise<void> {
   return useRegistry(cli, options, async (registry) => {
     const rows: string[][] = [];
     let count = 0;

@@ -1,17 +1,31 @@
 import type { Command } from 'commander';
+import type { Alias } from '../../../proto/gen/maskterial/registry/v1/model.ts';
 import { DEFAULT_ALIAS, formatReference, type ModelReference } from '../../../proto/wire/names.ts';
 import type { RegistryClient } from '../../registry-client.ts';
 import type { Cli } from '../cli.ts';
 import { usageError } from '../exit-codes.ts';
-import { auditOptions, expectedRevisionOption, jsonOption, parseAlias, parseReference } from '../options.ts';
+import {
+  auditOptions,
+  expectedRevisionOption,
+  jsonOption,
+  parseAlias,
+  parseReference,
+  requireReadyOption,
+  waitTimeoutOption,
+} from '../options.ts';
 import { type RegistryOptions, useRegistry, withRegistry, writeJson } from '../registry-command.ts';
 import { aliasJson } from '../registry-json.ts';
+import { rolloutJson } from '../rollout-text.ts';
+import { progressLine, waitUntilServed } from '../rollout-wait.ts';
 
 interface Options extends RegistryOptions {
   readonly alias: string;
   readonly expectedRevision?: number;
   readonly actor: string;
   readonly reason: string;
+  readonly wait?: true;
+  readonly waitTimeout: number;
+  readonly requireReady?: number;
   readonly json?: true;
 }
 
@@ -21,6 +35,9 @@ export function addPromote(program: Command, cli: Cli): void {
     .argument('<version>', 'NAME:version, NAME@latest, or NAME@alias for where another alias points', parseReference)
     .option('--alias <alias>', 'the alias to move', parseAlias, DEFAULT_ALIAS)
     .addOption(expectedRevisionOption())
+    .addOption(requireReadyOption())
+    .option('--wait', 'wait until every inference server that keeps the alias loaded serves it, or one says why it cannot')
+    .addOption(waitTimeoutOption())
     .addOption(jsonOption())
     .action((reference: ModelReference, options: Options) => promote(cli, reference, options));
   for (const option of auditOptions()) {
@@ -36,9 +53,10 @@ function promote(cli: Cli, reference: ModelReference, options: Options): Promise
   return useRegistry(cli, options, async (registry) => {
     const signal = cli.interrupts();
     const version = await versionOf(registry, reference, signal);
-    const { expectedRevision, actor, reason } = options;
+    const { expectedRevision, requireReady, actor, reason } = options;
     const { alias, previousVersion } = await registry.promote(model, version, options.alias, {
       expectedRevision,
+      requireReady,
       actor,
       reason,
       signal,
@@ -48,7 +66,22 @@ function promote(cli: Cli, reference: ModelReference, options: Options): Promise
     } else {
       await cli.out.write(moveLine(model, alias, previousVersion));
     }
+    if (options.wait === true) {
+      await waitFor(cli, registry, alias, options, signal);
+    }
   });
+}
+
+async function waitFor(cli: Cli, registry: RegistryClient, moved: Alias, options: Options, signal: AbortSignal): Promise<void> {
+  const late = AbortSignal.timeout(options.waitTimeout * 1000);
+  const onProgress = (line: string): Promise<void> => cli.err.write(`${line}\n`);
+  const rollout = await waitUntilServed(registry, moved, { late, signal, onProgress });
+  if (options.json === true) {
+    await writeJson(cli, rolloutJson(moved.model, rollout));
+    return;
+  }
+  const [served] = rollout.aliases;
+  await cli.out.write(`${served === undefined ? '' : progressLine(moved, served)}\n`);
 }
 
 /** Says where the alias points now, and how to undo it. */

@@ -1,6 +1,11 @@
 import type { Command } from 'commander';
 import type { GetStatusResponse } from '../../../proto/gen/maskterial/inference/v1/inference_service.ts';
-import { RegistryConnection, type Servable, ServableState } from '../../../proto/gen/maskterial/inference/v1/status.ts';
+import {
+  type AliasStatus,
+  RegistryConnection,
+  type Servable,
+  ServableState,
+} from '../../../proto/gen/maskterial/inference/v1/status.ts';
 import { fromRpcStatus } from '../../../proto/wire/status.ts';
 import { createInferenceClient } from '../../inference-client.ts';
 import type { Cli } from '../cli.ts';
@@ -46,11 +51,11 @@ async function showStatus(cli: Cli, options: Options): Promise<void> {
 export function statusText(address: string, status: GetStatusResponse): string {
   const parts = [`inference server ${address}, version ${status.serverVersion}\n${registryLine(status)}`];
   if (status.aliases.length > 0) {
-    const rows = status.aliases.map(({ model, alias, desiredVersion, servingVersion }) => [
-      `${model}@${alias}`,
-      formatVersionNumber(desiredVersion),
-      formatVersionNumber(servingVersion),
-      servingVersion === desiredVersion ? '' : 'not there yet',
+    const rows = status.aliases.map((entry) => [
+      `${entry.model}@${entry.alias}`,
+      formatVersionNumber(entry.desiredVersion),
+      formatVersionNumber(entry.servingVersion),
+      aliasNote(entry, status.servables),
     ]);
     parts.push(formatTable([{ title: 'alias' }, { title: 'desired' }, { title: 'serving' }, { title: '' }], rows));
   } else {
@@ -75,6 +80,15 @@ export function statusText(address: string, status: GetStatusResponse): string {
     parts.push(formatTable([{ title: 'engine' }, { title: 'generation' }, { title: 'state' }, { title: 'restarts' }], rows));
   }
   return parts.join('\n');
+}
+
+/** A version that was refused is tried again, but whoever promoted it should look at its error below. */
+function aliasNote({ model, desiredVersion, servingVersion }: AliasStatus, servables: readonly Servable[]): string {
+  if (servingVersion === desiredVersion) {
+    return '';
+  }
+  const desired = servables.find((servable) => servable.model === model && servable.version === desiredVersion);
+  return desired?.error === undefined ? 'not there yet' : 'refused';
 }
 
 function registryLine({ registry, registryError, registrySince, servingFromCache }: GetStatusResponse): string {

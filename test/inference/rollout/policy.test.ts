@@ -11,6 +11,8 @@ interface Situation {
   readonly serving?: Readonly<Record<string, string>>;
   readonly remembered?: Readonly<Record<string, string>>;
   readonly extras?: readonly string[];
+  readonly prefetched?: readonly string[];
+  readonly prefetchEndMs?: number;
   /** `failed@2000`: to be tried again at 2000. */
   readonly versions?: Readonly<Record<string, string>>;
   readonly loaded?: readonly string[];
@@ -26,6 +28,8 @@ function snapshotOf({
   serving,
   remembered,
   extras,
+  prefetched,
+  prefetchEndMs,
   versions = {},
   loaded,
   isCautious = false,
@@ -35,6 +39,8 @@ function snapshotOf({
     serving: pairs(serving),
     remembered: pairs(remembered),
     extras: ids(extras),
+    prefetched: ids(prefetched),
+    prefetchEndMs,
     loaded: new Set(ids(loaded)),
     versions: new Map(
       Object.entries(versions).map(([id, text]) => {
@@ -179,6 +185,43 @@ for (const [what, expected, situation] of [
     'what does not load either is nothing to serve',
     'wait 8000',
     { desired: { a: 'a2' }, remembered: { a: 'a1' }, versions: { a1: 'failed@8000', a2: 'failed@9000' } },
+  ],
+  ['a version to be prefetched is fetched', 'fetch p1', { prefetched: ['p1'], versions: { p1: 'wanted' } }],
+  ['after what is to serve', 'fetch a1', { desired: { a: 'a1' }, prefetched: ['p1'], versions: { p1: 'wanted', a1: 'wanted' } }],
+  [
+    'and kept without being loaded, until its time is up',
+    'wait 7000',
+    {
+      desired: { a: 'a1' },
+      serving: { a: 'a1' },
+      prefetched: ['p1'],
+      prefetchEndMs: 7000,
+      versions: { a1: 'ready', p1: 'fetched' },
+      loaded: ['a1'],
+    },
+  ],
+  [
+    'one that failed is tried again before that',
+    'wait 5000',
+    { prefetched: ['p1'], prefetchEndMs: 7000, versions: { p1: 'failed@5000' } },
+  ],
+  ['one that is prefetched no more is forgotten', 'forget p1', { versions: { p1: 'fetched' } }],
+  [
+    'one that an alias wants by now is loaded',
+    'load p1; a=p1',
+    {
+      desired: { a: 'p1' },
+      serving: { a: 'a1' },
+      prefetched: ['p1'],
+      prefetchEndMs: 7000,
+      versions: { a1: 'ready', p1: 'fetched' },
+      loaded: ['a1'],
+    },
+  ],
+  [
+    'with caution it takes no turn',
+    'load a1; a=a1',
+    { desired: { a: 'a1' }, prefetched: ['p1'], versions: { p1: 'fetched', a1: 'fetched' }, isCautious: true },
   ],
   [
     'with caution one new version at a time is loaded',

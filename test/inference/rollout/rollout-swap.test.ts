@@ -217,3 +217,21 @@ test('close ends a load under way, and who waits for it is told', async (t) => {
     false,
   );
 });
+
+test('each change of what the status says is told, also that a load began', async (t) => {
+  const bench = await rolloutBench(t);
+  bench.source.publish(one, two);
+  await bench.startWith(pointing(one));
+  const gate = bench.loader.hold();
+  const seen: (string | undefined)[] = [];
+  const following = (async () => {
+    while (seen.at(-1) !== 'loading') {
+      await bench.rollout.changed(AbortSignal.timeout(60_000));
+      seen.push(bench.stateOf(two));
+    }
+  })();
+  bench.source.change(pointing(two));
+  await following;
+  gate.resolve();
+  await eventually(() => bench.stateOf(two) === 'ready');
+});

@@ -99,6 +99,27 @@ test('a load that succeeds forgets the failures', () => {
   assert.equal(versions.get(made.id)?.retryAtMs, clock.nowMs + 500);
 });
 
+test('a fetch that succeeds forgets that fetching failed, but not that loading did', () => {
+  const fetching = book();
+  fetching.book.want(made.key);
+  fetching.book.apply(made.id, 'fetch-begun');
+  fetching.book.failed(made.id, new ServiceError('unavailable', 'REGISTRY_UNAVAILABLE', 'down'));
+  fetching.book.apply(made.id, 'retried');
+  fetching.fetched();
+  assert.equal(fetching.book.get(made.id)?.error, undefined);
+
+  const loading = book();
+  loading.fetched();
+  loading.book.apply(made.id, 'load-begun');
+  loading.book.failed(made.id, new ServiceError('failed-precondition', 'LOAD_FAILED', 'broken'));
+  loading.book.apply(made.id, 'retried');
+  loading.fetched();
+  assert.equal(loading.book.get(made.id)?.error?.reason, 'LOAD_FAILED');
+  loading.book.apply(made.id, 'load-begun');
+  loading.book.failed(made.id, new ServiceError('failed-precondition', 'LOAD_FAILED', 'broken'));
+  assert.equal(loading.book.get(made.id)?.retryAtMs, loading.clock.nowMs + 60_000);
+});
+
 test('a foreign error becomes internal and keeps its cause', () => {
   const { book: versions } = book();
   versions.want(made.key);

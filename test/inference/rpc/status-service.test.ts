@@ -56,7 +56,7 @@ test('aliases: what is wanted, at which revision, and what serves; 0 is nothing'
 for (const [state, expected] of [
   ['wanted', ServableState.SERVABLE_STATE_WANTED],
   ['fetching', ServableState.SERVABLE_STATE_FETCHING],
-  ['fetched', ServableState.SERVABLE_STATE_LOADING],
+  ['fetched', ServableState.SERVABLE_STATE_FETCHED],
   ['loading', ServableState.SERVABLE_STATE_LOADING],
   ['ready', ServableState.SERVABLE_STATE_READY],
   ['draining', ServableState.SERVABLE_STATE_DRAINING],

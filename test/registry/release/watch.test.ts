@@ -47,8 +47,9 @@ describe('watch', () => {
     const { next, stop } = watch(embedded.registry);
     assert.equal((await next()).kind, 'snapshot');
     const waiting = next();
-    // Asleep until the next question and until the heartbeat; the clock stands still from here on.
-    await clock.untilSleeping(2);
+    // Asleep until the next questions, for the feed and for prefetches, and for both until the heartbeat; the clock stands still
+    // from here on.
+    await clock.untilSleeping(4);
     await embedded.registry.promoteVersion(promotion({ model: 'm', version: 2 }), never);
     assert.equal(versionIn(await waiting), 2);
     stop();
@@ -65,7 +66,7 @@ describe('watch', () => {
     await first.next();
     await second.next();
     const waiting = [first.next(), second.next()];
-    await clock.untilSleeping(3);
+    await clock.untilSleeping(6);
     await there.registry.promoteVersion(promotion({ model: 'm', version: 1 }), never);
     await there.registry.promoteVersion(promotion({ model: 'm', version: 2 }), never);
     clock.advance(POLL_MS);
@@ -84,7 +85,7 @@ describe('watch', () => {
     const snapshot = await next();
     for (let beat = 0; beat < 2; beat++) {
       const waiting = next();
-      await clock.untilSleeping(2);
+      await clock.untilSleeping(4);
       clock.advance(5000);
       assert.deepEqual(await waiting, { kind: 'heartbeat', cursor: snapshot.cursor });
     }

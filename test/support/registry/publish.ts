@@ -39,7 +39,16 @@ export async function publish(registry: Registry, model: string, sample: SampleV
 }
 
 export function promotion(change: Partial<PromoteVersionCommand> & Pick<PromoteVersionCommand, 'model'>): PromoteVersionCommand {
-  return { version: 1, alias: 'production', expectedRevision: undefined, reason: '', actor: '', requestId: '', ...change };
+  return {
+    version: 1,
+    alias: 'production',
+    expectedRevision: undefined,
+    reason: '',
+    actor: '',
+    requestId: '',
+    requireReady: 0,
+    ...change,
+  };
 }
 
 export async function* bytesOf(bytes: Buffer): AsyncGenerator<Uint8Array> {

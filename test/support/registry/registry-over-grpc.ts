@@ -1,13 +1,11 @@
 import {
   ArtifactRole,
   type BlobLocation as BlobLocationMessage,
-  type BlobRef as BlobRefMessage,
   type BlobUploadState as BlobUploadStateMessage,
 } from '../../../proto/gen/maskterial/registry/v1/artifact.ts';
 import {
   AliasAction,
   type AliasEvent as AliasEventMessage,
-  type Alias as AliasMessage,
   ModelKind as KindCode,
   type Model as ModelMessage,
   type Version as VersionMessage,
@@ -18,9 +16,9 @@ import type {
   WatchAliasesResponse,
 } from '../../../proto/gen/maskterial/registry/v1/registry_service.ts';
 import { callClientStream, callServerStream, callUnary } from '../../../proto/wire/calls.ts';
-import { type BlobRef, parseDigest } from '../../../proto/wire/digest.ts';
+import { parseDigest } from '../../../proto/wire/digest.ts';
 import { asAliasName, asModelName } from '../../../proto/wire/names.ts';
-import type { AliasEvent, AliasState } from '../../../registry/model/alias.ts';
+import type { AliasEvent } from '../../../registry/model/alias.ts';
 import type { Model, ModelKind } from '../../../registry/model/model.ts';
 import type { Version } from '../../../registry/model/version.ts';
 import type { BlobUploadState } from '../../../registry/release/declared-blobs.ts';
@@ -28,6 +26,8 @@ import type { Registry } from '../../../registry/release/registry.ts';
 import type { ArtifactLocations } from '../../../registry/release/resolve.ts';
 import type { UploadBlobCommand } from '../../../registry/release/upload.ts';
 import type { WatchEvent } from '../../../registry/release/watch.ts';
+import { known, toAlias, toRef } from './from-messages.ts';
+import { rolloutOverGrpc } from './rollout-over-grpc.ts';
 
 const KINDS: Readonly<Record<number, ModelKind>> = {
   [KindCode.MODEL_KIND_SEGMENTATION]: 'segmentation',
@@ -138,6 +138,7 @@ export function registryOverGrpc(client: RegistryServiceClient): Registry {
         yield toWatchEvent(message);
       }
     },
+    ...rolloutOverGrpc(client),
   };
 }
 
@@ -189,19 +190,6 @@ function toVersion(message: VersionMessage | undefined): Version {
   };
 }
 
-function toAlias(message: AliasMessage | undefined): AliasState {
-  const { model, alias, version, revision, manifest, updateTime } = known(message);
-  return {
-    model: known(asModelName(model)),
-    alias: known(asAliasName(alias)),
-    version,
-    revision,
-    manifest: toRef(manifest),
-    updateTimeMs: known(updateTime).getTime(),
-    backRevision: 0,
-  };
-}
-
 function toEvent(message: AliasEventMessage): AliasEvent {
   const { model, alias, revision, action, fromVersion, toVersion: version, actor, reason, time } = message;
   return {
@@ -242,24 +230,19 @@ function toWatchEvent({ cursor, event }: WatchAliasesResponse): WatchEvent {
       return { kind: 'snapshot', cursor, aliases: event.value.aliases.map(toAlias), isComplete: event.value.complete };
     case 'change':
       return { kind: 'change', cursor, alias: toAlias(event.value.alias) };
+    case 'prefetch': {
+      const { model, version, manifest, hold } = event.value;
+      const holdMs = Number(known(hold).seconds) * 1000 + known(hold).nanos / 1e6;
+      // When it ends the contract says by the time that is left.
+      const wish = { model: known(asModelName(model)), version, manifest: toRef(manifest), expireTimeMs: 0 };
+      return { kind: 'prefetch', cursor, wish, holdMs };
+    }
     default:
       return { kind: 'heartbeat', cursor };
   }
 }
 
-function toRef(message: BlobRefMessage | undefined): BlobRef {
-  const { digest, sizeBytes } = known(message);
-  return { digest: parseDigest(digest, 'digest'), sizeBytes: Number(sizeBytes) };
-}
-
 function codeOf(kind: ModelKind | undefined): KindCode {
   const [code] = Object.entries(KINDS).find(([, name]) => name === kind) ?? ['0'];
   return Number(code) as KindCode;
-}
-
-function known<T>(value: T | undefined): T {
-  if (value === undefined) {
-    throw new Error('the answer lacks a field that the contract promises');
-  }
-  return value;
 }

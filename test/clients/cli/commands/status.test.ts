@@ -13,7 +13,10 @@ const STATUS: GetStatusResponse = {
   registryError: toRpcStatus(new ServiceError('unavailable', 'REGISTRY_UNAVAILABLE', 'refused')),
   registrySince: SINCE,
   servingFromCache: true,
-  aliases: [{ model: 'CLS', alias: 'production', desiredVersion: 3, desiredRevision: 5, servingVersion: 2 }],
+  aliases: [
+    { model: 'CLS', alias: 'production', desiredVersion: 3, desiredRevision: 5, servingVersion: 2 },
+    { model: 'CLS', alias: 'canary', desiredVersion: 4, desiredRevision: 1, servingVersion: 3 },
+  ],
   servables: [
     { model: 'CLS', version: 2, manifestDigest: 'sha256:aa', state: ServableState.SERVABLE_STATE_READY, since: SINCE },
     {
@@ -47,7 +50,8 @@ test('shows connection, cache, aliases, errors and engines', async () => {
       'serving from the cache, as the registry last said',
       '',
       'alias           desired  serving',
-      'CLS@production  3        2        not there yet',
+      'CLS@production  3        2        refused',
+      'CLS@canary      4        3        not there yet',
       '',
       'version  state   since                 error',
       'CLS:2    ready   2026-03-04T05:06:07Z',

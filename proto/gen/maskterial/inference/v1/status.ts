@@ -38,6 +38,8 @@ export const ServableState = {
   SERVABLE_STATE_DRAINING: 5,
   /** SERVABLE_STATE_FAILED - The last attempt failed; error says why and it is tried again. */
   SERVABLE_STATE_FAILED: 6,
+  /** SERVABLE_STATE_FETCHED - In the cache, verified and kept from eviction, but not loaded: prefetched, or about to be loaded. */
+  SERVABLE_STATE_FETCHED: 7,
 } as const;
 
 export type ServableState = typeof ServableState[keyof typeof ServableState];
@@ -50,6 +52,7 @@ export namespace ServableState {
   export type SERVABLE_STATE_READY = typeof ServableState.SERVABLE_STATE_READY;
   export type SERVABLE_STATE_DRAINING = typeof ServableState.SERVABLE_STATE_DRAINING;
   export type SERVABLE_STATE_FAILED = typeof ServableState.SERVABLE_STATE_FAILED;
+  export type SERVABLE_STATE_FETCHED = typeof ServableState.SERVABLE_STATE_FETCHED;
 }
 
 /** One version that this server serves, is bringing in, or could not bring in. */

@@ -22,9 +22,11 @@ import {
   type ServiceError,
   type UntypedServiceImplementation,
 } from "@grpc/grpc-js";
+import { Duration } from "../../../google/protobuf/duration.ts";
 import { Timestamp } from "../../../google/protobuf/timestamp.ts";
 import { ArtifactLocations, BlobRef, BlobUploadState } from "./artifact.ts";
 import { Alias, AliasEvent, Model, ModelKind, Version } from "./model.ts";
+import { InferenceServer, Rollout, ServableReport, ServedAlias } from "./rollout.ts";
 
 export const protobufPackage = "maskterial.registry.v1";
 
@@ -213,6 +215,11 @@ export interface PromoteVersionRequest {
   actor: string;
   /** At most 128 characters, like every request_id. */
   requestId: string;
+  /**
+   * Refuse unless so many live servers that keep the alias loaded hold the version ready, as VersionRollout defines it. Looked at
+   * once, when the call comes, and only where the alias would move. 0: none.
+   */
+  requireReady: number;
 }
 
 export interface PromoteVersionResponse {
@@ -263,10 +270,12 @@ export interface WatchAliasesResponse {
    * off there starts again.
    */
   cursor: string;
-  event?: { $case: "snapshot"; value: AliasSnapshot } | { $case: "change"; value: AliasChange } | {
-    $case: "heartbeat";
-    value: Heartbeat;
-  } | undefined;
+  event?:
+    | { $case: "snapshot"; value: AliasSnapshot }
+    | { $case: "change"; value: AliasChange }
+    | { $case: "heartbeat"; value: Heartbeat }
+    | { $case: "prefetch"; value: Prefetch }
+    | undefined;
 }
 
 /** A part of the snapshot; parts follow one another until complete. */
@@ -280,6 +289,67 @@ export interface AliasChange {
 }
 
 export interface Heartbeat {
+}
+
+/** A version to fetch ahead and to keep for this long from now on. */
+export interface Prefetch {
+  model: string;
+  version: number;
+  manifest?: BlobRef | undefined;
+  hold?: Duration | undefined;
+}
+
+export interface ReportServablesRequest {
+  server?:
+    | InferenceServer
+    | undefined;
+  /** Counts the reports of this start of the server, from 1. */
+  sequence: bigint;
+  /** At most 1000. */
+  servables: ServableReport[];
+  /** At most 1000. */
+  aliases: ServedAlias[];
+  /** The server is about to stop: it is forgotten at once. */
+  stopping: boolean;
+}
+
+export interface ReportServablesResponse {
+  /** How long the report holds. A server renews it well before. */
+  expireAfter?: Duration | undefined;
+}
+
+export interface GetRolloutRequest {
+  model: string;
+  /** Empty: all aliases of the model. */
+  alias: string;
+}
+
+export interface GetRolloutResponse {
+  rollout?: Rollout | undefined;
+}
+
+export interface WatchRolloutRequest {
+  model: string;
+  /** Empty: all aliases of the model. */
+  alias: string;
+  /** Between heartbeats when nothing happens; 0 means 10 s, at most 3600. */
+  heartbeatSeconds: number;
+}
+
+export interface WatchRolloutResponse {
+  event?: { $case: "rollout"; value: Rollout } | { $case: "heartbeat"; value: Heartbeat } | undefined;
+}
+
+export interface PrefetchVersionRequest {
+  model: string;
+  version: number;
+  /** How long servers keep it; 0 means an hour, at most a week. */
+  holdSeconds: number;
+}
+
+export interface PrefetchVersionResponse {
+  /** When servers stop keeping it, unless it is promoted by then. */
+  expireTime?: Date | undefined;
 }
 
 function createBaseCreateModelRequest(): CreateModelRequest {
@@ -2314,7 +2384,16 @@ export const ReadBlobResponse: MessageFns<ReadBlobResponse> = {
 };
 
 function createBasePromoteVersionRequest(): PromoteVersionRequest {
-  return { model: "", version: 0, alias: "", expectedRevision: undefined, reason: "", actor: "", requestId: "" };
+  return {
+    model: "",
+    version: 0,
+    alias: "",
+    expectedRevision: undefined,
+    reason: "",
+    actor: "",
+    requestId: "",
+    requireReady: 0,
+  };
 }
 
 export const PromoteVersionRequest: MessageFns<PromoteVersionRequest> = {
@@ -2339,6 +2418,9 @@ export const PromoteVersionRequest: MessageFns<PromoteVersionRequest> = {
     }
     if (message.requestId !== "") {
       writer.uint32(58).string(message.requestId);
+    }
+    if (message.requireReady !== 0) {
+      writer.uint32(64).uint32(message.requireReady);
     }
     return writer;
   },
@@ -2412,6 +2494,14 @@ export const PromoteVersionRequest: MessageFns<PromoteVersionRequest> = {
             message.requestId = reader.string();
             continue;
           }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.requireReady = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2436,6 +2526,7 @@ export const PromoteVersionRequest: MessageFns<PromoteVersionRequest> = {
     message.reason = object.reason ?? "";
     message.actor = object.actor ?? "";
     message.requestId = object.requestId ?? "";
+    message.requireReady = object.requireReady ?? 0;
     return message;
   },
 };
@@ -2933,6 +3024,9 @@ export const WatchAliasesResponse: MessageFns<WatchAliasesResponse> = {
       case "heartbeat":
         Heartbeat.encode(message.event.value, writer.uint32(34).fork()).join();
         break;
+      case "prefetch":
+        Prefetch.encode(message.event.value, writer.uint32(42).fork()).join();
+        break;
     }
     return writer;
   },
@@ -2982,6 +3076,14 @@ export const WatchAliasesResponse: MessageFns<WatchAliasesResponse> = {
             message.event = { $case: "heartbeat", value: Heartbeat.decode(reader, reader.uint32()) };
             continue;
           }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.event = { $case: "prefetch", value: Prefetch.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3016,6 +3118,12 @@ export const WatchAliasesResponse: MessageFns<WatchAliasesResponse> = {
       case "heartbeat": {
         if (object.event?.value !== undefined && object.event?.value !== null) {
           message.event = { $case: "heartbeat", value: Heartbeat.fromPartial(object.event.value) };
+        }
+        break;
+      }
+      case "prefetch": {
+        if (object.event?.value !== undefined && object.event?.value !== null) {
+          message.event = { $case: "prefetch", value: Prefetch.fromPartial(object.event.value) };
         }
         break;
       }
@@ -3189,6 +3297,682 @@ export const Heartbeat: MessageFns<Heartbeat> = {
   },
 };
 
+function createBasePrefetch(): Prefetch {
+  return { model: "", version: 0, manifest: undefined, hold: undefined };
+}
+
+export const Prefetch: MessageFns<Prefetch> = {
+  encode(message: Prefetch, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.model !== "") {
+      writer.uint32(10).string(message.model);
+    }
+    if (message.version !== 0) {
+      writer.uint32(16).uint32(message.version);
+    }
+    if (message.manifest !== undefined) {
+      BlobRef.encode(message.manifest, writer.uint32(26).fork()).join();
+    }
+    if (message.hold !== undefined) {
+      Duration.encode(message.hold, writer.uint32(34).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Prefetch {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePrefetch();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.model = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.version = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.manifest = BlobRef.decode(reader, reader.uint32());
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.hold = Duration.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<Prefetch>, I>>(base?: I): Prefetch {
+    return Prefetch.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<Prefetch>, I>>(object: I): Prefetch {
+    const message = createBasePrefetch();
+    message.model = object.model ?? "";
+    message.version = object.version ?? 0;
+    message.manifest = (object.manifest !== undefined && object.manifest !== null)
+      ? BlobRef.fromPartial(object.manifest)
+      : undefined;
+    message.hold = (object.hold !== undefined && object.hold !== null) ? Duration.fromPartial(object.hold) : undefined;
+    return message;
+  },
+};
+
+function createBaseReportServablesRequest(): ReportServablesRequest {
+  return { server: undefined, sequence: 0n, servables: [], aliases: [], stopping: false };
+}
+
+export const ReportServablesRequest: MessageFns<ReportServablesRequest> = {
+  encode(message: ReportServablesRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.server !== undefined) {
+      InferenceServer.encode(message.server, writer.uint32(10).fork()).join();
+    }
+    if (message.sequence !== 0n) {
+      if (BigInt.asUintN(64, message.sequence) !== message.sequence) {
+        throw new globalThis.Error("value provided for field message.sequence of type uint64 too large");
+      }
+      writer.uint32(16).uint64(message.sequence);
+    }
+    for (const v of message.servables) {
+      ServableReport.encode(v!, writer.uint32(26).fork()).join();
+    }
+    for (const v of message.aliases) {
+      ServedAlias.encode(v!, writer.uint32(34).fork()).join();
+    }
+    if (message.stopping !== false) {
+      writer.uint32(40).bool(message.stopping);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ReportServablesRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseReportServablesRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.server = InferenceServer.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.sequence = reader.uint64() as bigint;
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.servables.push(ServableReport.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.aliases.push(ServedAlias.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.stopping = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<ReportServablesRequest>, I>>(base?: I): ReportServablesRequest {
+    return ReportServablesRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<ReportServablesRequest>, I>>(object: I): ReportServablesRequest {
+    const message = createBaseReportServablesRequest();
+    message.server = (object.server !== undefined && object.server !== null)
+      ? InferenceServer.fromPartial(object.server)
+      : undefined;
+    message.sequence = (object.sequence !== undefined && object.sequence !== null) ? BigInt(object.sequence) : 0n;
+    message.servables = object.servables?.map((e) => ServableReport.fromPartial(e)) || [];
+    message.aliases = object.aliases?.map((e) => ServedAlias.fromPartial(e)) || [];
+    message.stopping = object.stopping ?? false;
+    return message;
+  },
+};
+
+function createBaseReportServablesResponse(): ReportServablesResponse {
+  return { expireAfter: undefined };
+}
+
+export const ReportServablesResponse: MessageFns<ReportServablesResponse> = {
+  encode(message: ReportServablesResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.expireAfter !== undefined) {
+      Duration.encode(message.expireAfter, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ReportServablesResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseReportServablesResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.expireAfter = Duration.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<ReportServablesResponse>, I>>(base?: I): ReportServablesResponse {
+    return ReportServablesResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<ReportServablesResponse>, I>>(object: I): ReportServablesResponse {
+    const message = createBaseReportServablesResponse();
+    message.expireAfter = (object.expireAfter !== undefined && object.expireAfter !== null)
+      ? Duration.fromPartial(object.expireAfter)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseGetRolloutRequest(): GetRolloutRequest {
+  return { model: "", alias: "" };
+}
+
+export const GetRolloutRequest: MessageFns<GetRolloutRequest> = {
+  encode(message: GetRolloutRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.model !== "") {
+      writer.uint32(10).string(message.model);
+    }
+    if (message.alias !== "") {
+      writer.uint32(18).string(message.alias);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GetRolloutRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGetRolloutRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.model = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.alias = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<GetRolloutRequest>, I>>(base?: I): GetRolloutRequest {
+    return GetRolloutRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<GetRolloutRequest>, I>>(object: I): GetRolloutRequest {
+    const message = createBaseGetRolloutRequest();
+    message.model = object.model ?? "";
+    message.alias = object.alias ?? "";
+    return message;
+  },
+};
+
+function createBaseGetRolloutResponse(): GetRolloutResponse {
+  return { rollout: undefined };
+}
+
+export const GetRolloutResponse: MessageFns<GetRolloutResponse> = {
+  encode(message: GetRolloutResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.rollout !== undefined) {
+      Rollout.encode(message.rollout, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GetRolloutResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGetRolloutResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.rollout = Rollout.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<GetRolloutResponse>, I>>(base?: I): GetRolloutResponse {
+    return GetRolloutResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<GetRolloutResponse>, I>>(object: I): GetRolloutResponse {
+    const message = createBaseGetRolloutResponse();
+    message.rollout = (object.rollout !== undefined && object.rollout !== null)
+      ? Rollout.fromPartial(object.rollout)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseWatchRolloutRequest(): WatchRolloutRequest {
+  return { model: "", alias: "", heartbeatSeconds: 0 };
+}
+
+export const WatchRolloutRequest: MessageFns<WatchRolloutRequest> = {
+  encode(message: WatchRolloutRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.model !== "") {
+      writer.uint32(10).string(message.model);
+    }
+    if (message.alias !== "") {
+      writer.uint32(18).string(message.alias);
+    }
+    if (message.heartbeatSeconds !== 0) {
+      writer.uint32(24).uint32(message.heartbeatSeconds);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): WatchRolloutRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseWatchRolloutRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.model = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.alias = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.heartbeatSeconds = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<WatchRolloutRequest>, I>>(base?: I): WatchRolloutRequest {
+    return WatchRolloutRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<WatchRolloutRequest>, I>>(object: I): WatchRolloutRequest {
+    const message = createBaseWatchRolloutRequest();
+    message.model = object.model ?? "";
+    message.alias = object.alias ?? "";
+    message.heartbeatSeconds = object.heartbeatSeconds ?? 0;
+    return message;
+  },
+};
+
+function createBaseWatchRolloutResponse(): WatchRolloutResponse {
+  return { event: undefined };
+}
+
+export const WatchRolloutResponse: MessageFns<WatchRolloutResponse> = {
+  encode(message: WatchRolloutResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    switch (message.event?.$case) {
+      case "rollout":
+        Rollout.encode(message.event.value, writer.uint32(10).fork()).join();
+        break;
+      case "heartbeat":
+        Heartbeat.encode(message.event.value, writer.uint32(18).fork()).join();
+        break;
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): WatchRolloutResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseWatchRolloutResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.event = { $case: "rollout", value: Rollout.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.event = { $case: "heartbeat", value: Heartbeat.decode(reader, reader.uint32()) };
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<WatchRolloutResponse>, I>>(base?: I): WatchRolloutResponse {
+    return WatchRolloutResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<WatchRolloutResponse>, I>>(object: I): WatchRolloutResponse {
+    const message = createBaseWatchRolloutResponse();
+    switch (object.event?.$case) {
+      case "rollout": {
+        if (object.event?.value !== undefined && object.event?.value !== null) {
+          message.event = { $case: "rollout", value: Rollout.fromPartial(object.event.value) };
+        }
+        break;
+      }
+      case "heartbeat": {
+        if (object.event?.value !== undefined && object.event?.value !== null) {
+          message.event = { $case: "heartbeat", value: Heartbeat.fromPartial(object.event.value) };
+        }
+        break;
+      }
+    }
+    return message;
+  },
+};
+
+function createBasePrefetchVersionRequest(): PrefetchVersionRequest {
+  return { model: "", version: 0, holdSeconds: 0 };
+}
+
+export const PrefetchVersionRequest: MessageFns<PrefetchVersionRequest> = {
+  encode(message: PrefetchVersionRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.model !== "") {
+      writer.uint32(10).string(message.model);
+    }
+    if (message.version !== 0) {
+      writer.uint32(16).uint32(message.version);
+    }
+    if (message.holdSeconds !== 0) {
+      writer.uint32(24).uint32(message.holdSeconds);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PrefetchVersionRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePrefetchVersionRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.model = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.version = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.holdSeconds = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<PrefetchVersionRequest>, I>>(base?: I): PrefetchVersionRequest {
+    return PrefetchVersionRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<PrefetchVersionRequest>, I>>(object: I): PrefetchVersionRequest {
+    const message = createBasePrefetchVersionRequest();
+    message.model = object.model ?? "";
+    message.version = object.version ?? 0;
+    message.holdSeconds = object.holdSeconds ?? 0;
+    return message;
+  },
+};
+
+function createBasePrefetchVersionResponse(): PrefetchVersionResponse {
+  return { expireTime: undefined };
+}
+
+export const PrefetchVersionResponse: MessageFns<PrefetchVersionResponse> = {
+  encode(message: PrefetchVersionResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.expireTime !== undefined) {
+      Timestamp.encode(toTimestamp(message.expireTime), writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PrefetchVersionResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePrefetchVersionResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.expireTime = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<PrefetchVersionResponse>, I>>(base?: I): PrefetchVersionResponse {
+    return PrefetchVersionResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<PrefetchVersionResponse>, I>>(object: I): PrefetchVersionResponse {
+    const message = createBasePrefetchVersionResponse();
+    message.expireTime = object.expireTime ?? undefined;
+    return message;
+  },
+};
+
 /**
  * Tracks model versions and moves aliases.
  *
@@ -3354,7 +4138,9 @@ export const RegistryServiceService = {
    * Points an alias at a version: one atomic write of alias, audit event and feed entry. Never waits for servers. An alias
    * that points there already stays as it is, without an event.
    * NOT_FOUND [MODEL_NOT_FOUND, VERSION_NOT_FOUND]; INVALID_ARGUMENT [INVALID_REQUEST, RESERVED_ALIAS, REQUEST_ID_REUSED];
-   * FAILED_PRECONDITION [VERSION_NOT_FINALIZED], once versions can be deleted; ABORTED [REVISION_CONFLICT] with metadata current_revision.
+   * FAILED_PRECONDITION [VERSION_NOT_FINALIZED], once versions can be deleted;
+   * FAILED_PRECONDITION [NOT_ENOUGH_READY] with metadata ready and required, where require_ready is not met;
+   * ABORTED [REVISION_CONFLICT] with metadata current_revision.
    */
   promoteVersion: {
     path: "/maskterial.registry.v1.RegistryService/PromoteVersion" as const,
@@ -3397,6 +4183,7 @@ export const RegistryServiceService = {
   /**
    * A snapshot of all aliases first, then every change. With the cursor of an earlier message the snapshot is left out and
    * the stream goes on after that position; a cursor the registry no longer covers starts with a snapshot again.
+   * After the snapshot, or first on a stream without one, come the prefetches in force, and each new one when it is made.
    * INVALID_ARGUMENT [INVALID_REQUEST, INVALID_CURSOR]. At shutdown the stream ends with UNAVAILABLE [SHUTTING_DOWN].
    */
   watchAliases: {
@@ -3408,6 +4195,69 @@ export const RegistryServiceService = {
     responseSerialize: (value: WatchAliasesResponse): Buffer =>
       asBuffer(WatchAliasesResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): WatchAliasesResponse => WatchAliasesResponse.decode(value),
+  },
+  /**
+   * An inference server says what it serves. Each report is whole and replaces the server's last one, so it may be sent again at
+   * any time; one with a smaller sequence than the last one's changes nothing. A server that sends none for expire_after is
+   * gone. Reports are live state: a registry that starts again knows of a server with its next report.
+   * INVALID_ARGUMENT [INVALID_REQUEST]; RESOURCE_EXHAUSTED [REPORTS_FULL]: more servers, or longer reports, than it holds.
+   */
+  reportServables: {
+    path: "/maskterial.registry.v1.RegistryService/ReportServables" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ReportServablesRequest): Buffer =>
+      asBuffer(ReportServablesRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ReportServablesRequest => ReportServablesRequest.decode(value),
+    responseSerialize: (value: ReportServablesResponse): Buffer =>
+      asBuffer(ReportServablesResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ReportServablesResponse => ReportServablesResponse.decode(value),
+  },
+  /**
+   * One model on all live inference servers: which version each serves, which is coming, which failed and why.
+   * NOT_FOUND [MODEL_NOT_FOUND, ALIAS_NOT_FOUND]; INVALID_ARGUMENT [INVALID_REQUEST].
+   */
+  getRollout: {
+    path: "/maskterial.registry.v1.RegistryService/GetRollout" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: GetRolloutRequest): Buffer => asBuffer(GetRolloutRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): GetRolloutRequest => GetRolloutRequest.decode(value),
+    responseSerialize: (value: GetRolloutResponse): Buffer => asBuffer(GetRolloutResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): GetRolloutResponse => GetRolloutResponse.decode(value),
+  },
+  /**
+   * The same at once, and whole again after every change; a slow reader misses states in between, never the last one.
+   * NOT_FOUND [MODEL_NOT_FOUND, ALIAS_NOT_FOUND]; INVALID_ARGUMENT [INVALID_REQUEST].
+   * At shutdown the stream ends with UNAVAILABLE [SHUTTING_DOWN].
+   */
+  watchRollout: {
+    path: "/maskterial.registry.v1.RegistryService/WatchRollout" as const,
+    requestStream: false as const,
+    responseStream: true as const,
+    requestSerialize: (value: WatchRolloutRequest): Buffer => asBuffer(WatchRolloutRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): WatchRolloutRequest => WatchRolloutRequest.decode(value),
+    responseSerialize: (value: WatchRolloutResponse): Buffer =>
+      asBuffer(WatchRolloutResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): WatchRolloutResponse => WatchRolloutResponse.decode(value),
+  },
+  /**
+   * Makes inference servers that keep the model loaded fetch a version ahead of its promotion, verify it and keep it in their
+   * cache, without loading it. Returns at once; GetRollout says how many hold it ready. Again for the same version: the later end
+   * counts. Live state: a registry that starts again has forgotten it, a server that heard of it keeps it until it ends.
+   * NOT_FOUND [MODEL_NOT_FOUND, VERSION_NOT_FOUND]; INVALID_ARGUMENT [INVALID_REQUEST];
+   * RESOURCE_EXHAUSTED [PREFETCHES_FULL]: 100 are in force.
+   */
+  prefetchVersion: {
+    path: "/maskterial.registry.v1.RegistryService/PrefetchVersion" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: PrefetchVersionRequest): Buffer =>
+      asBuffer(PrefetchVersionRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): PrefetchVersionRequest => PrefetchVersionRequest.decode(value),
+    responseSerialize: (value: PrefetchVersionResponse): Buffer =>
+      asBuffer(PrefetchVersionResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): PrefetchVersionResponse => PrefetchVersionResponse.decode(value),
   },
 } as const;
 
@@ -3465,7 +4315,9 @@ export interface RegistryServiceServer extends UntypedServiceImplementation {
    * Points an alias at a version: one atomic write of alias, audit event and feed entry. Never waits for servers. An alias
    * that points there already stays as it is, without an event.
    * NOT_FOUND [MODEL_NOT_FOUND, VERSION_NOT_FOUND]; INVALID_ARGUMENT [INVALID_REQUEST, RESERVED_ALIAS, REQUEST_ID_REUSED];
-   * FAILED_PRECONDITION [VERSION_NOT_FINALIZED], once versions can be deleted; ABORTED [REVISION_CONFLICT] with metadata current_revision.
+   * FAILED_PRECONDITION [VERSION_NOT_FINALIZED], once versions can be deleted;
+   * FAILED_PRECONDITION [NOT_ENOUGH_READY] with metadata ready and required, where require_ready is not met;
+   * ABORTED [REVISION_CONFLICT] with metadata current_revision.
    */
   promoteVersion: handleUnaryCall<PromoteVersionRequest, PromoteVersionResponse>;
   /**
@@ -3479,9 +4331,36 @@ export interface RegistryServiceServer extends UntypedServiceImplementation {
   /**
    * A snapshot of all aliases first, then every change. With the cursor of an earlier message the snapshot is left out and
    * the stream goes on after that position; a cursor the registry no longer covers starts with a snapshot again.
+   * After the snapshot, or first on a stream without one, come the prefetches in force, and each new one when it is made.
    * INVALID_ARGUMENT [INVALID_REQUEST, INVALID_CURSOR]. At shutdown the stream ends with UNAVAILABLE [SHUTTING_DOWN].
    */
   watchAliases: handleServerStreamingCall<WatchAliasesRequest, WatchAliasesResponse>;
+  /**
+   * An inference server says what it serves. Each report is whole and replaces the server's last one, so it may be sent again at
+   * any time; one with a smaller sequence than the last one's changes nothing. A server that sends none for expire_after is
+   * gone. Reports are live state: a registry that starts again knows of a server with its next report.
+   * INVALID_ARGUMENT [INVALID_REQUEST]; RESOURCE_EXHAUSTED [REPORTS_FULL]: more servers, or longer reports, than it holds.
+   */
+  reportServables: handleUnaryCall<ReportServablesRequest, ReportServablesResponse>;
+  /**
+   * One model on all live inference servers: which version each serves, which is coming, which failed and why.
+   * NOT_FOUND [MODEL_NOT_FOUND, ALIAS_NOT_FOUND]; INVALID_ARGUMENT [INVALID_REQUEST].
+   */
+  getRollout: handleUnaryCall<GetRolloutRequest, GetRolloutResponse>;
+  /**
+   * The same at once, and whole again after every change; a slow reader misses states in between, never the last one.
+   * NOT_FOUND [MODEL_NOT_FOUND, ALIAS_NOT_FOUND]; INVALID_ARGUMENT [INVALID_REQUEST].
+   * At shutdown the stream ends with UNAVAILABLE [SHUTTING_DOWN].
+   */
+  watchRollout: handleServerStreamingCall<WatchRolloutRequest, WatchRolloutResponse>;
+  /**
+   * Makes inference servers that keep the model loaded fetch a version ahead of its promotion, verify it and keep it in their
+   * cache, without loading it. Returns at once; GetRollout says how many hold it ready. Again for the same version: the later end
+   * counts. Live state: a registry that starts again has forgotten it, a server that heard of it keeps it until it ends.
+   * NOT_FOUND [MODEL_NOT_FOUND, VERSION_NOT_FOUND]; INVALID_ARGUMENT [INVALID_REQUEST];
+   * RESOURCE_EXHAUSTED [PREFETCHES_FULL]: 100 are in force.
+   */
+  prefetchVersion: handleUnaryCall<PrefetchVersionRequest, PrefetchVersionResponse>;
 }
 
 export interface RegistryServiceClient extends Client {
@@ -3684,7 +4563,9 @@ export interface RegistryServiceClient extends Client {
    * Points an alias at a version: one atomic write of alias, audit event and feed entry. Never waits for servers. An alias
    * that points there already stays as it is, without an event.
    * NOT_FOUND [MODEL_NOT_FOUND, VERSION_NOT_FOUND]; INVALID_ARGUMENT [INVALID_REQUEST, RESERVED_ALIAS, REQUEST_ID_REUSED];
-   * FAILED_PRECONDITION [VERSION_NOT_FINALIZED], once versions can be deleted; ABORTED [REVISION_CONFLICT] with metadata current_revision.
+   * FAILED_PRECONDITION [VERSION_NOT_FINALIZED], once versions can be deleted;
+   * FAILED_PRECONDITION [NOT_ENOUGH_READY] with metadata ready and required, where require_ready is not met;
+   * ABORTED [REVISION_CONFLICT] with metadata current_revision.
    */
   promoteVersion(
     request: PromoteVersionRequest,
@@ -3740,6 +4621,7 @@ export interface RegistryServiceClient extends Client {
   /**
    * A snapshot of all aliases first, then every change. With the cursor of an earlier message the snapshot is left out and
    * the stream goes on after that position; a cursor the registry no longer covers starts with a snapshot again.
+   * After the snapshot, or first on a stream without one, come the prefetches in force, and each new one when it is made.
    * INVALID_ARGUMENT [INVALID_REQUEST, INVALID_CURSOR]. At shutdown the stream ends with UNAVAILABLE [SHUTTING_DOWN].
    */
   watchAliases(
@@ -3751,6 +4633,82 @@ export interface RegistryServiceClient extends Client {
     metadata?: Metadata,
     options?: Partial<CallOptions>,
   ): ClientReadableStream<WatchAliasesResponse>;
+  /**
+   * An inference server says what it serves. Each report is whole and replaces the server's last one, so it may be sent again at
+   * any time; one with a smaller sequence than the last one's changes nothing. A server that sends none for expire_after is
+   * gone. Reports are live state: a registry that starts again knows of a server with its next report.
+   * INVALID_ARGUMENT [INVALID_REQUEST]; RESOURCE_EXHAUSTED [REPORTS_FULL]: more servers, or longer reports, than it holds.
+   */
+  reportServables(
+    request: ReportServablesRequest,
+    callback: (error: ServiceError | null, response: ReportServablesResponse) => void,
+  ): ClientUnaryCall;
+  reportServables(
+    request: ReportServablesRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: ReportServablesResponse) => void,
+  ): ClientUnaryCall;
+  reportServables(
+    request: ReportServablesRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: ReportServablesResponse) => void,
+  ): ClientUnaryCall;
+  /**
+   * One model on all live inference servers: which version each serves, which is coming, which failed and why.
+   * NOT_FOUND [MODEL_NOT_FOUND, ALIAS_NOT_FOUND]; INVALID_ARGUMENT [INVALID_REQUEST].
+   */
+  getRollout(
+    request: GetRolloutRequest,
+    callback: (error: ServiceError | null, response: GetRolloutResponse) => void,
+  ): ClientUnaryCall;
+  getRollout(
+    request: GetRolloutRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: GetRolloutResponse) => void,
+  ): ClientUnaryCall;
+  getRollout(
+    request: GetRolloutRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: GetRolloutResponse) => void,
+  ): ClientUnaryCall;
+  /**
+   * The same at once, and whole again after every change; a slow reader misses states in between, never the last one.
+   * NOT_FOUND [MODEL_NOT_FOUND, ALIAS_NOT_FOUND]; INVALID_ARGUMENT [INVALID_REQUEST].
+   * At shutdown the stream ends with UNAVAILABLE [SHUTTING_DOWN].
+   */
+  watchRollout(
+    request: WatchRolloutRequest,
+    options?: Partial<CallOptions>,
+  ): ClientReadableStream<WatchRolloutResponse>;
+  watchRollout(
+    request: WatchRolloutRequest,
+    metadata?: Metadata,
+    options?: Partial<CallOptions>,
+  ): ClientReadableStream<WatchRolloutResponse>;
+  /**
+   * Makes inference servers that keep the model loaded fetch a version ahead of its promotion, verify it and keep it in their
+   * cache, without loading it. Returns at once; GetRollout says how many hold it ready. Again for the same version: the later end
+   * counts. Live state: a registry that starts again has forgotten it, a server that heard of it keeps it until it ends.
+   * NOT_FOUND [MODEL_NOT_FOUND, VERSION_NOT_FOUND]; INVALID_ARGUMENT [INVALID_REQUEST];
+   * RESOURCE_EXHAUSTED [PREFETCHES_FULL]: 100 are in force.
+   */
+  prefetchVersion(
+    request: PrefetchVersionRequest,
+    callback: (error: ServiceError | null, response: PrefetchVersionResponse) => void,
+  ): ClientUnaryCall;
+  prefetchVersion(
+    request: PrefetchVersionRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: PrefetchVersionResponse) => void,
+  ): ClientUnaryCall;
+  prefetchVersion(
+    request: PrefetchVersionRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: PrefetchVersionResponse) => void,
+  ): ClientUnaryCall;
 }
 
 export const RegistryServiceClient = makeGenericClientConstructor(

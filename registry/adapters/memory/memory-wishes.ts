@@ -1,0 +1,46 @@
+import { ServiceError, throwIfAborted } from '../../../proto/wire/errors.ts';
+import type { PrefetchWish, PrefetchWishes } from '../../release/prefetch-wishes.ts';
+
+/** Every server gets all of them, and a wish is for the minutes before a promotion. */
+const MAX_WISHES = 100;
+
+/** Wishes in the memory of one registry process, as `MemoryReports` keeps reports. */
+export class MemoryWishes implements PrefetchWishes {
+  readonly #wishes = new Map<string, PrefetchWish>();
+  #head = 0;
+
+  async put(wish: PrefetchWish, nowMs: number, signal: AbortSignal): Promise<PrefetchWish> {
+    throwIfAborted(signal);
+    this.#dropExpired(nowMs);
+    const key = `${wish.model}:${wish.version}`;
+    const known = this.#wishes.get(key);
+    if (known !== undefined && known.expireTimeMs >= wish.expireTimeMs) {
+      return known;
+    }
+    if (known === undefined && this.#wishes.size >= MAX_WISHES) {
+      throw new ServiceError('resource-exhausted', 'PREFETCHES_FULL', `${MAX_WISHES} versions are being held ahead already`);
+    }
+    this.#wishes.set(key, wish);
+    this.#head += 1;
+    return wish;
+  }
+
+  async list(nowMs: number, signal: AbortSignal): Promise<readonly PrefetchWish[]> {
+    throwIfAborted(signal);
+    this.#dropExpired(nowMs);
+    return [...this.#wishes.values()];
+  }
+
+  async head(signal: AbortSignal): Promise<number> {
+    throwIfAborted(signal);
+    return this.#head;
+  }
+
+  #dropExpired(nowMs: number): void {
+    for (const [key, { expireTimeMs }] of this.#wishes) {
+      if (expireTimeMs <= nowMs) {
+        this.#wishes.delete(key);
+      }
+    }
+  }
+}

@@ -1,0 +1,108 @@
+import assert from 'node:assert/strict';
+import { beforeEach, describe, it } from 'node:test';
+import { digestOf } from '../../proto/wire/digest.ts';
+import type { LiveReport } from '../../registry/model/rollout.ts';
+import type { ServableReport } from '../../registry/model/server-report.ts';
+import type { ServerReports } from '../../registry/release/server-reports.ts';
+import { asAlias, asModel } from '../support/made-version.ts';
+import { never } from '../support/registry/publish.ts';
+import { isError } from '../support/service-errors.ts';
+
+const START_MS = 1_700_000_000_000;
+const DIGEST = digestOf(Buffer.from('manifest'));
+
+/** What every adapter of the ServerReports port promises. */
+export function describeServerReports(name: string, create: () => Promise<ServerReports>): void {
+  describe(`server reports: ${name}`, () => {
+    let reports: ServerReports;
+    beforeEach(async () => {
+      reports = await create();
+    });
+    const ids = async (nowMs = START_MS) =>
+      (await reports.list(asModel('M'), nowMs, never)).map(({ server }) => server.id).toSorted();
+
+    it('gives what each server said last of one model, and nothing of others', async () => {
+      await reports.put(liveReport('a', { servables: [servable('M', 1), servable('N', 1)] }), never);
+      await reports.put(liveReport('b', { servables: [servable('N', 2)] }), never);
+      await reports.put(liveReport('a', { sequence: 2, servables: [servable('M', 3), servable('N', 1)] }), never);
+      const listed = await reports.list(asModel('M'), START_MS, never);
+      const expected = liveReport('a', { sequence: 2, servables: [servable('M', 3)] });
+      const byId = listed.toSorted((x, y) => (x.server.id < y.server.id ? -1 : 1));
+      assert.deepEqual(byId, [
+        { ...expected, aliases: expected.aliases.filter(({ model }) => model === 'M') },
+        { ...liveReport('b', {}), servables: [], aliases: liveReport('b', {}).aliases.filter(({ model }) => model === 'M') },
+      ]);
+    });
+
+    it('keeps the newer report when an older one comes late; the same one again renews it', async () => {
+      await reports.put(liveReport('a', { sequence: 5, servables: [servable('M', 5)] }), never);
+      await reports.put(liveReport('a', { sequence: 4, servables: [servable('M', 4)], expireTimeMs: START_MS + 99_000 }), never);
+      const [first] = await reports.list(asModel('M'), START_MS, never);
+      assert.deepEqual([first?.servables[0]?.version, first?.expireTimeMs], [5, START_MS + 30_000]);
+      await reports.put(liveReport('a', { sequence: 5, servables: [servable('M', 5)], expireTimeMs: START_MS + 99_000 }), never);
+      assert.deepEqual(await ids(START_MS + 98_999), ['server-a']);
+    });
+
+    it('gives no report whose time is up', async () => {
+      await reports.put(liveReport('a', {}), never);
+      await reports.put(liveReport('b', { expireTimeMs: START_MS + 40_000 }), never);
+      assert.deepEqual(await ids(START_MS + 29_999), ['server-a', 'server-b']);
+      assert.deepEqual(await ids(START_MS + 30_000), ['server-b']);
+      assert.deepEqual(await ids(START_MS + 40_000), []);
+    });
+
+    it('forgets a server that is removed; once more is no error', async () => {
+      await reports.put(liveReport('a', {}), never);
+      await reports.put(liveReport('b', {}), never);
+      await reports.remove('server-a', never);
+      await reports.remove('server-a', never);
+      assert.deepEqual(await ids(), ['server-b']);
+    });
+
+    it('grows its head with news, not with renewals', async () => {
+      const heads = [await reports.head(never)];
+      const note = async () => heads.push(await reports.head(never));
+      await reports.put(liveReport('a', {}), never);
+      await note();
+      await reports.put(liveReport('a', { sequence: 2, reportTimeMs: START_MS + 1, expireTimeMs: START_MS + 30_001 }), never);
+      await note();
+      await reports.put(liveReport('a', { sequence: 3, servables: [servable('M', 2)] }), never);
+      await note();
+      await reports.remove('server-a', never);
+      await note();
+      const grew = heads.slice(1).map((head, index) => head > (heads[index] ?? 0));
+      assert.deepEqual(grew, [true, false, true, true]);
+    });
+
+    it('stops for a caller who left', async () => {
+      const left = AbortSignal.abort();
+      const isCancelled = isError('cancelled', 'CANCELLED');
+      await assert.rejects(reports.put(liveReport('a', {}), left), isCancelled);
+      await assert.rejects(reports.remove('server-a', left), isCancelled);
+      await assert.rejects(reports.list(asModel('M'), START_MS, left), isCancelled);
+      await assert.rejects(reports.head(left), isCancelled);
+      assert.deepEqual(await ids(), []);
+    });
+  });
+}
+
+export function liveReport(name: string, change: Partial<LiveReport>): LiveReport {
+  const serving = { version: 1, manifestDigest: DIGEST };
+  const alias = { alias: asAlias('production'), desiredVersion: 1, desiredRevision: 1, serving };
+  return {
+    server: { id: `server-${name}`, name, serverVersion: '1', servedModels: ['*'], servedAliases: ['production'] },
+    sequence: 1,
+    servables: [],
+    aliases: [
+      { model: asModel('M'), ...alias },
+      { model: asModel('N'), ...alias },
+    ],
+    reportTimeMs: START_MS,
+    expireTimeMs: START_MS + 30_000,
+    ...change,
+  };
+}
+
+function servable(model: string, version: number): ServableReport {
+  return { model: asModel(model), version, manifestDigest: DIGEST, state: 'ready', failure: undefined, sinceMs: START_MS };
+}
