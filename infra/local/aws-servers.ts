@@ -58,12 +58,11 @@ function startS3(place: ToolPlace): Promise<LocalServer> {
       ROOT_SECRET_ACCESS_KEY: CREDENTIALS.AWS_SECRET_ACCESS_KEY,
     },
     args: async (port, folder) => {
-      // In files of their own, since not every temporary folder keeps extended attributes.
-      const [data, versions, attributes] = ['data', 'versions', 'attributes'].map((name) => join(folder, name));
-      for (const path of [data, versions, attributes]) {
+      const [data, versions] = ['data', 'versions'].map((name) => join(folder, name));
+      for (const path of [data, versions]) {
         await mkdir(path ?? folder);
       }
-      const where = ['--versioning-dir', versions ?? '', '--sidecar', attributes ?? '', data ?? ''];
+      const where = ['--versioning-dir', versions ?? '', data ?? ''];
       return ['--port', `127.0.0.1:${port}`, '--quiet', '--keep-alive', 'posix', ...where];
     },
   });

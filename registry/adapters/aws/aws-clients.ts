@@ -24,6 +24,8 @@ export function createS3Client({ region, s3Endpoint }: AwsSettings): S3Client {
   return new S3Client({
     region,
     maxAttempts: 1,
+    // Every byte read is verified against a digest of our own.
+    responseChecksumValidation: 'WHEN_REQUIRED',
     ...(s3Endpoint !== undefined && { endpoint: s3Endpoint, forcePathStyle: true }),
     requestHandler: {
       connectionTimeout: CONNECT_TIMEOUT_MS,

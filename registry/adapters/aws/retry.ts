@@ -35,19 +35,27 @@ export async function retrying<T>(
   attempt: () => Promise<T>,
   isTransient: (error: unknown) => boolean,
 ): Promise<T> {
-  const { clock, random, settings } = pace;
-  const startMs = clock.nowMs();
+  const startMs = pace.clock.nowMs();
   for (let failures = 1; ; failures++) {
     throwIfAborted(signal);
     try {
       return await attempt();
     } catch (error) {
       throwIfAborted(signal);
-      const pauseMs = random() * Math.min(settings.maxMs, settings.firstMs * 2 ** (failures - 1));
-      if (!isTransient(error) || clock.nowMs() - startMs + pauseMs > settings.budgetMs) {
+      if (!isTransient(error) || !(await pauseAfter(pace, failures, startMs, signal))) {
         throw error;
       }
-      await clock.sleep(pauseMs, signal);
     }
   }
+}
+
+/** Waits before another attempt; false, at once, when the time since `startMs` does not allow one. */
+export async function pauseAfter(pace: Pace, failures: number, startMs: number, signal: AbortSignal): Promise<boolean> {
+  const { clock, random, settings } = pace;
+  const pauseMs = random() * Math.min(settings.maxMs, settings.firstMs * 2 ** (failures - 1));
+  if (clock.nowMs() - startMs + pauseMs > settings.budgetMs) {
+    return false;
+  }
+  await clock.sleep(pauseMs, signal);
+  return true;
 }
