@@ -44,7 +44,8 @@ function startDynamo(place: ToolPlace): Promise<LocalServer> {
     name: 'dynoxide',
     program: programOf('dynoxide', place),
     env: { ...place.env },
-    args: async (port, folder) => ['serve', '--port', String(port), '--log', 'quiet', '--db-path', join(folder, 'tables.sqlite')],
+    // In memory: a disk's flush at every write would only make tests slow.
+    args: async (port) => ['serve', '--port', String(port), '--log', 'quiet'],
   });
 }
 

@@ -10,6 +10,7 @@ it('listens on this machine and keeps its data under the user folder by default'
   assert.deepEqual(config, {
     listen: { host: '127.0.0.1', port: 50_051 },
     dataFolder: join(homedir(), '.local', 'share', 'maskterial', 'registry'),
+    aws: undefined,
     feedPollMs: 250,
     uploadIdleMs: 60_000,
     catalogProbeMs: 5000,

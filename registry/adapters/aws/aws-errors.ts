@@ -70,7 +70,8 @@ export function isTransient(error: unknown): boolean {
     return reasons.every((reason) => TRANSIENT_REASONS.has(reason));
   }
   const status = statusOf(error);
-  return (status >= 500 && status !== 507) || status === 429;
+  // 409: S3 is just doing something else with the object.
+  return (status >= 500 && status !== 507) || status === 429 || status === 409;
 }
 
 /**

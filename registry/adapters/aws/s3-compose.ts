@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import {
   CompleteMultipartUploadCommand,
   CopyObjectCommand,
@@ -64,6 +65,8 @@ async function composeMany(bucket: S3Bucket, key: string, parts: readonly Part[]
     throw new Error('S3 began an upload without an id');
   }
   let isComplete = false;
+  // Each copy listens for the caller to leave.
+  setMaxListeners(2 * COPIES_AT_ONCE, signal);
   try {
     const copied = await inParallel(parts, COPIES_AT_ONCE, (part, index) =>
       copyPart(bucket, { key, uploadId: UploadId, number: index + 1 }, part, signal),

@@ -20,6 +20,16 @@ export function needsLocalAws(): { readonly skip: string | false } {
   return { skip: missing.length > 0 ? `${missing.join(' and ')} not here: npm run tools` : false };
 }
 
+/** Uploads of one blob at once can meet while they clean up; what stays behind is for a sweep. */
+export function ignoreLeftover(): void {
+  // Nothing to do.
+}
+
+/** The settings with which the registry service uses a store. */
+export function registryEnv({ table, bucket, prefix }: AwsSettings): Readonly<Record<string, string>> {
+  return { MODELS_TABLE: table, MODELS_S3_BUCKET: bucket, MODELS_S3_PREFIX: prefix };
+}
+
 /** Both servers, with a versioned bucket; each store on them has a table and a prefix of its own. */
 export interface AwsTestServers {
   /** What the services read to find them. */
