@@ -32,9 +32,11 @@ export async function* readObject(
     try {
       for await (const piece of bytesOf(Body as Readable, signal)) {
         const wanted = piece.subarray(0, end - at);
-        at += wanted.byteLength;
-        failures = 0;
-        yield wanted;
+        if (wanted.byteLength > 0) {
+          at += wanted.byteLength;
+          failures = 0;
+          yield wanted;
+        }
       }
     } catch (error) {
       throwIfAborted(signal);
