@@ -20,7 +20,7 @@ export function createDynamoClient({ region, dynamoEndpoint }: AwsSettings): Dyn
   });
 }
 
-export function createS3Client({ region, s3Endpoint }: AwsSettings): S3Client {
+export function createS3Client({ region, s3Endpoint }: AwsSettings, { idleMs } = { idleMs: S3_IDLE_MS }): S3Client {
   return new S3Client({
     region,
     maxAttempts: 1,
@@ -29,7 +29,7 @@ export function createS3Client({ region, s3Endpoint }: AwsSettings): S3Client {
     ...(s3Endpoint !== undefined && { endpoint: s3Endpoint, forcePathStyle: true }),
     requestHandler: {
       connectionTimeout: CONNECT_TIMEOUT_MS,
-      socketTimeout: S3_IDLE_MS,
+      socketTimeout: idleMs,
       httpAgent: { keepAlive: true, maxSockets: S3_SOCKETS },
       httpsAgent: { keepAlive: true, maxSockets: S3_SOCKETS },
     },

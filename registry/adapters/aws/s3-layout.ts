@@ -19,7 +19,7 @@ export interface S3Layout {
   chunk(blob: ChunkedBlob, index: number): string | undefined;
 }
 
-/** S3 puts together ten thousand parts. */
+/** Enough for MAX_CHUNKS. */
 const INDEX_DIGITS = 5;
 
 export function s3LayoutOf(prefix: string): S3Layout {

@@ -85,9 +85,9 @@ function passOn(response: IncomingMessage, answer: ServerResponse, fault: Fault 
   response.on('data', (bytes: Buffer) => {
     answer.write(bytes.subarray(0, room));
     room = Math.max(0, room - bytes.byteLength);
-    if (room === 0 && fault.kind === 'cut') {
-      // What was written is on its way before the connection ends.
-      setImmediate(() => answer.destroy());
-    }
   });
+  if (fault.kind === 'cut') {
+    // What was written is on its way before the connection ends.
+    response.once('end', () => setImmediate(() => answer.destroy()));
+  }
 }
