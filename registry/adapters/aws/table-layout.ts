@@ -1,7 +1,7 @@
 import type { Digest } from '../../../proto/wire/digest.ts';
 import type { Operation } from '../../release/catalog.ts';
 
-/** Of the items as drawn below; raised when an older release could not read them any more. */
+/** Of the items; raised when an older release could not read them any more. */
 export const FORMAT_VERSION = 1;
 
 /** An item's key. Items with one `pk` are read in the order of their `sk`, compared byte by byte. */
@@ -11,25 +11,8 @@ export interface Key {
 }
 
 /**
- * The only builder of the catalog's keys. Names hold no `#`, which also sorts before every character that they may hold; label
+ * The only builder of the catalog's keys, as ARCHITECTURE.md lists them. Names hold no `#`, which also sorts before every character that they may hold; label
  * values and request ids may hold anything, and come last. Numbers are padded, so that text sorts as they do.
- *
- * | pk | sk | item |
- * | --- | --- | --- |
- * | store | identity | store id and format |
- * | store | feed-head | the newest change's sequence number |
- * | models | MODEL | the model, with its newest version's number |
- * | model-label#KEY=VALUE | MODEL | a model that may carry the label |
- * | versions#MODEL | VERSION | the version, with artifacts, labels and lineage |
- * | manifests#MODEL | DIGEST | which version has this manifest |
- * | version-label#MODEL#KEY=VALUE | VERSION | a version that may carry the label |
- * | blob#DIGEST | SIZE#MODEL#VERSION | a finalized version that refers to the blob |
- * | staging#ID | staging | the staging |
- * | request#OPERATION#ID | request | an answered request |
- * | aliases | MODEL#ALIAS | where the alias points |
- * | events#MODEL | SEQUENCE | every move of the model's aliases |
- * | alias-events#MODEL#ALIAS | REVISION | every move of one alias |
- * | feed | SEQUENCE | every move there was |
  */
 export const keys = {
   identity: { pk: 'store', sk: 'identity' },

@@ -18,13 +18,15 @@ interface MultipartUpload {
   readonly parts: Map<number, Buffer>;
 }
 
-/** Enough of a versioned S3 bucket for the blob store, with pages of two entries. */
+/** Enough of a versioned S3 bucket for the blob store. */
 export class MemoryS3 {
   readonly objects = new Map<string, StoredVersion[]>();
   readonly uploads = new Map<string, MultipartUpload>();
   readonly client = new FakeClient((request) => this.#answer(request));
   /** What a body does instead of giving all its bytes. */
   body: (bytes: Buffer) => Readable = (bytes) => Readable.from([bytes]);
+  /** Entries of a listing; S3 gives up to a thousand. */
+  pageSize = 2;
   /** Of what is written from now on. */
   nowMs = 1_000;
   #ids = 0;
@@ -96,6 +98,7 @@ export class MemoryS3 {
         const { page, next } = pageOf(
           this.keys.filter((found) => found.startsWith(String(input['Prefix']))),
           input['ContinuationToken'],
+          this.pageSize,
         );
         return {
           Contents: page.map((Key) => ({ Key, Size: this.#latest(Key)?.bytes.byteLength })),
@@ -106,7 +109,7 @@ export class MemoryS3 {
         return this.#versions(String(input['Prefix']), input['VersionIdMarker']);
       case 'ListMultipartUploads': {
         const ids = [...this.uploads].filter(([, upload]) => upload.key.startsWith(String(input['Prefix']))).map(([id]) => id);
-        const { page, next } = pageOf(ids, input['UploadIdMarker']);
+        const { page, next } = pageOf(ids, input['UploadIdMarker'], this.pageSize);
         const Uploads = page.map((UploadId) => {
           const upload = this.uploads.get(UploadId);
           return { UploadId, Key: upload?.key, Initiated: upload?.initiated };
@@ -177,6 +180,7 @@ export class MemoryS3 {
     const { page, next } = pageOf(
       all.filter(({ Key }) => Key.startsWith(prefix)).map(({ versionId }) => versionId),
       after,
+      this.pageSize,
     );
     const shown = (isMark: boolean) =>
       all
@@ -192,14 +196,12 @@ export class MemoryS3 {
   }
 }
 
-const PAGE = 2;
-
 /** A page of the entries after a mark, which may be gone by now; in an order that does not depend on what else there is. */
-function pageOf(names: readonly string[], after: unknown): { page: string[]; next: string | undefined } {
+function pageOf(names: readonly string[], after: unknown, size: number): { page: string[]; next: string | undefined } {
   const ordered = names.toSorted();
   const rest = typeof after === 'string' ? ordered.filter((name) => name > after) : ordered;
-  const page = rest.slice(0, PAGE);
-  return { page, next: rest.length > PAGE ? page.at(-1) : undefined };
+  const page = rest.slice(0, size);
+  return { page, next: rest.length > size ? page.at(-1) : undefined };
 }
 
 function sha256(bytes: Buffer): string {
