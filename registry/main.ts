@@ -25,10 +25,6 @@ const MAX_RECEIVE_BYTES = 8 * 1024 * 1024;
 /** 144 random bits: a staging's id is all that it takes to write into it. */
 const ID_BYTES = 18;
 
-/** What an upload left unfinished is kept for a week: long enough for whoever wants to resume it. */
-const KEEP_UNFINISHED_MS = 7 * 24 * 3_600_000;
-const SWEEP_EVERY_MS = 6 * 3_600_000;
-
 export interface RunningRegistry {
   /** `host:port` with the port that was taken. */
   readonly address: string;
@@ -117,29 +113,19 @@ async function openFolder(dataFolder: string): Promise<Store> {
 async function openAws(name: string, settings: AwsSettings, logger: Logger): Promise<Store> {
   // Loaded here and not above: a registry in a folder needs no SDK.
   const { openAwsStore } = await import('./adapters/aws/open-aws-store.ts');
+  const { startSweeping } = await import('./adapters/aws/sweeping.ts');
   const log = logger.child({ component: 'registry' });
   const onLeftover = (err: unknown): void => log.warn({ err }, 'what an upload left in the bucket was not removed');
-  const stopped = new AbortController();
-  const { sweep, close, ...store } = await openAwsStore(settings, { clock: systemClock, onLeftover }, stopped.signal);
-  const sweepOnce = async (): Promise<void> => {
-    try {
-      await sweep(Date.now() - KEEP_UNFINISHED_MS, stopped.signal);
-    } catch (error) {
-      if (!stopped.signal.aborted) {
-        onLeftover(error);
-      }
-    }
-  };
-  void sweepOnce();
-  const sweeping = setInterval(() => void sweepOnce(), SWEEP_EVERY_MS);
-  sweeping.unref();
+  const deps = { clock: systemClock, onLeftover };
+  const store = await openAwsStore(settings, deps, new AbortController().signal);
+  const sweeping = startSweeping(store, deps);
   return {
     name,
-    ...store,
+    catalog: store.catalog,
+    blobs: store.blobs,
     close: () => {
-      clearInterval(sweeping);
-      stopped.abort();
-      close();
+      sweeping.stop();
+      store.close();
     },
   };
 }

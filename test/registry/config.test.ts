@@ -102,7 +102,7 @@ it('says which settings of AWS are wrong, or would have no effect', () => {
       () => readRegistryConfig(env),
       (error) => {
         assert.ok(error instanceof ConfigError);
-        assert.deepEqual(error.problems.map((problem) => problem.split(':')[0]).toSorted(), names);
+        assert.deepEqual(error.problems.map((problem) => problem.split(':')[0] ?? '').toSorted(), names);
         return true;
       },
     );

@@ -8,11 +8,14 @@ export async function inParallel<T, R>(
   action: (item: T, index: number) => Promise<R>,
 ): Promise<R[]> {
   const results = new Map<number, R>();
-  const waiting = [...items.entries()].reverse();
+  // One iterator for all workers: each takes the next item.
+  const waiting = items.entries();
   let failure: { readonly error: unknown } | undefined;
   const work = async (): Promise<void> => {
-    for (let next = waiting.pop(); next !== undefined && failure === undefined; next = waiting.pop()) {
-      const [index, item] = next;
+    for (const [index, item] of waiting) {
+      if (failure !== undefined) {
+        return;
+      }
       try {
         results.set(index, await action(item, index));
       } catch (error) {

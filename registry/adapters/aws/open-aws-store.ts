@@ -15,7 +15,7 @@ export interface AwsStore {
   readonly catalog: Catalog;
   readonly blobs: BlobStore;
   /** Removes what uploads that ended before a time left unfinished. */
-  sweep(beforeMs: number, signal: AbortSignal): Promise<void>;
+  readonly sweep: (beforeMs: number, signal: AbortSignal) => Promise<void>;
   close(): void;
 }
 

@@ -18,9 +18,9 @@ describeCatalog('DynamoDB, in memory', async () => {
   const dynamo = new MemoryDynamo();
   // A real one answers later, so that callers meet.
   dynamo.client.before = () => new Promise((resolve) => setImmediate(resolve));
-  const open = () => openDynamoCatalog({ client: dynamo.sender, pace: instantPace() }, { table: 'catalog' }, never);
-  const catalog = await open();
-  return { catalog, openAnother: open, close: async () => catalog.close() };
+  const openOne = () => openDynamoCatalog({ client: dynamo.sender, pace: instantPace() }, { table: 'catalog' }, never);
+  const catalog = await openOne();
+  return { catalog, openAnother: openOne, close: async () => catalog.close() };
 });
 
 const m = modelName('m');
@@ -33,7 +33,7 @@ async function open(budgetMs = 30_000) {
   const deps = { client: dynamo.sender, pace: instantPace({ budgetMs }) };
   const catalog = await openDynamoCatalog(deps, { table: 'catalog' }, never);
   await catalog.createModel(record('m'), undefined, never);
-  return { dynamo, client: dynamo.client, catalog, reopen: () => openDynamoCatalog(deps, { table: 'catalog' }, never) };
+  return { dynamo, client: dynamo.client, catalog };
 }
 
 async function add(catalog: Catalog, draft: VersionDraft = DRAFT): Promise<Version> {

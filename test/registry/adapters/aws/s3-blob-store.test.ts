@@ -64,7 +64,7 @@ it('has S3 check every chunk, and puts the blob together of parts that S3 checke
     put.map(({ input }) => input['ChecksumSHA256']),
     BLOB.chunks.map(checksumOf),
   );
-  const [begun] = client.sent.filter(({ name }) => name === 'CreateMultipartUpload');
+  const begun = client.sent.find(({ name }) => name === 'CreateMultipartUpload');
   assert.equal(begun?.input['ChecksumAlgorithm'], 'SHA256');
   // In order and whole through one upload: not a byte is read again before it is published.
   assert.ok(!client.names.includes('GetObject'));
@@ -238,7 +238,7 @@ it('sweeps what was left unfinished long ago, and nothing else', async () => {
   await (await store.openUpload(chunkedBlob(young), never)).putChunk(0, young, never);
   s3.uploads.set('young', { key: PLACE, initiated: new Date(5_000), parts: new Map() });
   assert.deepEqual(await store.sweep(2_000, never), { objects: 3, uploads: 1 });
-  assert.deepEqual(s3.keys, [layout.blob(refOf(other).digest), layout.chunk(chunkedBlob(young), 0)].toSorted());
+  assert.deepEqual(s3.keys, [layout.blob(refOf(other).digest), layout.chunk(chunkedBlob(young), 0) ?? ''].toSorted());
   assert.deepEqual([...s3.uploads.keys()], ['young']);
 });
 
