@@ -6,6 +6,8 @@ const RETRY_DELAY_MS = 1_000;
 
 /** What AWS says when it is busy, or cannot say whether a request took effect. */
 const TRANSIENT = new Set([
+  // A table that was just created.
+  'ContinuousBackupsUnavailableException',
   'InternalServerError',
   'InternalFailure',
   'InternalError',

@@ -31,10 +31,10 @@ export async function createTable(
   try {
     const isCreated = await attempt(() => create(client, name, signal));
     await attempt(async () => {
-      const { Table } = await client.send(new DescribeTableCommand({ TableName: name }), { abortSignal: signal });
-      checkKeys(name, Table);
-      if (Table?.TableStatus !== 'ACTIVE') {
-        throw new LostRaceError(`table ${name} is ${Table?.TableStatus ?? 'not there yet'}`);
+      const table = await describe(client, name, signal);
+      checkKeys(name, table);
+      if (table?.TableStatus !== 'ACTIVE') {
+        throw new LostRaceError(`table ${name} is ${table?.TableStatus ?? 'not there yet'}`);
       }
     });
     return { isCreated, isRecoverable: await attempt(() => makeRecoverable(client, name, signal)) };
@@ -61,6 +61,22 @@ async function create(client: Pick<DynamoDBClient, 'send'>, name: string, signal
   } catch (error) {
     if (nameOf(error) === 'ResourceInUseException') {
       return false;
+    }
+    throw error;
+  }
+}
+
+/** Undefined for a table that was created a moment ago and is not known everywhere yet. */
+async function describe(
+  client: Pick<DynamoDBClient, 'send'>,
+  name: string,
+  signal: AbortSignal,
+): Promise<TableDescription | undefined> {
+  try {
+    return (await client.send(new DescribeTableCommand({ TableName: name }), { abortSignal: signal })).Table;
+  } catch (error) {
+    if (nameOf(error) === 'ResourceNotFoundException') {
+      return undefined;
     }
     throw error;
   }

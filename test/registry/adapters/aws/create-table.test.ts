@@ -20,7 +20,7 @@ function service({ exists = false, keys = KEYS, readyAfter = 2 } = {}) {
     }
     if (name === 'DescribeTable' && questions++ === 0 && !exists) {
       // Created a moment ago, and not known everywhere yet.
-      return {};
+      throw awsError('ResourceNotFoundException');
     }
     return { Table: { KeySchema: keys, TableStatus: questions > readyAfter ? 'ACTIVE' : 'CREATING' } };
   });
@@ -67,11 +67,12 @@ it('says where a server cannot put a table back to an earlier moment', async () 
 it('repeats what is refused for now, and says what is refused for good', async () => {
   const { client, sender } = service();
   client.before = (_, index) => {
-    if (index === 0) {
-      throw awsError('ThrottlingException');
+    if (index === 0 || index === 5) {
+      throw awsError(index === 0 ? 'ThrottlingException' : 'ContinuousBackupsUnavailableException');
     }
   };
   assert.equal((await createTable(sender, instantPace(), 'models', never)).isCreated, true);
+  assert.equal(client.sent.length, 7);
   for (const denied of ['CreateTable', 'DescribeTable', 'UpdateContinuousBackups']) {
     const refusing = service();
     refusing.client.before = ({ name }) => {
