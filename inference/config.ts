@@ -1,5 +1,6 @@
 import { homedir, availableParallelism } from 'node:os';
 import { isAbsolute, join, resolve } from 'node:path';
+import { readAwsEndpoint, readAwsRegion } from '../infra/process/aws-env.ts';
 import { type Environment, EnvReader } from '../infra/process/env.ts';
 import { type ListenSettings, readListenSettings } from '../infra/process/listen.ts';
 import { LOG_LEVELS, type LogLevel } from '../infra/process/log.ts';
@@ -8,6 +9,8 @@ export interface InferenceConfig {
   readonly listen: ListenSettings;
   /** `host:port` of the registry. */
   readonly registryAddress: string;
+  /** How objects are read that the registry names in S3. */
+  readonly s3: { readonly region: string; readonly endpoint: string | undefined };
   /** The folders to try for the cache, in order; only the first one that was set explicitly is tried then. */
   readonly cacheFolders: readonly string[];
   /** Bytes that cached files may take; 0 is no limit. */
@@ -55,6 +58,8 @@ const RUN_LIMIT_MS = 60_000;
  * | INFERENCE_HOST, INFERENCE_PORT | 127.0.0.1, 50052 | where it listens |
  * | MASKTERIAL_INSECURE | false | allows an address that other machines reach |
  * | REGISTRY_ADDRESS | 127.0.0.1:50051 | the registry |
+ * | AWS_REGION, else AWS_DEFAULT_REGION | us-east-1 | where the registry's bucket is, if it has one |
+ * | AWS_ENDPOINT_URL_S3 | | another server than AWS's |
  * | MODEL_PATH | /opt/maskterial/models, else a user folder | the cache |
  * | CACHE_BUDGET_BYTES | 0 | size of the cache; 0 is no limit |
  * | SERVED_MODELS | * | names or patterns of models kept loaded |
@@ -91,6 +96,7 @@ export function readInferenceConfig(env: Environment): InferenceConfig {
   return reader.finish({
     listen: readListenSettings(reader, 'INFERENCE', 50_052),
     registryAddress,
+    s3: { region: readAwsRegion(reader), endpoint: readAwsEndpoint(reader, 'S3') },
     cacheFolders: modelPath === undefined ? [DEFAULT_MODEL_PATH, resolve(userFolder)] : [modelPath],
     cacheBudgetBytes: reader.integer('CACHE_BUDGET_BYTES', 0, 0, Number.MAX_SAFE_INTEGER),
     servedModels: reader.list('SERVED_MODELS', ['*']),

@@ -14,6 +14,7 @@ import { createHandlers } from '../proto/wire/handlers.ts';
 import { FileSource } from './adapters/file-source.ts';
 import { RegistryReports } from './adapters/registry-reports.ts';
 import { RegistrySource } from './adapters/registry-source.ts';
+import { S3Access } from './adapters/s3-source.ts';
 import { announceHealth } from './announce.ts';
 import type { InferenceConfig } from './config.ts';
 import { EngineLoader } from './engine/engine-loader.ts';
@@ -61,10 +62,12 @@ export async function startInference(config: InferenceConfig, deps: { readonly l
     'grpc.initial_reconnect_backoff_ms': 200,
     'grpc.max_reconnect_backoff_ms': 5_000,
   });
+  const s3 = new S3Access({ nowMs: () => performance.now() }, config.s3);
   const source = new RegistrySource({
     client,
     address: config.registryAddress,
     openFile: (path) => new FileSource(path),
+    openObject: (object) => s3.source(object),
   });
   const logEngine = logGenerationEvent(logger);
   const loader = new EngineLoader(
@@ -122,6 +125,7 @@ export async function startInference(config: InferenceConfig, deps: { readonly l
     // Calls that outlived the grace period were cut: nobody waits for what their engines still do.
     await Promise.all([rollout.close(), loader.close()]);
     await cache.close();
+    await s3.close();
     client.close();
   };
   let stopped: Promise<void> | undefined;

@@ -4,12 +4,14 @@ import { type RunningServer, serve } from '../infra/process/serve.ts';
 import { RegistryServiceService } from '../proto/gen/maskterial/registry/v1/registry_service.ts';
 import { isServiceError, ServiceError } from '../proto/wire/errors.ts';
 import { createHandlers } from '../proto/wire/handlers.ts';
+import type { AwsSettings } from './adapters/aws/aws-settings.ts';
 import { FolderBlobStore } from './adapters/embedded/folder-blob-store.ts';
-import { type Layout, prepareLayout } from './adapters/embedded/layout.ts';
+import { prepareLayout } from './adapters/embedded/layout.ts';
 import { openSqliteCatalog } from './adapters/embedded/sqlite-catalog.ts';
 import { MemoryReports } from './adapters/memory/memory-reports.ts';
 import { MemoryWishes } from './adapters/memory/memory-wishes.ts';
 import type { RegistryConfig } from './config.ts';
+import type { BlobStore } from './release/blob-store.ts';
 import type { Catalog } from './release/catalog.ts';
 import { probeCatalog } from './release/catalog-probe.ts';
 import { systemClock } from './release/clock.ts';
@@ -28,32 +30,33 @@ const ID_BYTES = 18;
 export interface RunningRegistry {
   /** `host:port` with the port that was taken. */
   readonly address: string;
-  readonly dataFolder: string;
+  /** Where catalog and blobs are, for people. */
+  readonly storage: string;
   /** Ends watches, lets calls in hand finish, and closes the store. Idempotent. */
   stop(): Promise<void>;
 }
 
 /**
- * Starts the registry service on its embedded store.
- * @throws ServiceError failed-precondition STORAGE_UNAVAILABLE, UNSUPPORTED_FORMAT or CANNOT_LISTEN when the data folder cannot
- *   be used or the address cannot be bound: starting again changes nothing; unavailable STORAGE_UNAVAILABLE while the catalog is
- *   busy; resource-exhausted STORAGE_FULL.
+ * Starts the registry service on its store: on AWS where the settings name a bucket, else in a folder.
+ * @throws ServiceError failed-precondition STORAGE_UNAVAILABLE, UNSUPPORTED_FORMAT or CANNOT_LISTEN when the store cannot be used
+ *   or the address cannot be bound: starting again changes nothing; unavailable STORAGE_UNAVAILABLE while the catalog is busy or
+ *   out of reach; resource-exhausted STORAGE_FULL.
  */
 export async function startRegistry(config: RegistryConfig, deps: { readonly logger: Logger }): Promise<RunningRegistry> {
   const { logger } = deps;
-  const { layout, catalog } = await openStore(config.dataFolder);
+  const store = await openStore(config, logger);
   let server: RunningServer;
   try {
-    server = await startServer(config, catalog, new FolderBlobStore(layout), logger);
+    server = await startServer(config, store, logger);
   } catch (error) {
-    catalog.close();
+    store.close();
     throw error;
   }
-  logger.info({ component: 'registry', dataFolder: layout.root }, 'embedded store');
+  logger.info({ component: 'registry', storage: store.name }, 'store');
   const stopping = new AbortController();
   const probing = probeCatalog(
     {
-      catalog,
+      catalog: store.catalog,
       clock: systemClock,
       onChange: (error) => {
         server.setServing(REGISTRY_SERVICE, error === undefined);
@@ -66,10 +69,10 @@ export async function startRegistry(config: RegistryConfig, deps: { readonly log
   const stop = async (): Promise<void> => {
     stopping.abort();
     await Promise.all([server.stop(), probing]);
-    catalog.close();
+    store.close();
   };
   let stopped: Promise<void> | undefined;
-  return { address: server.address, dataFolder: layout.root, stop: () => (stopped ??= stop()) };
+  return { address: server.address, storage: store.name, stop: () => (stopped ??= stop()) };
 }
 
 function logCatalogChange(logger: Logger, error: unknown): void {
@@ -81,21 +84,55 @@ function logCatalogChange(logger: Logger, error: unknown): void {
   }
 }
 
-async function openStore(dataFolder: string): Promise<{ layout: Layout; catalog: Catalog }> {
+interface Store {
+  readonly name: string;
+  readonly catalog: Catalog;
+  readonly blobs: BlobStore;
+  close(): void;
+}
+
+async function openStore({ dataFolder, aws }: RegistryConfig, logger: Logger): Promise<Store> {
+  const name = aws === undefined ? `the data folder ${dataFolder}` : `table ${aws.table} and s3://${aws.bucket}/${aws.prefix}`;
   try {
-    const layout = await prepareLayout(dataFolder);
-    return { layout, catalog: openSqliteCatalog(layout.catalog) };
+    return await (aws === undefined ? openFolder(dataFolder) : openAws(name, aws, logger));
   } catch (error) {
-    // To a caller of a running registry it may pass; to whoever starts one it is a folder to put right, unless it is only busy.
+    // To a caller of a running registry it may pass; to whoever starts one it is a store to put right, unless it is only busy.
     if (isServiceError(error, 'unavailable') && error.retryDelayMs === undefined) {
-      const message = `cannot start on the data folder ${dataFolder}: ${error.message}`;
+      const advice = aws === undefined ? '' : '; "maskterial setup" creates what is missing';
+      const message = `cannot start on ${name}: ${error.message}${advice}`;
       throw new ServiceError('failed-precondition', 'STORAGE_UNAVAILABLE', message, { cause: error });
     }
     throw error;
   }
 }
 
-function startServer(config: RegistryConfig, catalog: Catalog, blobs: FolderBlobStore, logger: Logger): Promise<RunningServer> {
+async function openFolder(dataFolder: string): Promise<Store> {
+  const layout = await prepareLayout(dataFolder);
+  const catalog = openSqliteCatalog(layout.catalog);
+  return { name: layout.root, catalog, blobs: new FolderBlobStore(layout), close: () => catalog.close() };
+}
+
+async function openAws(name: string, settings: AwsSettings, logger: Logger): Promise<Store> {
+  // Loaded here and not above: a registry in a folder needs no SDK.
+  const { openAwsStore } = await import('./adapters/aws/open-aws-store.ts');
+  const { startSweeping } = await import('./adapters/aws/sweeping.ts');
+  const log = logger.child({ component: 'registry' });
+  const onLeftover = (err: unknown): void => log.warn({ err }, 'what an upload left in the bucket was not removed');
+  const deps = { clock: systemClock, onLeftover };
+  const store = await openAwsStore(settings, deps, new AbortController().signal);
+  const sweeping = startSweeping(store, deps);
+  return {
+    name,
+    catalog: store.catalog,
+    blobs: store.blobs,
+    close: () => {
+      sweeping.stop();
+      store.close();
+    },
+  };
+}
+
+function startServer(config: RegistryConfig, { catalog, blobs }: Store, logger: Logger): Promise<RunningServer> {
   const shutdown = new AbortController();
   const handlers = createHandlers({ shutdown: shutdown.signal, report: createCallLog(logger) });
   const newId = (): string => randomBytes(ID_BYTES).toString('base64url');

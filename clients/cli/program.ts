@@ -11,6 +11,7 @@ import { addPublish } from './commands/publish.ts';
 import { addRollback } from './commands/rollback.ts';
 import { addRollout } from './commands/rollout.ts';
 import { addServe } from './commands/serve.ts';
+import { addSetup } from './commands/setup.ts';
 import { addStatus } from './commands/status.ts';
 import { addVersions } from './commands/versions.ts';
 import { EXIT, type ExitCode, exitCodeOf } from './exit-codes.ts';
@@ -62,6 +63,7 @@ function createProgram(cli: Cli, help: { out: string; err: string }): Command {
     })
     .exitOverride();
   addServe(program, cli);
+  addSetup(program, cli);
   addImport(program, cli);
   addPublish(program, cli);
   addPrefetch(program, cli);

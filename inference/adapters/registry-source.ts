@@ -1,5 +1,5 @@
 import type { Prefetch, RegistryServiceClient } from '../../proto/gen/maskterial/registry/v1/registry_service.ts';
-import type { BlobLocation } from '../../proto/gen/maskterial/registry/v1/artifact.ts';
+import type { BlobLocation, S3Location } from '../../proto/gen/maskterial/registry/v1/artifact.ts';
 import type { Alias } from '../../proto/gen/maskterial/registry/v1/model.ts';
 import { callServerStream, callUnary } from '../../proto/wire/calls.ts';
 import type { ByteRange } from '../../proto/wire/chunks.ts';
@@ -24,6 +24,8 @@ export interface RegistrySourceDeps {
   readonly address: string;
   /** How a file that the registry names is read. */
   readonly openFile: (path: string) => BlobSource;
+  /** How an object of S3 that it names is read. */
+  readonly openObject: (object: S3Location) => BlobSource;
 }
 
 /** The registry as the source of desired versions and, where no better place is named, of their bytes. */
@@ -105,10 +107,19 @@ export class RegistrySource implements ModelSource {
     };
   }
 
-  /** Places that this server cannot read are left out; the registry itself always comes last. */
+  /** In the registry's order of preference. Places of a kind that this server does not know are left out; the registry itself always comes last. */
   #sources(locations: readonly BlobLocation[]): BlobSource[] {
-    const files = locations.flatMap(({ place }) => (place?.$case === 'file' ? [this.#deps.openFile(place.value.path)] : []));
-    return [...files, new RegistryBlobs(this.#deps)];
+    const elsewhere = locations.flatMap(({ place }) => {
+      switch (place?.$case) {
+        case 'file':
+          return [this.#deps.openFile(place.value.path)];
+        case 's3':
+          return [this.#deps.openObject(place.value)];
+        default:
+          return [];
+      }
+    });
+    return [...elsewhere, new RegistryBlobs(this.#deps)];
   }
 }
 

@@ -1,5 +1,5 @@
-import { execFileSync } from 'node:child_process';
-import { accessSync, constants, mkdirSync } from 'node:fs';
+import { execFileSync, type StdioOptions } from 'node:child_process';
+import { accessSync, constants, copyFileSync, mkdirSync, rmSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import type { Environment } from '../process/env.ts';
 
@@ -25,30 +25,59 @@ export class ToolMissingError extends Error {
   override readonly name = 'ToolMissingError';
 }
 
-const GRPCURL_VERSION = 'v1.9.3';
+export const TOOLS: readonly Tool[] = [
+  goTool({ name: 'grpcurl', version: 'v1.9.3', module: 'github.com/fullstorydev/grpcurl/cmd/grpcurl' }),
+  // An S3-compatible server on a folder: multipart checksums, conditional writes, versioning.
+  goTool({ name: 'versitygw', version: 'v1.8.0', module: 'github.com/versity/versitygw/cmd/versitygw' }),
+  // A DynamoDB-compatible server on SQLite, checked by its authors against DynamoDB itself: transactions, conditions, capacity units.
+  cargoTool({ name: 'dynoxide', version: '3.2.0', crate: 'dynoxide-rs', features: 'native-sqlite,http-server,cli' }),
+];
 
-const grpcurl: Tool = {
-  name: 'grpcurl',
-  version: GRPCURL_VERSION,
-  find: ({ folder, env }) => executable(join(folder, binFolder(GRPCURL_VERSION), 'grpcurl')) ?? onPath('grpcurl', env),
-  install: ({ folder, env }) => {
-    const go = onPath('go', env);
-    if (go === undefined) {
-      throw new ToolMissingError(
-        `grpcurl is not on PATH, and without Go it cannot be installed: install grpcurl ${GRPCURL_VERSION} or Go`,
-      );
-    }
-    const bin = join(folder, binFolder(GRPCURL_VERSION));
-    mkdirSync(bin, { recursive: true });
-    execFileSync(go, ['install', `github.com/fullstorydev/grpcurl/cmd/grpcurl@${GRPCURL_VERSION}`], {
-      env: { ...env, GOBIN: bin },
-      stdio: ['ignore', 'ignore', 'inherit'],
-    });
-    return join(bin, 'grpcurl');
-  },
-};
+/** A program that `go install` builds. */
+function goTool({ name, version, module }: { readonly name: string; readonly version: string; readonly module: string }): Tool {
+  return builtTool({ name, version, compiler: 'go', language: 'Go' }, (go, bin, env) =>
+    execFileSync(go, ['install', `${module}@${version}`], { env: { ...env, GOBIN: bin }, stdio: QUIET }),
+  );
+}
 
-export const TOOLS: readonly Tool[] = [grpcurl];
+/** A program that `cargo install` builds, from the crate's own lock file. */
+function cargoTool(tool: Readonly<Record<'name' | 'version' | 'crate' | 'features', string>>): Tool {
+  const { name, version, crate, features } = tool;
+  return builtTool({ name, version, compiler: 'cargo', language: 'Rust' }, (cargo, bin, env) => {
+    // It installs into a folder "bin" of its own under the root.
+    const root = join(bin, '..', `cargo-${name}-${version}`);
+    const choice = ['--version', version, '--locked', '--no-default-features', '--features', features, '--quiet'];
+    execFileSync(cargo, ['install', crate, ...choice, '--root', root], { env, stdio: QUIET });
+    copyFileSync(join(root, 'bin', name), join(bin, name));
+    rmSync(root, { recursive: true, force: true });
+  });
+}
+
+const QUIET: StdioOptions = ['ignore', 'ignore', 'inherit'];
+
+function builtTool(
+  tool: Readonly<Record<'name' | 'version' | 'compiler' | 'language', string>>,
+  build: (compiler: string, bin: string, env: Environment) => void,
+): Tool {
+  const { name, version, language } = tool;
+  return {
+    name,
+    version,
+    find: ({ folder, env }) => executable(join(folder, binFolder(version), name)) ?? onPath(name, env),
+    install: ({ folder, env }) => {
+      const compiler = onPath(tool.compiler, env);
+      if (compiler === undefined) {
+        throw new ToolMissingError(
+          `${name} is not on PATH, and without ${language} it cannot be installed: install ${name} ${version} or ${language}`,
+        );
+      }
+      const bin = join(folder, binFolder(version));
+      mkdirSync(bin, { recursive: true });
+      build(compiler, bin, env);
+      return join(bin, name);
+    },
+  };
+}
 
 /** The first file of that name on PATH that may be executed. */
 export function onPath(name: string, env: Environment): string | undefined {

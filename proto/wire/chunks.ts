@@ -4,6 +4,9 @@
  */
 export const CHUNK_BYTES = 8 * 1024 * 1024;
 
+/** Chunks of one blob: as many parts as S3 puts together. */
+export const MAX_CHUNKS = 10_000;
+
 /** Bytes that one message of a stream carries at most; far below gRPC's default limit of 4 MiB a message. */
 export const MESSAGE_BYTES = 1024 * 1024;
 

@@ -1,5 +1,5 @@
 import * as z from 'zod';
-import { CHUNK_BYTES, chunkCount } from './chunks.ts';
+import { CHUNK_BYTES, chunkCount, MAX_CHUNKS } from './chunks.ts';
 import { asDigest, type BlobRef, type Digest } from './digest.ts';
 import { ServiceError } from './errors.ts';
 
@@ -28,7 +28,7 @@ const artifactSchema = z
     mediaType: z.string().min(1).max(255),
     ...blob,
     /** Digest of each 8 MiB chunk in order. */
-    chunks: z.array(digestSchema),
+    chunks: z.array(digestSchema).max(MAX_CHUNKS),
   })
   .refine((artifact) => artifact.chunks.length === chunkCount(artifact.sizeBytes), {
     error: `expected one chunk digest for every ${CHUNK_BYTES} bytes begun`,

@@ -39,3 +39,8 @@ export function labelViolations(labels: Labels, field: string): FieldViolation[]
 export function sortedLabels(labels: Labels): [key: string, value: string][] {
   return Object.entries(labels).sort(([a], [b]) => (a < b ? -1 : 1));
 }
+
+/** Whether `labels` hold all of `wanted`. */
+export function hasLabels(labels: Labels, wanted: Labels): boolean {
+  return Object.entries(wanted).every(([key, value]) => labels[key] === value);
+}

@@ -1,15 +1,18 @@
-import type { BlobRef } from '../../proto/wire/digest.ts';
+import type { BlobRef, Digest } from '../../proto/wire/digest.ts';
 import { ServiceError } from '../../proto/wire/errors.ts';
 import type { Manifest, ManifestLineage } from '../../proto/wire/manifest.ts';
 import type { ModelName } from '../../proto/wire/names.ts';
 import type { Labels } from './labels.ts';
 import type { ModelKind } from './model.ts';
+import type { ObjectPlace } from './object-place.ts';
 
 /** One file of a version as the catalog knows it; its chunk digests are in the manifest only. */
 export interface ArtifactRecord extends BlobRef {
   readonly path: string;
   readonly role: 'serving' | 'source';
   readonly mediaType: string;
+  /** Where its bytes were when the version was finalized; unset where the store has no objects. */
+  readonly place?: ObjectPlace;
 }
 
 /** A version before it has a number: all that finalizing it will freeze. */
@@ -35,10 +38,11 @@ export interface Version extends VersionDraft {
  */
 export const MAX_LINEAGE_BYTES = 128 * 1024;
 
-/** What the catalog keeps of a manifest. */
+/** What the catalog keeps of a manifest, with the places that its blobs were found at. */
 export function draftOf(
   manifest: Manifest,
   stored: Pick<VersionDraft, 'model' | 'manifest' | 'labels' | 'createTimeMs'>,
+  places: ReadonlyMap<Digest, ObjectPlace> = new Map(),
 ): VersionDraft {
   const { model, manifest: ref, labels, createTimeMs } = stored;
   return {
@@ -48,13 +52,10 @@ export function draftOf(
     createTimeMs,
     kind: manifest.kind,
     family: manifest.family,
-    artifacts: manifest.artifacts.map(({ path, role, mediaType, digest, sizeBytes }) => ({
-      path,
-      role,
-      mediaType,
-      digest,
-      sizeBytes,
-    })),
+    artifacts: manifest.artifacts.map(({ path, role, mediaType, digest, sizeBytes }) => {
+      const place = places.get(digest);
+      return { path, role, mediaType, digest, sizeBytes, ...(place !== undefined && { place }) };
+    }),
     lineage: manifest.lineage,
   };
 }

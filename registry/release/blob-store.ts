@@ -1,5 +1,6 @@
 import type { ByteRange } from '../../proto/wire/chunks.ts';
 import type { BlobRef, Digest } from '../../proto/wire/digest.ts';
+import type { ObjectPlace } from '../model/object-place.ts';
 
 /** A blob as a manifest declares it: with the digest of each of its 8 MiB chunks. */
 export interface ChunkedBlob extends BlobRef {
@@ -26,8 +27,15 @@ export interface BlobStore {
   verify(blob: ChunkedBlob, signal: AbortSignal): Promise<Verification>;
   /** True when there was one. Idempotent. */
   delete(digest: Digest, signal: AbortSignal): Promise<boolean>;
+  /** The object that holds a stored blob, to be recorded with what refers to it; undefined when there is none, or no object. */
+  placeOf(digest: Digest, signal: AbortSignal): Promise<ObjectPlace | undefined>;
   /** Where else than from the registry a stored blob can be fetched, in order of preference. */
-  locations(blob: BlobRef): readonly BlobLocation[];
+  locations(blob: PlacedBlob): readonly BlobLocation[];
+}
+
+/** A blob with the place that was recorded for it. */
+export interface PlacedBlob extends BlobRef {
+  readonly place?: ObjectPlace;
 }
 
 export interface BlobUpload {

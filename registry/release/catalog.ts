@@ -9,8 +9,9 @@ import type { Version, VersionDraft } from '../model/version.ts';
  * The registry's database. Every write is one transaction: all of it or nothing, durable once the promise resolves, and seen
  * by every later read of any instance on the same store. Reads see finished writes only. No method walks a whole table.
  *
- * Errors of all methods: ServiceError unavailable STORAGE_UNAVAILABLE (busy or unreachable: nothing was written, try again),
- * resource-exhausted STORAGE_FULL, and cancelled or deadline-exceeded when the signal aborts.
+ * Errors of all methods: ServiceError unavailable STORAGE_UNAVAILABLE (busy or unreachable: try again), resource-exhausted
+ * STORAGE_FULL, and cancelled or deadline-exceeded when the signal aborts. Where the store is at the other end of a network a write
+ * that ended so may have taken effect all the same; its request's record says whether it did.
  */
 export interface Catalog extends ModelRecords, VersionRecords, StagingRecords, AliasRecords, ChangeFeed, RequestRecords {
   /** Whoever created the catalog closes it. */
@@ -39,6 +40,7 @@ export interface VersionRecords {
    * Freezes a staging's draft. In one transaction: the model's counter and the version with the next number, 1..n without
    * gaps, the references to its blobs, the staging's end, and `request` where there is one.
    * A manifest that the model has already gives that version and creates none; so does a staging that was finalized before.
+   * @throws ServiceError not-found STAGING_NOT_FOUND, and nothing is written, when the staging is not there any more.
    */
   addVersion(
     stagingId: string,

@@ -1,5 +1,7 @@
+import type { Digest } from '../../proto/wire/digest.ts';
 import { ServiceError } from '../../proto/wire/errors.ts';
 import type { Manifest } from '../../proto/wire/manifest.ts';
+import type { ObjectPlace } from '../model/object-place.ts';
 import { RequestCheck } from '../model/request-check.ts';
 import { draftOf, type Version } from '../model/version.ts';
 import type { BlobStore, ChunkedBlob } from './blob-store.ts';
@@ -44,7 +46,7 @@ export async function finalizeVersion(
     await verifyBlobs(blobs, manifest, signal);
   }
   while (earlier === undefined) {
-    const draft = draftOf(manifest, { ...staging, createTimeMs: deps.clock.nowMs() });
+    const draft = draftOf(manifest, { ...staging, createTimeMs: deps.clock.nowMs() }, await placesOf(blobs, manifest, signal));
     const result = await catalog.addVersion(staging.id, draft, recordOf(request, '', true), signal);
     if (result.kind === 'added') {
       return { version: result.version, isCreated: result.isCreated };
@@ -65,6 +67,17 @@ async function answerAgain(
     throw new Error(`${staging.model}:${earlier.subject} was answered before and is not there`);
   }
   return { version, isCreated: earlier.isEffective };
+}
+
+async function placesOf(blobs: BlobStore, manifest: Manifest, signal: AbortSignal): Promise<ReadonlyMap<Digest, ObjectPlace>> {
+  const places = new Map<Digest, ObjectPlace>();
+  for (const digest of declaredBlobs(manifest).keys()) {
+    const place = await blobs.placeOf(digest, signal);
+    if (place !== undefined) {
+      places.set(digest, place);
+    }
+  }
+  return places;
 }
 
 async function verifyBlobs(blobs: BlobStore, manifest: Manifest, signal: AbortSignal): Promise<void> {

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, it } from 'node:test';
-import { digestOf, refOf } from '../../proto/wire/digest.ts';
-import { type AliasName, asAliasName, asModelName, type ModelName } from '../../proto/wire/names.ts';
+import { digestOf } from '../../proto/wire/digest.ts';
+import type { AliasName, ModelName } from '../../proto/wire/names.ts';
 import { type AliasEvent, promotion, rollback } from '../../registry/model/alias.ts';
-import type { ModelRecord } from '../../registry/model/model.ts';
-import { draftOf, type Version, type VersionDraft } from '../../registry/model/version.ts';
+import type { Version } from '../../registry/model/version.ts';
 import type { Catalog, RequestIdentity } from '../../registry/release/catalog.ts';
+import { aliasName, draftFor, modelName, record, request, targetOf } from '../support/registry/catalog-records.ts';
 import { never } from '../support/registry/publish.ts';
 import { fileRef, smallVersion } from '../support/registry/sample-version.ts';
 import { isError } from '../support/service-errors.ts';
@@ -139,6 +139,26 @@ export function describeCatalog(name: string, create: () => Promise<CatalogFixtu
         const version = await added(m, 'staged');
         const staging = await catalog.getStaging(`staging-m-staged-${stagings}`, never);
         assert.deepEqual([staging?.version, staging?.manifest], [version.version, version.manifest]);
+      });
+
+      it('adds nothing for a staging that is gone', async () => {
+        const adding = catalog.addVersion('gone', draftFor(m, 'gone'), request('finalize', 'gone'), never);
+        await assert.rejects(adding, isError('not-found', 'STAGING_NOT_FOUND'));
+        assert.equal(await catalog.getVersion(m, 1, never), undefined);
+        assert.deepEqual(
+          [(await catalog.getModel(m, never))?.latestVersion, await catalog.findRequest('finalize', 'gone', never)],
+          [0, undefined],
+        );
+      });
+
+      it('keeps where the bytes of an artifact were', async () => {
+        const draft = draftFor(m, 'placed');
+        const place = { bucket: 'b', key: 'k', versionId: 'v', etag: '"e"', checksum: 'c' };
+        const [first, ...others] = draft.artifacts;
+        assert.ok(first !== undefined);
+        await catalog.addStaging({ ...draft, id: 's', version: 0 }, undefined, never);
+        await catalog.addVersion('s', { ...draft, artifacts: [{ ...first, place }, ...others] }, undefined, never);
+        assert.deepEqual((await catalog.getVersion(m, 1, never))?.artifacts, [{ ...first, place }, ...others]);
       });
 
       it('lists newest first, those with all labels, before a position', async () => {
@@ -367,33 +387,4 @@ export function describeCatalog(name: string, create: () => Promise<CatalogFixtu
       assert.equal(await catalog.getModel(modelName('m'), never), undefined);
     });
   });
-}
-
-function draftFor(model: ModelName, seed: string, labels: Record<string, string> = {}): VersionDraft {
-  const { manifest, manifestJson } = smallVersion(seed);
-  return draftOf(manifest, { model, manifest: refOf(manifestJson), labels, createTimeMs: 1234 });
-}
-
-function record(name: string, labels: Record<string, string> = {}): ModelRecord {
-  return { name: modelName(name), kind: 'classification', description: `about ${name}`, labels, createTimeMs: 1000 };
-}
-
-function request(operation: RequestIdentity['operation'], id: string, subject = ''): RequestIdentity {
-  return { operation, id, fingerprint: digestOf(Buffer.from(`${operation} ${id}`)), subject, isEffective: true };
-}
-
-function targetOf({ model, version, manifest }: Version): Pick<Version, 'model' | 'version' | 'manifest'> {
-  return { model, version, manifest };
-}
-
-function modelName(text: string): ModelName {
-  const name = asModelName(text);
-  assert.ok(name !== undefined);
-  return name;
-}
-
-function aliasName(text: string): AliasName {
-  const name = asAliasName(text);
-  assert.ok(name !== undefined);
-  return name;
 }

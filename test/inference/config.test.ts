@@ -23,6 +23,7 @@ test('everything has a default', () => {
   assert.deepEqual(config, {
     listen: { host: '127.0.0.1', port: 50_052 },
     registryAddress: '127.0.0.1:50051',
+    s3: { region: 'us-east-1', endpoint: undefined },
     cacheFolders: ['/opt/maskterial/models', join(homedir(), '.cache', 'maskterial', 'models')],
     cacheBudgetBytes: 0,
     servedModels: ['*'],
@@ -47,6 +48,8 @@ test('everything can be set', () => {
       INFERENCE_HOST: '::1',
       INFERENCE_PORT: '0',
       REGISTRY_ADDRESS: 'registry.internal:1',
+      AWS_REGION: 'eu-west-1',
+      AWS_ENDPOINT_URL_S3: 'http://127.0.0.1:9000',
       MODEL_PATH: '/models',
       CACHE_BUDGET_BYTES: '123456789012',
       SERVED_MODELS: 'CLS_*, SEG_M2F',
@@ -68,6 +71,7 @@ test('everything can be set', () => {
     {
       listen: { host: '[::1]', port: 0 },
       registryAddress: 'registry.internal:1',
+      s3: { region: 'eu-west-1', endpoint: 'http://127.0.0.1:9000' },
       cacheFolders: ['/models'],
       cacheBudgetBytes: 123_456_789_012,
       servedModels: ['CLS_*', 'SEG_M2F'],

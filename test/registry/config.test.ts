@@ -10,6 +10,7 @@ it('listens on this machine and keeps its data under the user folder by default'
   assert.deepEqual(config, {
     listen: { host: '127.0.0.1', port: 50_051 },
     dataFolder: join(homedir(), '.local', 'share', 'maskterial', 'registry'),
+    aws: undefined,
     feedPollMs: 250,
     uploadIdleMs: 60_000,
     catalogProbeMs: 5000,
@@ -48,4 +49,64 @@ it('reports every problem at once', () => {
       return error.problems.length === Object.keys(env).length;
     },
   );
+});
+
+it('is on AWS where a bucket is named', () => {
+  assert.deepEqual(readRegistryConfig({ MODELS_S3_BUCKET: 'lab-models' }).aws, {
+    region: 'us-east-1',
+    table: 'maskterial-models',
+    bucket: 'lab-models',
+    prefix: '',
+    kmsKeyId: undefined,
+    dynamoEndpoint: undefined,
+    s3Endpoint: undefined,
+  });
+  const env = {
+    MODELS_S3_BUCKET: 'lab-models',
+    MODELS_S3_PREFIX: '/maskterial/prod/',
+    MODELS_S3_KMS_KEY_ID: 'alias/models',
+    MODELS_TABLE: 'models',
+    AWS_REGION: 'eu-west-1',
+    AWS_DEFAULT_REGION: 'eu-north-1',
+    AWS_ENDPOINT_URL: 'http://127.0.0.1:1',
+    AWS_ENDPOINT_URL_S3: 'http://127.0.0.1:2',
+  };
+  assert.deepEqual(readRegistryConfig(env).aws, {
+    region: 'eu-west-1',
+    table: 'models',
+    bucket: 'lab-models',
+    prefix: 'maskterial/prod',
+    kmsKeyId: 'alias/models',
+    dynamoEndpoint: 'http://127.0.0.1:1',
+    s3Endpoint: 'http://127.0.0.1:2',
+  });
+  assert.equal(readRegistryConfig({ ...env, AWS_REGION: '' }).aws?.region, 'eu-north-1');
+});
+
+it('says which settings of AWS are wrong, or would have no effect', () => {
+  const cases: [Record<string, string>, string[]][] = [
+    [{ MODELS_TABLE: 'models' }, ['MODELS_TABLE']],
+    [{ MODELS_S3_PREFIX: 'p', MODELS_S3_KMS_KEY_ID: 'k' }, ['MODELS_S3_KMS_KEY_ID', 'MODELS_S3_PREFIX']],
+    [{ MODELS_S3_BUCKET: 'No Bucket', MODELS_TABLE: 'a b' }, ['MODELS_S3_BUCKET', 'MODELS_TABLE']],
+    [{ MODELS_S3_BUCKET: 'bucket', MODELS_S3_PREFIX: 'a#b' }, ['MODELS_S3_PREFIX']],
+    [{ MODELS_S3_BUCKET: 'bucket', MODELS_S3_PREFIX: 'p'.repeat(256) }, ['MODELS_S3_PREFIX']],
+    [
+      { MODELS_S3_BUCKET: 'bucket', AWS_REGION: 'us east', AWS_ENDPOINT_URL_S3: 'localhost:9000' },
+      ['AWS_ENDPOINT_URL_S3', 'AWS_REGION'],
+    ],
+    [
+      { MODELS_S3_BUCKET: 'bucket', AWS_DEFAULT_REGION: '!', AWS_ENDPOINT_URL: 'ftp://x' },
+      ['AWS_DEFAULT_REGION', 'AWS_ENDPOINT_URL', 'AWS_ENDPOINT_URL'],
+    ],
+  ];
+  for (const [env, names] of cases) {
+    assert.throws(
+      () => readRegistryConfig(env),
+      (error) => {
+        assert.ok(error instanceof ConfigError);
+        assert.deepEqual(error.problems.map((problem) => problem.split(':')[0] ?? '').toSorted(), names);
+        return true;
+      },
+    );
+  }
 });

@@ -20,11 +20,13 @@ export class TestSystem implements AsyncDisposable {
   readonly folder: string;
   readonly registry: RegistryClient;
   #registryServer: RunningRegistry | undefined;
+  readonly #registryEnv: Readonly<Record<string, string>>;
   #inferenceServer: RunningInference | undefined;
   #inferenceClient: InferenceClient | undefined;
 
-  private constructor(folder: string, registryServer: RunningRegistry) {
+  private constructor(folder: string, registryServer: RunningRegistry, registryEnv: Readonly<Record<string, string>>) {
     this.folder = folder;
+    this.#registryEnv = registryEnv;
     this.#registryServer = registryServer;
     this.registry = createRegistryClient({ address: registryServer.address, timeoutMs: WAIT_MS });
   }
@@ -38,8 +40,9 @@ export class TestSystem implements AsyncDisposable {
     } = {},
   ): Promise<TestSystem> {
     const folder = await mkdtemp(join(tmpdir(), 'maskterial-test-'));
-    const config = registryConfig(folder, await lastingPort(), options.registryEnv);
-    const system = new TestSystem(folder, await startRegistry(config, { logger: quiet('registry') }));
+    const { registryEnv = {} } = options;
+    const config = registryConfig(folder, await lastingPort(), registryEnv);
+    const system = new TestSystem(folder, await startRegistry(config, { logger: quiet('registry') }), registryEnv);
     if (options.inference !== false) {
       await system.startInference(options.env);
     }
@@ -94,7 +97,9 @@ export class TestSystem implements AsyncDisposable {
   /** On the same folder and port as before. */
   async restartRegistry(): Promise<void> {
     const port = Number(this.registry.address.split(':').at(-1));
-    this.#registryServer = await startRegistry(registryConfig(this.folder, port), { logger: quiet('registry') });
+    this.#registryServer = await startRegistry(registryConfig(this.folder, port, this.#registryEnv), {
+      logger: quiet('registry'),
+    });
   }
 
   /** Imports the bundle at `path` and publishes it as the next version of `model`. */
@@ -152,7 +157,7 @@ export class TestSystem implements AsyncDisposable {
 function registryConfig(
   folder: string,
   port: number,
-  env: Readonly<Record<string, string>> = {},
+  env: Readonly<Record<string, string>>,
 ): ReturnType<typeof readRegistryConfig> {
   const own = { REGISTRY_PORT: String(port), REGISTRY_DATA: join(folder, 'registry'), LOG_LEVEL: logLevel() };
   return readRegistryConfig({ ...own, ...env });

@@ -83,8 +83,8 @@ async function startAll({ registry, inference }: ServeSettings): Promise<Running
 /** Loaded here and not above: the other commands need neither the services nor their native libraries. */
 async function startRegistryService(config: RegistryConfig): Promise<Running> {
   const { startRegistry } = await import('../../../registry/main.ts');
-  const { address, dataFolder, ...service } = await startRegistry(config, { logger: createLogger(config.logLevel, 'registry') });
-  return { address, stop: () => service.stop(), line: `registry   ${address}  data in ${dataFolder}` };
+  const { address, storage, ...service } = await startRegistry(config, { logger: createLogger(config.logLevel, 'registry') });
+  return { address, stop: () => service.stop(), line: `registry   ${address}  data in ${storage}` };
 }
 
 async function startInferenceService(config: InferenceConfig): Promise<Running> {

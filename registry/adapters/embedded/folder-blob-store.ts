@@ -3,7 +3,8 @@ import type { ByteRange } from '../../../proto/wire/chunks.ts';
 import type { BlobRef, Digest } from '../../../proto/wire/digest.ts';
 import { ServiceError, throwIfAborted } from '../../../proto/wire/errors.ts';
 import type { BlobLocation, BlobStore, BlobUpload, ChunkedBlob, Verification } from '../../release/blob-store.ts';
-import { hashChunks, readPieces } from './file-bytes.ts';
+import { verifyBytes } from '../../release/verify-chunks.ts';
+import { readAll, readPieces } from './file-bytes.ts';
 import { isAbsent, translated, translateFsError } from './fs-errors.ts';
 import type { Layout } from './layout.ts';
 import { PartialBlob, readJournal } from './partial-blob.ts';
@@ -89,8 +90,7 @@ export class FolderBlobStore implements BlobStore {
       return { kind: 'absent' };
     }
     try {
-      const { whole, chunks } = await hashChunks(file, signal);
-      return compare(blob, whole, chunks);
+      return await verifyBytes(blob, readAll(file, signal));
     } catch (error) {
       throw translateFsError(error);
     } finally {
@@ -109,6 +109,10 @@ export class FolderBlobStore implements BlobStore {
       }
       throw translateFsError(error);
     }
+  }
+
+  async placeOf(_digest: Digest, signal: AbortSignal): Promise<undefined> {
+    throwIfAborted(signal);
   }
 
   locations({ digest }: BlobRef): readonly BlobLocation[] {
@@ -158,22 +162,6 @@ interface SharedPartial {
   users: number;
   readonly partial: Promise<PartialBlob>;
   commits: Promise<unknown>;
-}
-
-function compare(blob: ChunkedBlob, whole: BlobRef, chunks: readonly Digest[]): Verification {
-  if (whole.digest !== blob.digest) {
-    return { kind: 'corrupt', found: whole };
-  }
-  if (whole.sizeBytes !== blob.sizeBytes) {
-    return { kind: 'wrong-size', found: whole };
-  }
-  for (const [index, found] of chunks.entries()) {
-    const expected = blob.chunks[index];
-    if (found !== expected) {
-      return { kind: 'wrong-chunk', index, expected, found };
-    }
-  }
-  return { kind: 'valid' };
 }
 
 function once(action: () => Promise<void>): () => Promise<void> {

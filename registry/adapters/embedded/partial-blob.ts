@@ -3,9 +3,10 @@ import { constants } from 'node:fs';
 import { type FileHandle, link, mkdir, open, readFile, rename, rm, stat, truncate } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { CHUNK_BYTES, chunkCount, chunkRange } from '../../../proto/wire/chunks.ts';
-import { digestOf, hexOf } from '../../../proto/wire/digest.ts';
+import { hexOf } from '../../../proto/wire/digest.ts';
 import { ServiceError } from '../../../proto/wire/errors.ts';
 import type { ChunkedBlob } from '../../release/blob-store.ts';
+import { checkChunk, checkWhole } from '../../release/verify-chunks.ts';
 import { hashFile } from './file-bytes.ts';
 import { isAbsent } from './fs-errors.ts';
 import { syncFolder } from './layout.ts';
@@ -94,15 +95,11 @@ export class PartialBlob {
    */
   async publish(target: string, signal: AbortSignal): Promise<void> {
     const found = await hashFile(this.#data, signal);
-    const { digest, sizeBytes } = this.#blob;
-    if (found.sizeBytes !== sizeBytes || found.digest !== digest) {
+    try {
+      checkWhole(this.#blob, found);
+    } catch (error) {
       await this.#discard();
-      const reason = found.sizeBytes === sizeBytes ? 'DIGEST_MISMATCH' : 'SIZE_MISMATCH';
-      throw new ServiceError(
-        'data-loss',
-        reason,
-        `expected ${digest} of ${sizeBytes} bytes, the chunks that arrived make ${found.digest} of ${found.sizeBytes} bytes`,
-      );
+      throw error;
     }
     const isNewFolder = (await mkdir(dirname(target), { recursive: true })) !== undefined;
     await this.#takeOver(target);
@@ -216,23 +213,4 @@ export async function readJournal(folder: string, blob: ChunkedBlob): Promise<Se
 function journalLine(blob: ChunkedBlob, index: number): string {
   const digest = blob.chunks[index];
   return `${index} ${digest === undefined ? '' : hexOf(digest)}\n`;
-}
-
-function checkChunk(blob: ChunkedBlob, index: number, bytes: Uint8Array): void {
-  const expectedBytes = chunkRange(index, blob.sizeBytes).lengthBytes;
-  if (bytes.byteLength !== expectedBytes) {
-    throw new ServiceError(
-      'data-loss',
-      'SIZE_MISMATCH',
-      `chunk ${index} of ${blob.digest}: expected ${expectedBytes} bytes, found ${bytes.byteLength}`,
-    );
-  }
-  const found = digestOf(bytes);
-  if (found !== blob.chunks[index]) {
-    throw new ServiceError(
-      'data-loss',
-      'DIGEST_MISMATCH',
-      `chunk ${index} of ${blob.digest}: expected ${blob.chunks[index]}, found ${found}`,
-    );
-  }
 }

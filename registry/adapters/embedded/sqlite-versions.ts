@@ -1,4 +1,5 @@
 import type { BlobRef, Digest } from '../../../proto/wire/digest.ts';
+import { ServiceError } from '../../../proto/wire/errors.ts';
 import type { ManifestLineage } from '../../../proto/wire/manifest.ts';
 import type { ModelName } from '../../../proto/wire/names.ts';
 import type { Labels } from '../../model/labels.ts';
@@ -24,7 +25,9 @@ export function insertVersion(
     if (isCreated) {
       insertVersionRows(database, version);
     }
-    database.run('UPDATE stagings SET version = ? WHERE id = ?', version.version, stagingId);
+    if (database.run('UPDATE stagings SET version = ? WHERE id = ?', version.version, stagingId) === 0) {
+      throw new ServiceError('not-found', 'STAGING_NOT_FOUND', `staging "${stagingId}" does not exist any more`);
+    }
     if (request !== undefined) {
       insertRequest(database, { ...request, subject: String(version.version), isEffective: isCreated });
     }

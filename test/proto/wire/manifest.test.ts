@@ -53,6 +53,16 @@ describe('manifest', () => {
     );
   });
 
+  it('takes as many chunks of one blob as S3 takes parts', () => {
+    const [first] = valid().artifacts;
+    const chunked = (count: number): Buffer => {
+      const chunks = Array.from({ length: count }, () => digestOf(Buffer.from('chunk')));
+      return json({ ...valid(), artifacts: [{ ...first, sizeBytes: count * CHUNK_BYTES, chunks }] });
+    };
+    assert.equal(parseManifest(chunked(10_000)).artifacts.length, 1);
+    assert.throws(() => parseManifest(chunked(10_001)), hasViolationAt('INVALID_MANIFEST', 'manifest_json.artifacts.0.chunks'));
+  });
+
   const hostile = [
     '',
     '/etc/passwd',

@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { CHUNK_BYTES, MESSAGE_BYTES, messagesOf } from '../../../proto/wire/chunks.ts';
 import { refOf } from '../../../proto/wire/digest.ts';
 import type { BlobUploadState } from '../../../registry/release/declared-blobs.ts';
@@ -6,8 +7,9 @@ import type { PromoteVersionCommand } from '../../../registry/release/promote.ts
 import type { Registry } from '../../../registry/release/registry.ts';
 import type { SampleVersion } from './sample-version.ts';
 
-/** For calls that nothing cancels. */
+/** For calls that nothing cancels, however many there are at once. */
 export const never: AbortSignal = new AbortController().signal;
+setMaxListeners(0, never);
 
 export async function createClassifier(registry: Registry, name: string, labels: Record<string, string> = {}): Promise<void> {
   await registry.createModel({ name, kind: 'classification', description: '', labels, requestId: '' }, never);

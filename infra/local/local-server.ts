@@ -1,0 +1,127 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { connect, createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+/** A real server in a process of its own, on this machine only, with its data in a temporary folder. */
+export interface LocalServer {
+  readonly port: number;
+  /** Ends the process for good and removes its data. Idempotent. */
+  stop(): Promise<void>;
+}
+
+export interface LocalServerOptions {
+  readonly name: string;
+  readonly program: string;
+  readonly env: NodeJS.ProcessEnv;
+  /** The arguments for a free port and an empty folder. */
+  readonly args: (port: number, folder: string) => Promise<readonly string[]>;
+  /** How long it may take to end when asked; then it is ended. */
+  readonly stopLimitMs?: number;
+}
+
+const START_LIMIT_MS = 20_000;
+const STOP_LIMIT_MS = 5_000;
+/** Between asking for a free port and listening on it another process may take it. */
+const ATTEMPTS = 3;
+
+/** Starts the server and waits until it takes connections. @throws Error with what it wrote when it does not come up. */
+export async function startLocalServer(options: LocalServerOptions): Promise<LocalServer> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await startOnce(options);
+    } catch (error) {
+      if (attempt === ATTEMPTS) {
+        throw error;
+      }
+    }
+  }
+}
+
+async function startOnce({ name, program, args, env, stopLimitMs = STOP_LIMIT_MS }: LocalServerOptions): Promise<LocalServer> {
+  const folder = await mkdtemp(join(tmpdir(), `${name}-`));
+  const port = await freePort();
+  const child = spawn(program, await args(port, folder), { env, stdio: ['ignore', 'pipe', 'pipe'] });
+  const output: string[] = [];
+  child.stdout.on('data', (text) => keepTail(output, String(text)));
+  child.stderr.on('data', (text) => keepTail(output, String(text)));
+  const exited = new Promise<void>((resolve) => {
+    child.once('exit', () => resolve());
+    child.once('error', (error) => {
+      output.push(error.message);
+      resolve();
+    });
+  });
+  const kill = (): void => void child.kill('SIGKILL');
+  process.once('exit', kill);
+  let stopping: Promise<void> | undefined;
+  const stop = async (): Promise<void> => {
+    await endProcess(child, exited, stopLimitMs);
+    process.off('exit', kill);
+    await rm(folder, { recursive: true, force: true });
+  };
+  const server = { port, stop: () => (stopping ??= stop()) };
+  if (!(await isUp(port, child))) {
+    await server.stop();
+    throw new Error(`${name} did not come up on port ${port}: ${output.join('')}`);
+  }
+  return server;
+}
+
+async function endProcess(child: ChildProcess, exited: Promise<void>, limitMs: number): Promise<void> {
+  if (child.exitCode === null && child.signalCode === null && child.pid !== undefined) {
+    child.kill('SIGTERM');
+    const patience = new AbortController();
+    const impatient = sleep(limitMs, undefined, { signal: patience.signal }).then(
+      () => void child.kill('SIGKILL'),
+      () => undefined,
+    );
+    await exited;
+    patience.abort();
+    await impatient;
+  }
+}
+
+async function isUp(port: number, child: ChildProcess): Promise<boolean> {
+  const deadline = Date.now() + START_LIMIT_MS;
+  while (child.exitCode === null && child.signalCode === null && child.pid !== undefined && Date.now() < deadline) {
+    if (await canConnect(port)) {
+      return true;
+    }
+    await sleep(20);
+  }
+  return false;
+}
+
+function canConnect(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(port, '127.0.0.1');
+    socket.once('connect', () => {
+      socket.destroy();
+      resolve(true);
+    });
+    socket.once('error', () => resolve(false));
+  });
+}
+
+function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const server = createServer();
+    server.once('error', reject);
+    server.listen(0, '127.0.0.1', () => {
+      const address = server.address();
+      const port = typeof address === 'object' && address !== null ? address.port : 0;
+      server.close(() => resolve(port));
+    });
+  });
+}
+
+/** A server that runs for hours must not fill the memory with its log. */
+function keepTail(output: string[], text: string): void {
+  output.push(text);
+  if (output.length > 50) {
+    output.shift();
+  }
+}

@@ -1,0 +1,37 @@
+import { DynamoDBClient } from '@aws-sdk/client-dynamodb';
+import { S3Client } from '@aws-sdk/client-s3';
+import type { AwsSettings } from './aws-settings.ts';
+
+const CONNECT_TIMEOUT_MS = 3_000;
+/** DynamoDB answers within milliseconds, or not at all. */
+const DYNAMO_TIMEOUT_MS = 5_000;
+/** A transfer that stands still for so long does not go on. */
+const S3_IDLE_MS = 20_000;
+/** Uploads and reads of many callers at once. */
+const S3_SOCKETS = 200;
+
+/** Both clients make one attempt: who calls them knows what may be repeated, and for how long. */
+export function createDynamoClient({ region, dynamoEndpoint }: AwsSettings): DynamoDBClient {
+  return new DynamoDBClient({
+    region,
+    maxAttempts: 1,
+    ...(dynamoEndpoint !== undefined && { endpoint: dynamoEndpoint }),
+    requestHandler: { connectionTimeout: CONNECT_TIMEOUT_MS, requestTimeout: DYNAMO_TIMEOUT_MS, throwOnRequestTimeout: true },
+  });
+}
+
+export function createS3Client({ region, s3Endpoint }: AwsSettings, { idleMs } = { idleMs: S3_IDLE_MS }): S3Client {
+  return new S3Client({
+    region,
+    maxAttempts: 1,
+    // Every byte read is verified against a digest of our own.
+    responseChecksumValidation: 'WHEN_REQUIRED',
+    ...(s3Endpoint !== undefined && { endpoint: s3Endpoint, forcePathStyle: true }),
+    requestHandler: {
+      connectionTimeout: CONNECT_TIMEOUT_MS,
+      socketTimeout: idleMs,
+      httpAgent: { keepAlive: true, maxSockets: S3_SOCKETS },
+      httpsAgent: { keepAlive: true, maxSockets: S3_SOCKETS },
+    },
+  });
+}

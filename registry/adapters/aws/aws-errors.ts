@@ -1,0 +1,125 @@
+import { isServiceError, ServiceError } from '../../../proto/wire/errors.ts';
+import { LostRaceError } from './retry.ts';
+
+/** Trying again at once would meet the same obstacle. */
+const RETRY_DELAY_MS = 1_000;
+
+/** What AWS says when it is busy, or cannot say whether a request took effect. */
+const TRANSIENT = new Set([
+  // A table that was just created.
+  'ContinuousBackupsUnavailableException',
+  'InternalServerError',
+  'InternalFailure',
+  'InternalError',
+  'OperationAborted',
+  'ConditionalRequestConflict',
+  'ProvisionedThroughputExceededException',
+  'RequestLimitExceeded',
+  'RequestTimeout',
+  'RequestTimeoutException',
+  'ServiceUnavailable',
+  'SlowDown',
+  'Throttling',
+  'ThrottlingException',
+  'ThrottledException',
+  'TimeoutError',
+  'TransactionConflictException',
+  'TransactionInProgressException',
+]);
+
+/** The reasons of a cancelled transaction that say no more than "not now". */
+const TRANSIENT_REASONS = new Set(['None', 'TransactionConflict', 'ThrottlingError', 'ProvisionedThroughputExceeded']);
+
+const NETWORK = new Set([
+  'EAI_AGAIN',
+  'ECONNABORTED',
+  'ECONNREFUSED',
+  'ECONNRESET',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+  'ENOTFOUND',
+  'EPIPE',
+  'ERR_STREAM_PREMATURE_CLOSE',
+  'ETIMEDOUT',
+]);
+
+/** Nobody who calls the registry can help it; the operator can. */
+const REFUSED = new Set([
+  'AccessDenied',
+  'AccessDeniedException',
+  'CredentialsProviderError',
+  'ExpiredToken',
+  'ExpiredTokenException',
+  'Forbidden',
+  'InvalidAccessKeyId',
+  'InvalidSignatureException',
+  'NoSuchBucket',
+  'ResourceNotFoundException',
+  'SignatureDoesNotMatch',
+  'TokenRefreshRequired',
+  'UnrecognizedClientException',
+]);
+
+const FULL = new Set(['InsufficientStorage', 'QuotaExceeded', 'XMinioStorageFull']);
+
+/** Whether the same request may succeed a moment later. */
+export function isTransient(error: unknown): boolean {
+  if (error instanceof LostRaceError || TRANSIENT.has(nameOf(error)) || NETWORK.has(codeOf(error))) {
+    return true;
+  }
+  const reasons = cancellationReasons(error);
+  if (reasons !== undefined) {
+    return reasons.every((reason) => TRANSIENT_REASONS.has(reason));
+  }
+  const status = statusOf(error);
+  // 409: S3 is just doing something else with the object.
+  return (status >= 500 && status !== 507) || status === 429 || status === 409;
+}
+
+/**
+ * What a failure of AWS means to the callers of catalog and blob store; `store` says which, for the message. What stays as it is
+ * is our own mistake. The service's text is in the cause alone: it names accounts and roles.
+ */
+export function translateAwsError(error: unknown, store: string): unknown {
+  if (isServiceError(error) || !(error instanceof Error)) {
+    return error;
+  }
+  const name = nameOf(error) || codeOf(error);
+  const status = statusOf(error);
+  if (FULL.has(name) || status === 507) {
+    return new ServiceError('resource-exhausted', 'STORAGE_FULL', `${store} is full: ${name}`, { cause: error });
+  }
+  if (isTransient(error)) {
+    return new ServiceError('unavailable', 'STORAGE_UNAVAILABLE', `${store} is busy or cannot be reached: ${name}`, {
+      cause: error,
+      retryDelayMs: RETRY_DELAY_MS,
+    });
+  }
+  if (REFUSED.has(name) || status === 401 || status === 403) {
+    return new ServiceError('unavailable', 'STORAGE_UNAVAILABLE', `${store} cannot be used: ${name}`, { cause: error });
+  }
+  return error;
+}
+
+/** One code for each write of a cancelled transaction, in order; undefined for any other error. */
+export function cancellationReasons(error: unknown): string[] | undefined {
+  if (nameOf(error) !== 'TransactionCanceledException' || !(error instanceof Error) || !('CancellationReasons' in error)) {
+    return undefined;
+  }
+  const reasons = error.CancellationReasons;
+  return Array.isArray(reasons) ? reasons.map((reason: { Code?: string }) => reason.Code ?? 'None') : undefined;
+}
+
+export function nameOf(error: unknown): string {
+  return error instanceof Error && error.name !== 'Error' ? error.name : '';
+}
+
+/** The HTTP status of the answer; 0 where there was none. */
+export function statusOf(error: unknown): number {
+  const metadata = error instanceof Error && '$metadata' in error ? (error.$metadata as { httpStatusCode?: number }) : undefined;
+  return metadata?.httpStatusCode ?? 0;
+}
+
+function codeOf(error: unknown): string {
+  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : '';
+}

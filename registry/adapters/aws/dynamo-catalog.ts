@@ -1,0 +1,71 @@
+import { randomUUID } from 'node:crypto';
+import { ServiceError } from '../../../proto/wire/errors.ts';
+import type { Catalog } from '../../release/catalog.ts';
+import { integerOf, type Row, textOf } from './attributes.ts';
+import { moveAlias, readAlias, readAliasEvent, readAliasEvents, readFeedHead } from './dynamo-aliases.ts';
+import { readFeed, readSnapshot } from './dynamo-feed.ts';
+import { readModel, readModels, readNeighbouringNames, writeModel } from './dynamo-models.ts';
+import { readRequest, writeRequest } from './dynamo-requests.ts';
+import { type DynamoSender, DynamoTable } from './dynamo-table.ts';
+import { addVersion, isBlobReferenced, readStaging, readVersion, readVersions, writeStaging } from './dynamo-versions.ts';
+import type { Pace } from './retry.ts';
+import { FORMAT_VERSION, keys } from './table-layout.ts';
+
+/**
+ * A catalog in one DynamoDB table, which any number of registries share. A new table gets its identity here.
+ * @throws ServiceError unavailable STORAGE_UNAVAILABLE; failed-precondition UNSUPPORTED_FORMAT.
+ */
+export async function openDynamoCatalog(
+  deps: { readonly client: DynamoSender; readonly pace: Pace },
+  settings: { readonly table: string },
+  signal: AbortSignal,
+): Promise<Catalog> {
+  const table = new DynamoTable(deps.client, deps.pace, settings.table);
+  const storeId = await readIdentity(table, settings.table, signal);
+  return {
+    storeId,
+    close: () => table.close(),
+    createModel: (model, request, at) => writeModel(table, model, request, at),
+    getModel: (name, at) => readModel(table, name, at),
+    listModels: (slice, at) => readModels(table, slice, at),
+    neighbouringNames: (name, limit, at) => readNeighbouringNames(table, name, limit, at),
+    addVersion: (stagingId, draft, request, at) => addVersion(table, stagingId, draft, request, at),
+    getVersion: (model, version, at) => readVersion(table, model, version, at),
+    listVersions: (model, slice, at) => readVersions(table, model, slice, at),
+    isReferenced: (blob, at) => isBlobReferenced(table, blob, at),
+    addStaging: (staging, request, at) => writeStaging(table, staging, request, at),
+    getStaging: (id, at) => readStaging(table, id, at),
+    getAlias: (model, alias, at) => readAlias(table, model, alias, at),
+    moveAlias: (event, request, at) => moveAlias(table, event, request, at),
+    getAliasEvent: (model, alias, revision, at) => readAliasEvent(table, model, alias, revision, at),
+    listAliasEvents: (query, at) => readAliasEvents(table, query, at),
+    feedHead: (at) => readFeedHead(table, at),
+    snapshot: (at) => readSnapshot(table, at),
+    readFeed: (sequence, limit, at) => readFeed(table, sequence, limit, at),
+    findRequest: (operation, id, at) => readRequest(table, operation, id, at),
+    addRequest: (request, at) => writeRequest(table, request, at),
+  };
+}
+
+async function readIdentity(table: DynamoTable, name: string, signal: AbortSignal): Promise<string> {
+  const found = await table.get(keys.identity, signal);
+  if (found !== undefined) {
+    return checkedIdentity(found, name);
+  }
+  const storeId = randomUUID();
+  const identity = { kind: 'put', key: keys.identity, item: { storeId, format: FORMAT_VERSION }, condition: 'absent' } as const;
+  if ((await table.transact([identity], signal)).size === 0) {
+    return storeId;
+  }
+  // Another registry was first.
+  return readIdentity(table, name, signal);
+}
+
+function checkedIdentity(row: Row, name: string): string {
+  const format = integerOf(row, 'format');
+  if (format > FORMAT_VERSION) {
+    const message = `table ${name} has format ${format}; this release reads up to ${FORMAT_VERSION}`;
+    throw new ServiceError('failed-precondition', 'UNSUPPORTED_FORMAT', message);
+  }
+  return textOf(row, 'storeId');
+}

@@ -1,0 +1,233 @@
+import type { BlobRef, Digest } from '../../../proto/wire/digest.ts';
+import { ServiceError } from '../../../proto/wire/errors.ts';
+import type { ManifestLineage } from '../../../proto/wire/manifest.ts';
+import type { ModelName } from '../../../proto/wire/names.ts';
+import { hasLabels, type Labels } from '../../model/labels.ts';
+import type { ModelKind } from '../../model/model.ts';
+import type { ArtifactRecord, Version, VersionDraft } from '../../model/version.ts';
+import type { AddVersionResult, RequestIdentity, Slice, Staging } from '../../release/catalog.ts';
+import { type Attributes, integerOf, type Row, textOf } from './attributes.ts';
+import { requestWrites } from './dynamo-requests.ts';
+import { type DynamoTable, MAX_TRANSACTION_ITEMS, type Write } from './dynamo-table.ts';
+import { LostRaceError } from './retry.ts';
+import { keys, ranges } from './table-layout.ts';
+
+/** What takes part in the transaction is numbered by its place in it. */
+const STAGING = 0;
+const REQUEST = 1;
+
+export function addVersion(
+  table: DynamoTable,
+  stagingId: string,
+  draft: VersionDraft,
+  request: RequestIdentity | undefined,
+  signal: AbortSignal,
+): Promise<AddVersionResult> {
+  return table.race(signal, async () => {
+    const existing = await readVersionOf(table, draft, signal);
+    const version = existing ?? { ...draft, version: (await readLatest(table, draft.model, signal)) + 1 };
+    const isCreated = existing === undefined;
+    const record = request && { ...request, subject: String(version.version), isEffective: isCreated };
+    const ending: Write[] = [
+      {
+        kind: 'set',
+        key: keys.staging(stagingId),
+        attribute: 'version',
+        value: version.version,
+        condition: 'present',
+      },
+      ...requestWrites(record),
+    ];
+    const failed = await table.transact(isCreated ? await withVersion(table, ending, version, signal) : ending, signal);
+    if (failed.has(STAGING)) {
+      throw new ServiceError('not-found', 'STAGING_NOT_FOUND', `staging "${stagingId}" does not exist any more`);
+    }
+    if (record !== undefined && failed.has(REQUEST)) {
+      return { kind: 'request-exists' };
+    }
+    if (failed.size > 0) {
+      // Another version of the model, or this very one, was added in between.
+      throw new LostRaceError(`${draft.model}:${version.version} is taken`);
+    }
+    return { kind: 'added', version, isCreated };
+  });
+}
+
+export async function readVersion(
+  table: DynamoTable,
+  model: ModelName,
+  version: number,
+  signal: AbortSignal,
+): Promise<Version | undefined> {
+  const row = await table.get(keys.version(model, version), signal);
+  return row === undefined ? undefined : toVersion(row);
+}
+
+/** With labels, walks the entries of the first one, newest first, and looks at the versions themselves for all of them. */
+export async function readVersions(
+  table: DynamoTable,
+  model: ModelName,
+  { labels, after, limit }: Slice<number>,
+  signal: AbortSignal,
+): Promise<Version[]> {
+  const before = after === undefined ? ranges.all : ranges.before(keys.version(model, after).sk);
+  const [first] = Object.entries(labels);
+  if (first === undefined) {
+    const { pk } = keys.version(model, 0);
+    return (await table.query({ pk, range: before, limit, isDescending: true }, signal)).map(toVersion);
+  }
+  const { pk } = keys.versionLabel(model, ...first, 0);
+  const found: Version[] = [];
+  for (let range = before; ; ) {
+    const entries = await table.query({ pk, range, limit: limit - found.length, isDescending: true }, signal);
+    const numbers = entries.map((entry) => Number(textOf(entry, 'sk')));
+    const rows = await table.getAll(
+      numbers.map((number) => keys.version(model, number)),
+      signal,
+    );
+    found.push(...rows.map(toVersion).filter((version) => hasLabels(version.labels, labels)));
+    const last = numbers.at(-1);
+    if (found.length === limit || last === undefined) {
+      return found;
+    }
+    range = ranges.before(keys.version(model, last).sk);
+  }
+}
+
+export async function isBlobReferenced(
+  table: DynamoTable,
+  { digest, sizeBytes }: BlobRef,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const { pk } = keys.blob(digest, sizeBytes, '', 0);
+  return (await table.query({ pk, range: ranges.blobOfSize(sizeBytes), limit: 1 }, signal)).length > 0;
+}
+
+export async function writeStaging(
+  table: DynamoTable,
+  staging: Staging,
+  request: RequestIdentity | undefined,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const { id, model, manifest, labels, createTimeMs, version } = staging;
+  const item = { model, ...manifestAttributes(manifest), labels, createTimeMs, version };
+  const writes: Write[] = [{ kind: 'put', key: keys.staging(id), item }, ...requestWrites(request)];
+  return (await table.transact(writes, signal)).size === 0;
+}
+
+export async function readStaging(table: DynamoTable, id: string, signal: AbortSignal): Promise<Staging | undefined> {
+  const row = await table.get(keys.staging(id), signal);
+  return row === undefined
+    ? undefined
+    : {
+        id,
+        model: textOf(row, 'model') as ModelName,
+        manifest: manifestRef(row),
+        labels: row['labels'] as Labels,
+        createTimeMs: integerOf(row, 'createTimeMs'),
+        version: integerOf(row, 'version'),
+      };
+}
+
+/** The attributes that name a manifest, in whichever item they stand. */
+export function manifestAttributes({ digest, sizeBytes }: BlobRef): Attributes {
+  return { manifestDigest: digest, manifestSizeBytes: sizeBytes };
+}
+
+export function manifestRef(row: Row): BlobRef {
+  return { digest: textOf(row, 'manifestDigest') as Digest, sizeBytes: integerOf(row, 'manifestSizeBytes') };
+}
+
+/** The model's version with the draft's manifest. */
+async function readVersionOf(
+  table: DynamoTable,
+  { model, manifest }: VersionDraft,
+  signal: AbortSignal,
+): Promise<Version | undefined> {
+  const row = await table.get(keys.manifest(model, manifest.digest), signal);
+  return row === undefined ? undefined : readVersion(table, model, integerOf(row, 'version'), signal);
+}
+
+async function readLatest(table: DynamoTable, model: ModelName, signal: AbortSignal): Promise<number> {
+  const row = await table.get(keys.model(model), signal);
+  if (row === undefined) {
+    throw new Error(`model "${model}" of a staging does not exist`);
+  }
+  return integerOf(row, 'latestVersion');
+}
+
+/**
+ * The writes that make a version. With many artifacts and many labels they are more than one transaction takes; then label
+ * entries are written before it. An entry alone says nothing: whoever finds one looks at the version itself.
+ */
+async function withVersion(
+  table: DynamoTable,
+  ending: readonly Write[],
+  version: Version,
+  signal: AbortSignal,
+): Promise<readonly Write[]> {
+  const { model, version: number, manifest } = version;
+  const blobs = new Map([manifest, ...version.artifacts].map((blob) => [`${blob.digest} ${blob.sizeBytes}`, blob]));
+  const writes: Write[] = [
+    ...ending,
+    {
+      kind: 'set',
+      key: keys.model(model),
+      attribute: 'latestVersion',
+      value: number,
+      condition: { attribute: 'latestVersion', equals: number - 1 },
+    },
+    { kind: 'put', key: keys.version(model, number), item: toItem(version), condition: 'absent' },
+    { kind: 'put', key: keys.manifest(model, manifest.digest), item: { version: number }, condition: 'absent' },
+    ...[...blobs.values()].map(({ digest, sizeBytes }) => ({
+      kind: 'put' as const,
+      key: keys.blob(digest, sizeBytes, model, number),
+      item: {},
+    })),
+  ];
+  const labels = Object.entries(version.labels).map(([key, value]) => ({
+    kind: 'put' as const,
+    key: keys.versionLabel(model, key, value, number),
+    item: {},
+  }));
+  const room = MAX_TRANSACTION_ITEMS - writes.length;
+  if (labels.length > room) {
+    await table.transact(labels.slice(room), signal);
+  }
+  return [...writes, ...labels.slice(0, room)];
+}
+
+function toItem(version: Version): Attributes {
+  const { manifest, kind, family, artifacts, lineage, labels, createTimeMs } = version;
+  return {
+    ...manifestAttributes(manifest),
+    kind,
+    family,
+    artifacts: artifacts.map(({ path, role, mediaType, digest, sizeBytes, place }) => ({
+      path,
+      role,
+      mediaType,
+      digest,
+      sizeBytes,
+      ...(place !== undefined && { place: { ...place } }),
+    })),
+    // As text: a metric may be any number, and DynamoDB's do not reach as far.
+    lineage: JSON.stringify(lineage),
+    labels,
+    createTimeMs,
+  };
+}
+
+function toVersion(row: Row): Version {
+  return {
+    model: textOf(row, 'pk').slice(keys.version('', 0).pk.length) as ModelName,
+    version: Number(textOf(row, 'sk')),
+    manifest: manifestRef(row),
+    kind: textOf(row, 'kind') as ModelKind,
+    family: textOf(row, 'family'),
+    artifacts: row['artifacts'] as ArtifactRecord[],
+    lineage: JSON.parse(textOf(row, 'lineage')) as ManifestLineage,
+    labels: row['labels'] as Labels,
+    createTimeMs: integerOf(row, 'createTimeMs'),
+  };
+}

@@ -1,0 +1,62 @@
+import { HeadBucketCommand } from '@aws-sdk/client-s3';
+import type { BlobStore } from '../../release/blob-store.ts';
+import type { Catalog } from '../../release/catalog.ts';
+import type { Clock } from '../../release/clock.ts';
+import { createDynamoClient, createS3Client } from './aws-clients.ts';
+import { translateAwsError } from './aws-errors.ts';
+import type { AwsSettings } from './aws-settings.ts';
+import { openDynamoCatalog } from './dynamo-catalog.ts';
+import { DEFAULT_RETRY, type Pace } from './retry.ts';
+import { S3BlobStore } from './s3-blob-store.ts';
+import { isAbsent, S3Bucket } from './s3-bucket.ts';
+import { s3LayoutOf } from './s3-layout.ts';
+
+export interface AwsStore {
+  readonly catalog: Catalog;
+  readonly blobs: BlobStore;
+  /** Removes what uploads that ended before a time left unfinished. */
+  readonly sweep: (beforeMs: number, signal: AbortSignal) => Promise<void>;
+  close(): void;
+}
+
+export interface AwsStoreDeps {
+  readonly clock: Clock;
+  /** Told of what could not be cleaned up; a sweep does it later. */
+  readonly onLeftover: (error: unknown) => void;
+}
+
+/**
+ * A catalog in DynamoDB and blobs in S3. Both are asked once, so that a wrong name or a missing permission shows now.
+ * @throws ServiceError unavailable STORAGE_UNAVAILABLE, with a retry delay where it may pass; failed-precondition UNSUPPORTED_FORMAT.
+ */
+export async function openAwsStore(settings: AwsSettings, deps: AwsStoreDeps, signal: AbortSignal): Promise<AwsStore> {
+  const pace: Pace = { clock: deps.clock, random: Math.random, settings: DEFAULT_RETRY };
+  const dynamo = createDynamoClient(settings);
+  const s3 = createS3Client(settings);
+  const close = (): void => {
+    dynamo.destroy();
+    s3.destroy();
+  };
+  try {
+    const catalog = await openDynamoCatalog({ client: dynamo, pace }, settings, signal);
+    const bucket = new S3Bucket({ client: s3, pace, onLeftover: deps.onLeftover }, settings);
+    await checkBucket(bucket, signal);
+    const blobs = new S3BlobStore(bucket, s3LayoutOf(settings.prefix));
+    return { catalog, blobs, sweep: async (beforeMs, at) => void (await blobs.sweep(beforeMs, at)), close };
+  } catch (error) {
+    close();
+    throw error;
+  }
+}
+
+async function checkBucket(bucket: S3Bucket, signal: AbortSignal): Promise<void> {
+  const command = new HeadBucketCommand({ Bucket: bucket.name });
+  try {
+    await bucket.request(signal, (client, options) => client.send(command, options));
+  } catch (error) {
+    // The answer to a HEAD has no body that could tell a bucket from an object.
+    throw isAbsent(error)
+      ? translateAwsError(Object.assign(new Error('no such bucket'), { name: 'NoSuchBucket' }), 'the blob store')
+      : error;
+  }
+}

@@ -1,0 +1,101 @@
+import type { ByteRange } from '../../../proto/wire/chunks.ts';
+import type { BlobRef, Digest } from '../../../proto/wire/digest.ts';
+import { ServiceError, throwIfAborted } from '../../../proto/wire/errors.ts';
+import type { ObjectPlace } from '../../model/object-place.ts';
+import type { BlobLocation, BlobStore, BlobUpload, ChunkedBlob, PlacedBlob, Verification } from '../../release/blob-store.ts';
+import { verifyBytes } from '../../release/verify-chunks.ts';
+import { isAbsent, type S3Bucket, type StoredObject } from './s3-bucket.ts';
+import type { S3Layout } from './s3-layout.ts';
+import { readObject } from './s3-read.ts';
+import { abortUploads, purge } from './s3-sweep.ts';
+import { heldChunks, S3Upload } from './s3-upload.ts';
+
+/** Blobs as objects of one bucket, which any number of registries share. */
+export class S3BlobStore implements BlobStore {
+  readonly #bucket: S3Bucket;
+  readonly #layout: S3Layout;
+
+  constructor(bucket: S3Bucket, layout: S3Layout) {
+    this.#bucket = bucket;
+    this.#layout = layout;
+  }
+
+  async stat(digest: Digest, signal: AbortSignal): Promise<BlobRef | undefined> {
+    const stored = await this.#head(digest, signal);
+    return stored && { digest, sizeBytes: stored.sizeBytes };
+  }
+
+  async verifiedChunks(blob: ChunkedBlob, signal: AbortSignal): Promise<ReadonlySet<number>> {
+    return heldChunks(this.#bucket, this.#layout, blob, signal);
+  }
+
+  async openUpload(blob: ChunkedBlob, signal: AbortSignal): Promise<BlobUpload> {
+    return new S3Upload(this.#bucket, this.#layout, blob, await heldChunks(this.#bucket, this.#layout, blob, signal));
+  }
+
+  async *read(blob: BlobRef, range: ByteRange, signal: AbortSignal): AsyncGenerator<Uint8Array> {
+    const stored = await this.#head(blob.digest, signal);
+    if (stored === undefined) {
+      throw notStored(blob.digest);
+    }
+    if (stored.sizeBytes !== blob.sizeBytes) {
+      const message = `${blob.digest}: expected ${blob.sizeBytes} bytes, ${stored.sizeBytes} are stored`;
+      throw new ServiceError('data-loss', 'SIZE_MISMATCH', message);
+    }
+    yield* this.#bytes(blob.digest, stored, range, signal);
+  }
+
+  async verify(blob: ChunkedBlob, signal: AbortSignal): Promise<Verification> {
+    const stored = await this.#head(blob.digest, signal);
+    if (stored === undefined) {
+      return { kind: 'absent' };
+    }
+    const all = { offsetBytes: 0, lengthBytes: stored.sizeBytes };
+    return verifyBytes(blob, this.#bytes(blob.digest, stored, all, signal));
+  }
+
+  async delete(digest: Digest, signal: AbortSignal): Promise<boolean> {
+    if ((await this.#head(digest, signal)) === undefined) {
+      return false;
+    }
+    await this.#bucket.delete(this.#layout.blob(digest), signal);
+    return true;
+  }
+
+  async placeOf(digest: Digest, signal: AbortSignal): Promise<ObjectPlace | undefined> {
+    return (await this.#head(digest, signal))?.place;
+  }
+
+  locations({ digest, place }: PlacedBlob): readonly BlobLocation[] {
+    const key = this.#layout.blob(digest);
+    const bucket = this.#bucket.name;
+    // A version's id says nothing about another object, as after a move to another bucket.
+    const versionId = place?.bucket === bucket && place.key === key ? place.versionId : '';
+    return [{ kind: 's3', bucket, key, versionId }];
+  }
+
+  /** Removes what uploads that ended before a time left unfinished. Gives the number of objects and of multipart uploads. */
+  async sweep(beforeMs: number, signal: AbortSignal): Promise<{ readonly objects: number; readonly uploads: number }> {
+    return {
+      objects: await purge(this.#bucket, this.#layout.partials, beforeMs, signal),
+      uploads: await abortUploads(this.#bucket, this.#layout.blobs, beforeMs, signal),
+    };
+  }
+
+  async #head(digest: Digest, signal: AbortSignal): Promise<StoredObject | undefined> {
+    throwIfAborted(signal);
+    return this.#bucket.head(this.#layout.blob(digest), signal);
+  }
+
+  async *#bytes(digest: Digest, { place }: StoredObject, range: ByteRange, signal: AbortSignal): AsyncGenerator<Uint8Array> {
+    try {
+      yield* readObject(this.#bucket, { key: place.key, etag: place.etag }, range, signal);
+    } catch (error) {
+      throw isAbsent(error) ? notStored(digest, error) : error;
+    }
+  }
+}
+
+function notStored(digest: Digest, cause?: unknown): ServiceError {
+  return new ServiceError('not-found', 'BLOB_NOT_FOUND', `no blob ${digest} is stored`, { cause });
+}

@@ -1,0 +1,21 @@
+import { after, before, describe } from 'node:test';
+import { createDynamoClient } from '../../../registry/adapters/aws/aws-clients.ts';
+import { openDynamoCatalog } from '../../../registry/adapters/aws/dynamo-catalog.ts';
+import { describeCatalog } from '../../contract/catalog-contract.ts';
+import { type AwsTestServers, needsLocalAws, pace, startAwsTestServers } from '../../support/aws/aws-test-store.ts';
+import { never } from '../../support/registry/publish.ts';
+
+describe('on DynamoDB', needsLocalAws(), () => {
+  let servers: AwsTestServers;
+  before(async () => {
+    servers = await startAwsTestServers();
+  });
+  after(() => servers.stop());
+
+  describeCatalog('DynamoDB', async () => {
+    const settings = await servers.newStore();
+    const open = () => openDynamoCatalog({ client: createDynamoClient(settings), pace }, settings, never);
+    const catalog = await open();
+    return { catalog, openAnother: open, close: async () => catalog.close() };
+  });
+});

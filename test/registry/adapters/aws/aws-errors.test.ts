@@ -1,0 +1,52 @@
+import assert from 'node:assert/strict';
+import { it } from 'node:test';
+import { ServiceError } from '../../../../proto/wire/errors.ts';
+import { isTransient, translateAwsError } from '../../../../registry/adapters/aws/aws-errors.ts';
+import { LostRaceError } from '../../../../registry/adapters/aws/retry.ts';
+import { awsError, cancelled } from '../../../support/aws/fake-client.ts';
+
+const network = (code: string): Error => Object.assign(new Error(`connect ${code} 10.0.0.1:443`), { code });
+
+const TABLE: readonly [error: unknown, isTransient: boolean, reason: string, kind: string][] = [
+  [awsError('ProvisionedThroughputExceededException'), true, 'STORAGE_UNAVAILABLE', 'unavailable'],
+  [awsError('ThrottlingException'), true, 'STORAGE_UNAVAILABLE', 'unavailable'],
+  [awsError('TransactionConflictException'), true, 'STORAGE_UNAVAILABLE', 'unavailable'],
+  [awsError('TransactionInProgressException'), true, 'STORAGE_UNAVAILABLE', 'unavailable'],
+  [awsError('SlowDown', 503), true, 'STORAGE_UNAVAILABLE', 'unavailable'],
+  [awsError('SomethingNew', 500), true, 'STORAGE_UNAVAILABLE', 'unavailable'],
+  [awsError('SomethingNew', 429), true, 'STORAGE_UNAVAILABLE', 'unavailable'],
+  [awsError('ConditionalRequestConflict', 409), true, 'STORAGE_UNAVAILABLE', 'unavailable'],
+  [awsError('TimeoutError', 0), true, 'STORAGE_UNAVAILABLE', 'unavailable'],
+  [network('ECONNREFUSED'), true, 'STORAGE_UNAVAILABLE', 'unavailable'],
+  [network('ECONNRESET'), true, 'STORAGE_UNAVAILABLE', 'unavailable'],
+  [network('ENOTFOUND'), true, 'STORAGE_UNAVAILABLE', 'unavailable'],
+  [cancelled('None', 'TransactionConflict', 'ThrottlingError'), true, 'STORAGE_UNAVAILABLE', 'unavailable'],
+  [new LostRaceError('again'), true, 'STORAGE_UNAVAILABLE', 'unavailable'],
+  [awsError('AccessDeniedException'), false, 'STORAGE_UNAVAILABLE', 'unavailable'],
+  [awsError('AccessDenied', 403), false, 'STORAGE_UNAVAILABLE', 'unavailable'],
+  [awsError('SomethingNew', 403), false, 'STORAGE_UNAVAILABLE', 'unavailable'],
+  [awsError('ResourceNotFoundException'), false, 'STORAGE_UNAVAILABLE', 'unavailable'],
+  [awsError('NoSuchBucket', 404), false, 'STORAGE_UNAVAILABLE', 'unavailable'],
+  [awsError('CredentialsProviderError', 0), false, 'STORAGE_UNAVAILABLE', 'unavailable'],
+  [awsError('InsufficientStorage', 507), false, 'STORAGE_FULL', 'resource-exhausted'],
+];
+
+it('tells what may pass from what has to be put right, and says neither account nor role', () => {
+  for (const [error, mayPass, reason, kind] of TABLE) {
+    const name = error instanceof Error ? `${error.name} ${String(Reflect.get(error, 'code'))}` : '';
+    assert.equal(isTransient(error), mayPass, name);
+    const translated = translateAwsError(error, 'the catalog');
+    assert.ok(translated instanceof ServiceError, name);
+    assert.deepEqual([translated.kind, translated.reason, translated.cause], [kind, reason, error], name);
+    assert.equal(translated.retryDelayMs !== undefined, mayPass, name);
+    assert.doesNotMatch(translated.message, /arn:|10\.0\.0\.1/);
+  }
+});
+
+it('leaves our own mistakes and errors that say enough as they are', () => {
+  const known = new ServiceError('not-found', 'BLOB_NOT_FOUND', 'x');
+  for (const error of [awsError('ValidationException'), cancelled('ValidationError'), new TypeError('bug'), known, 'text']) {
+    assert.equal(isTransient(error), false);
+    assert.equal(translateAwsError(error, 'the catalog'), error);
+  }
+});

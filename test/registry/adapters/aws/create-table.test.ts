@@ -1,0 +1,89 @@
+import assert from 'node:assert/strict';
+import { it } from 'node:test';
+import { createTable } from '../../../../registry/adapters/aws/create-table.ts';
+import type { DynamoSender } from '../../../../registry/adapters/aws/dynamo-table.ts';
+import { awsError, FakeClient, instantPace } from '../../../support/aws/fake-client.ts';
+import { never } from '../../../support/registry/publish.ts';
+import { isError } from '../../../support/service-errors.ts';
+
+const KEYS = [
+  { AttributeName: 'pk', KeyType: 'HASH' },
+  { AttributeName: 'sk', KeyType: 'RANGE' },
+];
+
+/** A service that has the table ready after some questions. */
+function service({ exists = false, keys = KEYS, readyAfter = 2 } = {}) {
+  let questions = 0;
+  const client = new FakeClient(({ name }) => {
+    if (name === 'CreateTable' && exists) {
+      throw awsError('ResourceInUseException');
+    }
+    if (name === 'DescribeTable' && questions++ === 0 && !exists) {
+      // Created a moment ago, and not known everywhere yet.
+      throw awsError('ResourceNotFoundException');
+    }
+    return { Table: { KeySchema: keys, TableStatus: questions > readyAfter ? 'ACTIVE' : 'CREATING' } };
+  });
+  return { client, sender: client as unknown as DynamoSender };
+}
+
+it('creates the table as it is defined, and waits until it can be used', async () => {
+  const { client, sender } = service();
+  assert.deepEqual(await createTable(sender, instantPace(), 'models', never), { isCreated: true, isRecoverable: true });
+  const [create] = client.sent;
+  assert.deepEqual(
+    [
+      create?.input['TableName'],
+      create?.input['BillingMode'],
+      create?.input['KeySchema'],
+      create?.input['DeletionProtectionEnabled'],
+    ],
+    ['models', 'PAY_PER_REQUEST', KEYS, true],
+  );
+  assert.deepEqual(client.names, ['CreateTable', ...Array.from({ length: 3 }, () => 'DescribeTable'), 'UpdateContinuousBackups']);
+  assert.deepEqual(client.sent.at(-1)?.input['PointInTimeRecoverySpecification'], { PointInTimeRecoveryEnabled: true });
+});
+
+it('takes a table that is there, unless it is somebody else’s', async () => {
+  const there = service({ exists: true, readyAfter: 0 });
+  assert.equal((await createTable(there.sender, instantPace(), 'models', never)).isCreated, false);
+  const other = service({ exists: true, keys: [{ AttributeName: 'id', KeyType: 'HASH' }] });
+  await assert.rejects(
+    createTable(other.sender, instantPace(), 'models', never),
+    isError('failed-precondition', 'UNSUPPORTED_FORMAT'),
+  );
+});
+
+it('says where a server cannot put a table back to an earlier moment', async () => {
+  const { client, sender } = service();
+  client.before = ({ name }) => {
+    if (name === 'UpdateContinuousBackups') {
+      throw awsError('UnknownOperationException');
+    }
+  };
+  assert.equal((await createTable(sender, instantPace(), 'models', never)).isRecoverable, false);
+});
+
+it('repeats what is refused for now, and says what is refused for good', async () => {
+  const { client, sender } = service();
+  client.before = (_, index) => {
+    if (index === 0 || index === 5) {
+      throw awsError(index === 0 ? 'ThrottlingException' : 'ContinuousBackupsUnavailableException');
+    }
+  };
+  assert.equal((await createTable(sender, instantPace(), 'models', never)).isCreated, true);
+  assert.equal(client.sent.length, 7);
+  for (const denied of ['CreateTable', 'DescribeTable', 'UpdateContinuousBackups']) {
+    const refusing = service();
+    refusing.client.before = ({ name }) => {
+      if (name === denied) {
+        throw awsError('AccessDeniedException');
+      }
+    };
+    const creating = createTable(refusing.sender, instantPace(), 'models', never);
+    await assert.rejects(creating, isError('unavailable', 'STORAGE_UNAVAILABLE'), denied);
+  }
+  const slow = service({ readyAfter: Number.POSITIVE_INFINITY });
+  const waiting = createTable(slow.sender, instantPace({ budgetMs: 500 }), 'models', never);
+  await assert.rejects(waiting, isError('unavailable', 'STORAGE_UNAVAILABLE'));
+});

@@ -1,0 +1,87 @@
+import { type AttributeValue, type DynamoDBClient, GetItemCommand, type TransactWriteItem } from '@aws-sdk/client-dynamodb';
+import type { DynamoSender } from '../../../registry/adapters/aws/dynamo-table.ts';
+import { itemBytes } from './item-size.ts';
+
+type Item = Record<string, AttributeValue>;
+
+export interface Units {
+  reads: number;
+  writes: number;
+}
+
+/**
+ * A client in between that counts capacity units: those computed from the sizes of the items, and those that the server says it
+ * consumed, where it does.
+ */
+export function countCapacity(client: DynamoSender): {
+  readonly sender: DynamoSender;
+  take(): { computed: Units; reported: Units };
+} {
+  let computed = { reads: 0, writes: 0 };
+  let reported = { reads: 0, writes: 0 };
+  const send = async (command: object, options: object): Promise<unknown> => {
+    const { input } = command as { input: Record<string, unknown> };
+    input['ReturnConsumedCapacity'] = 'TOTAL';
+    const sizes = await sizesBefore(client, input, options);
+    const output = (await client.send(command as never, options)) as unknown as Record<string, unknown>;
+    count(computed, input, output, sizes);
+    for (const { CapacityUnits = 0, WriteCapacityUnits = 0 } of [output['ConsumedCapacity'] ?? []].flat() as Partial<
+      Record<string, number>
+    >[]) {
+      reported.writes += WriteCapacityUnits;
+      reported.reads += CapacityUnits - WriteCapacityUnits;
+    }
+    return output;
+  };
+  return {
+    sender: { send: send as DynamoDBClient['send'], destroy: () => client.destroy() },
+    take: () => {
+      const taken = { computed, reported };
+      computed = { reads: 0, writes: 0 };
+      reported = { reads: 0, writes: 0 };
+      return taken;
+    },
+  };
+}
+
+/** What stands where a transaction will change or check something: that counts too. */
+async function sizesBefore(client: DynamoSender, input: Record<string, unknown>, options: object): Promise<number[]> {
+  const writes = (input['TransactItems'] ?? []) as readonly TransactWriteItem[];
+  return Promise.all(
+    writes.map(async ({ Put, Update, ConditionCheck }) => {
+      const Key = Update?.Key ?? ConditionCheck?.Key ?? { pk: Put?.Item?.['pk'], sk: Put?.Item?.['sk'] };
+      const found = await client.send(
+        new GetItemCommand({ TableName: 'catalog', ...named(input), Key: Key as Item, ConsistentRead: true }),
+        options,
+      );
+      return found.Item === undefined ? 0 : itemBytes(found.Item);
+    }),
+  );
+}
+
+function named(input: Record<string, unknown>): { TableName?: string } {
+  const [first] = (input['TransactItems'] ?? []) as readonly TransactWriteItem[];
+  const TableName = (first?.Put ?? first?.Update ?? first?.ConditionCheck)?.TableName;
+  return TableName === undefined ? {} : { TableName };
+}
+
+function count(units: Units, input: Record<string, unknown>, output: Record<string, unknown>, before: readonly number[]): void {
+  if (input['TransactItems'] !== undefined) {
+    for (const [index, { Put }] of (input['TransactItems'] as readonly TransactWriteItem[]).entries()) {
+      const bytes = Math.max(before[index] ?? 0, Put?.Item === undefined ? 0 : itemBytes(Put.Item));
+      // A transaction prepares each write before it makes it.
+      units.writes += 2 * Math.max(1, Math.ceil(bytes / 1024));
+    }
+  } else if (input['KeyConditionExpression'] !== undefined) {
+    // A query's items count together.
+    const bytes = ((output['Items'] ?? []) as Item[]).reduce((sum, item) => sum + itemBytes(item), 0);
+    units.reads += Math.max(1, Math.ceil(bytes / 4096));
+  } else if (input['RequestItems'] !== undefined) {
+    const items = Object.values((output['Responses'] ?? {}) as Record<string, Item[]>).flat();
+    const asked = Object.values(input['RequestItems'] as Record<string, { Keys: unknown[] }>).flatMap(({ Keys }) => Keys).length;
+    units.reads += asked - items.length + items.reduce((sum, item) => sum + Math.ceil(itemBytes(item) / 4096), 0);
+  } else {
+    const item = output['Item'] as Item | undefined;
+    units.reads += item === undefined ? 1 : Math.ceil(itemBytes(item) / 4096);
+  }
+}

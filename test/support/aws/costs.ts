@@ -1,0 +1,104 @@
+import { randomUUID } from 'node:crypto';
+import { CHUNK_BYTES } from '../../../proto/wire/chunks.ts';
+import { refOf } from '../../../proto/wire/digest.ts';
+import { openDynamoCatalog } from '../../../registry/adapters/aws/dynamo-catalog.ts';
+import { S3BlobStore } from '../../../registry/adapters/aws/s3-blob-store.ts';
+import { S3Bucket } from '../../../registry/adapters/aws/s3-bucket.ts';
+import { s3LayoutOf } from '../../../registry/adapters/aws/s3-layout.ts';
+import type { DynamoSender } from '../../../registry/adapters/aws/dynamo-table.ts';
+import { systemClock } from '../../../registry/release/clock.ts';
+import { createRegistry } from '../../../registry/release/registry.ts';
+import { collect, never, promotion, stage, upload } from '../registry/publish.ts';
+import { sampleVersion, seededBytes } from '../registry/sample-version.ts';
+import { countCapacity, type Units } from './capacity.ts';
+import { instantPace } from './fake-client.ts';
+import { MemoryS3 } from './memory-s3.ts';
+import { memoryLiveState } from '../registry/live-state.ts';
+
+/** What one call of the contract costs: capacity units, and requests to S3 that are paid for. */
+export interface Cost {
+  readonly call: string;
+  readonly computed: Units;
+  readonly reported: Units;
+  readonly s3: string;
+}
+
+/** DELETE and ABORT cost nothing; what reads an object or its head is a tenth of the price of the rest. */
+const READING = new Set(['GetObject', 'HeadObject']);
+const FREE = new Set(['DeleteObject', 'DeleteObjects', 'AbortMultipartUpload']);
+
+/** Makes one call of each kind on a small registry and counts. */
+export async function measureCosts(client: DynamoSender, table: string): Promise<Cost[]> {
+  const counter = countCapacity(client);
+  const s3 = new MemoryS3();
+  s3.pageSize = 1000;
+  const pace = instantPace();
+  const catalog = await openDynamoCatalog({ client: counter.sender, pace }, { table }, never);
+  const bucket = new S3Bucket(
+    { client: s3.sender, pace, onLeftover: () => undefined },
+    { bucket: 'bucket', kmsKeyId: undefined },
+  );
+  const blobs = new S3BlobStore(bucket, s3LayoutOf(''));
+  const registry = createRegistry(
+    { catalog, blobs, ...memoryLiveState(), clock: systemClock, newId: () => randomUUID() },
+    { feedPollMs: 250, serverTtlMs: 10_000 },
+  );
+  const costs: Cost[] = [];
+  const measure = async <T>(call: string, action: () => Promise<T>): Promise<T> => {
+    counter.take();
+    s3.client.sent.length = 0;
+    const result = await action();
+    const paid = s3.client.names.filter((name) => !FREE.has(name));
+    const reading = paid.filter((name) => READING.has(name)).length;
+    costs.push({ call, ...counter.take(), s3: `${paid.length - reading} + ${reading}` });
+    return result;
+  };
+  const labels = { material: 'graphene', setup: '20x' };
+  const large = seededBytes('large', 2 * CHUNK_BYTES + 100);
+  const small = seededBytes('small', 1000);
+  const samples = [sampleVersion([large, small]), sampleVersion([small])];
+
+  await measure('CreateModel, 2 labels', () =>
+    registry.createModel({ name: 'm', kind: 'classification', description: 'about', labels, requestId: 'c' }, never),
+  );
+  for (const [index, sample] of samples.entries()) {
+    const isFirst = index === 0;
+    const run = <T>(call: string, action: () => Promise<T>): Promise<T> => (isFirst ? measure(call, action) : action());
+    const id = await run('StageVersion, 2 new files', () => stage(registry, 'm', sample, `stage-${index}`));
+    if (isFirst) {
+      await measure('UploadBlob, 3 chunks', () => upload(registry, id, large));
+      await measure('UploadBlob, 1 chunk', () => upload(registry, id, small));
+    }
+    await run('FinalizeVersion, 2 files', () =>
+      registry.finalizeVersion({ stagingId: id, requestId: `finalize-${index}` }, never),
+    );
+  }
+  const move = { model: 'm', actor: 'ada', reason: 'because it is better' };
+  await measure('PromoteVersion', () => registry.promoteVersion(promotion({ ...move, version: 1, requestId: 'p' }), never));
+  await registry.promoteVersion(promotion({ ...move, version: 2 }), never);
+  await measure('RollbackAlias', () =>
+    registry.rollbackAlias({ ...move, alias: 'production', expectedRevision: undefined, requestId: 'r' }, never),
+  );
+  await measure('ResolveVersion', () =>
+    registry.resolveVersion({ model: 'm', ref: { kind: 'alias', alias: 'production' } }, never),
+  );
+  await measure('GetModel', () => registry.getModel('m', never));
+  await measure('ListModels', () => registry.listModels({ pageSize: 0, pageToken: '', labels: {} }, never));
+  await measure('ListModels, by 2 labels', () => registry.listModels({ pageSize: 0, pageToken: '', labels }, never));
+  await measure('ListVersions', () => registry.listVersions({ model: 'm', pageSize: 0, pageToken: '', labels: {} }, never));
+  await measure('ListAliasEvents', () => registry.listAliasEvents({ model: 'm', alias: '', pageSize: 0, pageToken: '' }, never));
+  await measure('ReadBlob, whole', () =>
+    collect(registry.readBlob({ blob: refOf(small), offsetBytes: 0, lengthBytes: undefined }, never)),
+  );
+  await measure('WatchAliases, the start', async () => {
+    for await (const _ of registry.watchAliases({ cursor: '', heartbeatSeconds: 1 }, never)) {
+      return;
+    }
+  });
+  await measure('WatchAliases, a second at rest', async () => {
+    for (let asked = 0; asked < 4; asked++) {
+      await catalog.feedHead(never);
+    }
+  });
+  return costs;
+}

@@ -1,0 +1,145 @@
+import type { AttributeValue } from '@aws-sdk/client-dynamodb';
+import type { DynamoSender } from '../../../registry/adapters/aws/dynamo-table.ts';
+import { cancelled, FakeClient, type Sent } from './fake-client.ts';
+
+type Item = Readonly<Record<string, AttributeValue>>;
+type Values = Readonly<Record<string, AttributeValue>>;
+
+interface Conditional {
+  readonly ConditionExpression?: string;
+  readonly ExpressionAttributeNames?: Readonly<Record<string, string>>;
+  readonly ExpressionAttributeValues?: Values;
+}
+
+interface TransactItem {
+  readonly Put?: Conditional & { readonly Item: Item };
+  readonly Update?: Conditional & { readonly Key: Item; readonly UpdateExpression: string };
+  readonly ConditionCheck?: Conditional & { readonly Key: Item };
+}
+
+/** Enough of DynamoDB for the catalog: one table with the keys pk and sk, and the few expressions that the catalog uses. */
+export class MemoryDynamo {
+  readonly items = new Map<string, Item>();
+  readonly client = new FakeClient((request) => this.#answer(request));
+  readonly #tokens = new Set<string>();
+
+  /** As the catalog takes it. */
+  get sender(): DynamoSender {
+    return this.client as unknown as DynamoSender;
+  }
+
+  #answer({ name, input }: Sent): unknown {
+    switch (name) {
+      case 'GetItem':
+        return { Item: this.items.get(keyOf(input['Key'] as Item)) };
+      case 'BatchGetItem': {
+        const [[table, { Keys }]] = Object.entries(input['RequestItems'] as Record<string, { Keys: Item[] }>) as [
+          [string, { Keys: Item[] }],
+        ];
+        const found = Keys.map((key) => this.items.get(keyOf(key))).filter((item) => item !== undefined);
+        // In any order.
+        return { Responses: { [table]: found.toReversed() }, UnprocessedKeys: {} };
+      }
+      case 'Query':
+        return this.#query(input);
+      case 'TransactWriteItems':
+        return this.#transact(input);
+      default:
+        throw new Error(`the catalog sends no ${name}`);
+    }
+  }
+
+  #query(input: Sent['input']): unknown {
+    const values = input['ExpressionAttributeValues'] as Values;
+    const condition = String(input['KeyConditionExpression']);
+    const found = [...this.items.values()]
+      .filter((item) => item['pk']?.S === values[':pk']?.S && isInRange(item['sk']?.S ?? '', condition, values))
+      .sort((a, b) => compare(a['sk']?.S ?? '', b['sk']?.S ?? ''));
+    const ordered = input['ScanIndexForward'] === false ? found.toReversed() : found;
+    const start = ordered.findIndex((item) => keyOf(item) === keyOf((input['ExclusiveStartKey'] as Item | undefined) ?? {})) + 1;
+    const limit = Number(input['Limit'] ?? Number.POSITIVE_INFINITY);
+    const page = ordered.slice(start, start + limit);
+    const last = page.at(-1);
+    const hasMore = start + page.length < ordered.length;
+    return { Items: page, ...(hasMore && last !== undefined && { LastEvaluatedKey: { pk: last['pk'], sk: last['sk'] } }) };
+  }
+
+  #transact(input: Sent['input']): unknown {
+    const token = String(input['ClientRequestToken']);
+    const writes = input['TransactItems'] as readonly TransactItem[];
+    if (writes.length > 100) {
+      throw new Error(`${writes.length} writes in one transaction`);
+    }
+    if (this.#tokens.has(token)) {
+      return {};
+    }
+    const keys = writes.map((write) => keyOf(write.Put?.Item ?? write.Update?.Key ?? write.ConditionCheck?.Key ?? {}));
+    if (new Set(keys).size < keys.length) {
+      throw new Error('a transaction with two writes to one item');
+    }
+    const reasons = writes.map((write, index) =>
+      holds(write.Put ?? write.Update ?? write.ConditionCheck ?? {}, this.items.get(keys[index] ?? ''))
+        ? 'None'
+        : 'ConditionalCheckFailed',
+    );
+    if (reasons.some((reason) => reason !== 'None')) {
+      throw cancelled(...reasons);
+    }
+    for (const [index, { Put, Update }] of writes.entries()) {
+      const key = keys[index] ?? '';
+      if (Put !== undefined) {
+        this.items.set(key, Put.Item);
+      } else if (Update !== undefined) {
+        const name = Update.ExpressionAttributeNames?.['#set'] ?? '';
+        const value = Update.ExpressionAttributeValues?.[':set'] as AttributeValue;
+        this.items.set(key, { ...Update.Key, ...this.items.get(key), [name]: value });
+      }
+    }
+    this.#tokens.add(token);
+    return {};
+  }
+}
+
+export function keyOf(item: Item): string {
+  return JSON.stringify([item['pk']?.S, item['sk']?.S]);
+}
+
+function holds(write: Conditional, item: Item | undefined): boolean {
+  switch (write.ConditionExpression) {
+    case undefined:
+      return true;
+    case 'attribute_not_exists(pk)':
+      return item === undefined;
+    case 'attribute_exists(pk)':
+      return item !== undefined;
+    default: {
+      const found = item?.[write.ExpressionAttributeNames?.['#was'] ?? ''];
+      return JSON.stringify(found) === JSON.stringify(write.ExpressionAttributeValues?.[':was']);
+    }
+  }
+}
+
+function isInRange(sk: string, condition: string, values: Values): boolean {
+  const text = (name: string): string => values[name]?.S ?? '';
+  switch (condition) {
+    case 'pk = :pk':
+      return true;
+    case 'pk = :pk AND sk > :sk':
+      return compare(sk, text(':sk')) > 0;
+    case 'pk = :pk AND sk >= :sk':
+      return compare(sk, text(':sk')) >= 0;
+    case 'pk = :pk AND sk < :sk':
+      return compare(sk, text(':sk')) < 0;
+    case 'pk = :pk AND begins_with(sk, :sk)':
+      return sk.startsWith(text(':sk'));
+    case 'pk = :pk AND sk BETWEEN :low AND :high':
+      return compare(sk, text(':low')) >= 0 && compare(sk, text(':high')) <= 0;
+    default:
+      throw new Error(`the catalog does not ask "${condition}"`);
+  }
+}
+
+/** Byte by byte, as DynamoDB does. */
+function compare(a: string, b: string): number {
+  return Buffer.compare(Buffer.from(a), Buffer.from(b));
+}
