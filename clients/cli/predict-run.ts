@@ -1,109 +1,201 @@
-import type { ServiceError } from '../../proto/wire/errors.ts';
-import { isServiceError } from '../../proto/wire/errors.ts';
-import type { Prediction } from '../inference-client.ts';
+import { abortError, isServiceError } from '../../proto/wire/errors.ts';
+import type { ImageOutcome, StreamImage } from '../inference-client.ts';
+import type { Answer } from '../prediction.ts';
+import type { EarlierResults } from './earlier-results.ts';
+import type { FilteredAnswer } from './flake-filter.ts';
+import { ImageFile } from './image-file.ts';
 import type { Input } from './images.ts';
 import { inOrder } from './in-order.ts';
+import { OrderedResults } from './ordered-results.ts';
 import type { Progress } from './progress.ts';
-import { errorLine, messageOf } from './report-error.ts';
+import { messageOf } from './report-error.ts';
 import { formatCount } from './result-words.ts';
 import type { ResultWriter } from './result-writer.ts';
+import { RunReport } from './run-report.ts';
+import { WorkLimit } from './work-limit.ts';
 
-/** Images on their way at once: the next one travels while the server works on this one. */
-const IN_FLIGHT = 2;
-
-export interface Failure {
-  readonly path: string;
-  readonly error: unknown;
-}
+/** Files read before their turn: at most three images' bytes are in memory, and a slow disk does not hold up the server. */
+const READ_AHEAD = 3;
+/** Results that one late image can hold back; beyond them no image is begun. */
+const MAX_HELD_RESULTS = 256;
+/** Pictures drawn and results saved at once, while others are predicted on. */
+const MAX_FINISHING = 2;
 
 export interface RunDeps {
-  readonly predict: (path: string) => Promise<Prediction>;
+  /** One outcome an image, in any order. */
+  readonly predict: (images: AsyncIterable<StreamImage>, signal: AbortSignal) => AsyncIterable<ImageOutcome>;
+  /** Undefined: nothing is kept from run to run. */
+  readonly earlier: EarlierResults | undefined;
+  readonly filter: (answer: Answer) => FilteredAnswer;
   /** Draws and saves the picture. Undefined: not asked for. */
-  readonly draw: ((path: string, prediction: Prediction) => Promise<void>) | undefined;
+  readonly draw: ((path: string, answer: Answer) => Promise<void>) | undefined;
   readonly writer: ResultWriter;
   readonly progress: Progress;
+  readonly signal: AbortSignal;
 }
 
-interface Outcome {
+interface Result {
+  readonly index: number;
   readonly path: string;
-  readonly prediction?: Prediction;
+  readonly isFromBefore: boolean;
+  readonly answer?: FilteredAnswer;
   readonly error?: unknown;
 }
 
-export interface RunReport {
-  readonly doneCount: number;
-  readonly flakeCount: number;
-  readonly failures: readonly Failure[];
+export interface RunEnd {
+  readonly report: RunReport;
   /** What would have failed every further image alike, and ended the run before its time. */
-  readonly stoppedBy?: Error;
+  readonly stoppedBy?: unknown;
 }
 
 /**
  * Predicts on each input and writes what was found in the inputs' order. A failure that is about one image is kept for the report and
- * the run goes on; one that is about all of them (a model that is not there, a wrong threshold, no server) ends it.
+ * the run goes on; one that is about all of them (a model that is not there, a wrong threshold, no server) ends it. What was
+ * finished until then is written and saved all the same.
  */
-export async function runPredictions(inputs: readonly Input[], deps: RunDeps): Promise<RunReport> {
-  const failures: Failure[] = [];
-  let doneCount = 0;
-  let flakeCount = 0;
+export async function runPredictions(inputs: readonly Input[], deps: RunDeps): Promise<RunEnd> {
+  const { writer, progress } = deps;
+  const report = new RunReport(inputs.length);
+  const failures: unknown[] = [];
+  const stop = new AbortController();
+  const fail = (error: unknown): void => {
+    failures.push(error);
+    stop.abort(error);
+  };
+  const results = new OrderedResults<Result>(MAX_HELD_RESULTS);
+  const signal = AbortSignal.any([deps.signal, stop.signal]);
+  let isWhole = false;
   try {
-    for await (const outcome of inOrder(inputs, IN_FLIGHT, (input) => predictOne(input, deps))) {
-      const { path, prediction, error } = outcome;
-      await deps.progress.around(async () => {
-        if (prediction !== undefined) {
-          flakeCount += prediction.flakes.length;
-          await deps.writer.image(path, prediction);
-        }
-        if (error === undefined) {
-          doneCount += 1;
-        } else {
-          failures.push({ path, error });
-          await deps.writer.failure(path, error);
-        }
-      });
-      await deps.progress.step(describe(outcome));
+    await writer.begin();
+    const brought = bringResults(inputs, results, deps, { signal, fail })
+      .catch(fail)
+      .finally(() => results.end());
+    try {
+      for await (const result of results) {
+        await writeResult(result, deps);
+        report.add(result.path, result.answer, result.error, result.isFromBefore);
+        await progress.step(describe(result), result.isFromBefore);
+      }
+    } catch (error) {
+      fail(error);
     }
-  } catch (error) {
-    const stoppedBy = error instanceof Error ? error : new Error(String(error));
-    return { doneCount, flakeCount, failures, stoppedBy };
+    results.end();
+    await brought;
+    await progress.finish();
+    isWhole = failures.length === 0;
   } finally {
-    await deps.progress.finish();
+    await writer.end(isWhole);
   }
-  return { doneCount, flakeCount, failures };
+  return failures.length === 0 ? { report } : { report, stoppedBy: failures[0] };
 }
 
-/** The failed images with their reasons, one a line; empty when there are none. */
-export function formatFailures(failures: readonly Failure[], total: number): string {
-  if (failures.length === 0) {
-    return '';
-  }
-  const lines = failures.map(({ path, error }) => `  ${path}: ${errorLine(error).replace(/^error: /, '')}\n`);
-  return `${failures.length} of ${formatCount(total, 'image')} failed:\n${lines.join('')}`;
+interface Bounds {
+  readonly signal: AbortSignal;
+  /** Ends the run. */
+  readonly fail: (error: unknown) => void;
 }
 
-async function predictOne({ path, problem }: Input, { predict, draw }: RunDeps): Promise<Outcome> {
-  if (problem !== undefined) {
-    return { path, error: problem };
-  }
-  let prediction: Prediction;
-  try {
-    prediction = await predict(path);
-  } catch (error) {
-    if (isAboutEveryImage(error)) {
-      throw error;
+/** Brings every input's result, those of an earlier run too. */
+async function bringResults(
+  inputs: readonly Input[],
+  results: OrderedResults<Result>,
+  deps: RunDeps,
+  { signal, fail }: Bounds,
+): Promise<void> {
+  const { predict, earlier } = deps;
+  const finishing = new WorkLimit(MAX_FINISHING, fail);
+  const sent = new Map<string, { readonly index: number; readonly file: ImageFile }>();
+  const images = (async function* (): AsyncGenerator<StreamImage> {
+    for await (const prepared of inOrder(inputs.entries(), READ_AHEAD, (entry) => prepare(entry, earlier))) {
+      const { index, file, answer, error } = prepared;
+      await results.room(index);
+      if (signal.aborted) {
+        return;
+      }
+      if (error !== undefined) {
+        results.put(index, { index, path: file.path, isFromBefore: false, error });
+      } else if (answer !== undefined) {
+        await finishing.start(async () => results.put(index, await finish(index, file, answer, deps, true)));
+      } else {
+        const id = String(index);
+        sent.set(id, { index, file });
+        yield { id, image: file };
+      }
     }
-    return { path, error };
-  }
+  })();
   try {
-    await draw?.(path, prediction);
-    return { path, prediction };
-  } catch (error) {
-    // The flakes are good all the same.
-    return { path, prediction, error };
+    for await (const outcome of predict(images, signal)) {
+      const { index, file } = sent.get(outcome.imageId) ?? unknownImage(outcome.imageId);
+      sent.delete(outcome.imageId);
+      if ('prediction' in outcome) {
+        const { prediction } = outcome;
+        await finishing.start(async () => {
+          if (file.ref !== undefined) {
+            await earlier?.save(file.path, file.ref, prediction);
+          }
+          results.put(index, await finish(index, file, prediction, deps, false));
+        });
+      } else if (isAboutEveryImage(outcome.error)) {
+        throw outcome.error;
+      } else {
+        results.put(index, { index, path: file.path, isFromBefore: false, error: outcome.error });
+      }
+    }
+  } finally {
+    await finishing.idle();
+  }
+  if (signal.aborted) {
+    throw abortError(signal);
   }
 }
 
-function isAboutEveryImage(error: unknown): error is ServiceError {
+interface Prepared {
+  readonly index: number;
+  readonly file: ImageFile;
+  readonly answer?: Answer | undefined;
+  readonly error?: unknown;
+}
+
+/** Reads the file and looks for an earlier answer. @throws what would fail every further image alike. */
+async function prepare([index, input]: [number, Input], earlier: EarlierResults | undefined): Promise<Prepared> {
+  const file = new ImageFile(input.path);
+  if (input.problem !== undefined) {
+    return { index, file, error: input.problem };
+  }
+  let bytes: Uint8Array;
+  try {
+    bytes = await file.readAhead();
+  } catch (error) {
+    return { index, file, error };
+  }
+  const answer = file.ref && (await earlier?.find(file.path, file.ref, bytes));
+  return { index, file, answer };
+}
+
+/** Filters and draws. A picture that fails does not take the flakes with it. */
+async function finish(index: number, { path }: ImageFile, found: Answer, deps: RunDeps, isFromBefore: boolean): Promise<Result> {
+  const answer = deps.filter(found);
+  try {
+    await deps.draw?.(path, answer);
+    return { index, path, isFromBefore, answer };
+  } catch (error) {
+    return { index, path, isFromBefore, answer, error };
+  }
+}
+
+async function writeResult({ index, path, answer, error }: Result, { writer, progress }: RunDeps): Promise<void> {
+  await progress.around(async () => {
+    if (answer !== undefined) {
+      await writer.image(index, path, answer);
+    }
+    if (error !== undefined) {
+      await writer.failure(path, error);
+    }
+  });
+}
+
+/** Everything that may pass was tried again already, so what is left of that kind is about the image. */
+function isAboutEveryImage(error: unknown): boolean {
   if (!isServiceError(error)) {
     return false;
   }
@@ -111,22 +203,18 @@ function isAboutEveryImage(error: unknown): error is ServiceError {
   if (error.violations.length > 0 && error.violations.every(({ field }) => field === 'image')) {
     return false;
   }
-  const reasons = [
-    'INVALID_REQUEST',
-    'KIND_MISMATCH',
-    'LOAD_FAILED',
-    'UNSUPPORTED_MODEL',
-    'UNAVAILABLE',
-    'MODEL_NOT_READY',
-    'REGISTRY_UNAVAILABLE',
-    'SHUTTING_DOWN',
-  ];
+  const reasons = ['INVALID_REQUEST', 'KIND_MISMATCH', 'LOAD_FAILED', 'UNSUPPORTED_MODEL'];
   return error.kind === 'not-found' || error.kind === 'cancelled' || reasons.includes(error.reason);
 }
 
-function describe({ path, prediction, error }: Outcome): string {
-  if (prediction === undefined) {
+function describe({ path, answer, error, isFromBefore }: Result): string {
+  if (answer === undefined) {
     return `${path}: failed: ${messageOf(error)}`;
   }
-  return `${path}: ${formatCount(prediction.flakes.length, 'flake')}${error === undefined ? '' : `; no overlay: ${messageOf(error)}`}`;
+  const problem = error === undefined ? '' : `; no overlay: ${messageOf(error)}`;
+  return `${path}: ${formatCount(answer.flakes.length, 'flake')}${isFromBefore ? ', done before' : ''}${problem}`;
+}
+
+function unknownImage(id: string): never {
+  throw new Error(`an answer to "${id}", which was never sent`);
 }
