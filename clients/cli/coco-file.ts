@@ -68,16 +68,18 @@ export class CocoFile implements ResultWriter {
     if (file === undefined) {
       return;
     }
+    this.#file = undefined;
     try {
-      await this.#orUnwritable(async () => {
-        await file.appendFile(`\n],\n${this.#rest()}}\n`);
-        await file.close();
-        await (isWhole ? rename(this.#partial, this.#path) : rm(this.#partial));
-      });
-    } catch (error) {
-      // Where not even this works, the first error says why.
-      await rm(this.#partial, { force: true }).catch(() => undefined);
-      throw error;
+      if (isWhole) {
+        await this.#orUnwritable(async () => {
+          await file.appendFile(`\n],\n${this.#rest()}}\n`);
+          await rename(this.#partial, this.#path);
+        });
+      }
+    } finally {
+      await file.close();
+      // Still there only where it did not become the dataset.
+      await rm(this.#partial, { force: true });
     }
   }
 

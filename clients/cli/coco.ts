@@ -72,17 +72,23 @@ export class CocoCategories {
   /** The classifier names a flake's class where there is one. */
   add({ flakes, summary }: Answer): void {
     const classifier = summary.models.find(({ role }) => role === Role.MODEL_ROLE_CLASSIFICATION) ?? summary.models[0];
-    const layers = classifier?.layers ?? [];
-    for (const { classIndex, name } of [...layers, ...flakes.map(({ classIndex, layerName: name }) => ({ classIndex, name }))]) {
-      // The first name stays: an id with two names would be two categories.
-      if (!this.#names.has(classIndex)) {
-        this.#names.set(classIndex, name);
-      }
+    for (const { classIndex, name } of classifier?.layers ?? []) {
+      this.#addName(classIndex, name);
+    }
+    for (const { classIndex, layerName } of flakes) {
+      this.#addName(classIndex, layerName);
     }
   }
 
   list(): CocoCategory[] {
     return [...this.#names].toSorted(([a], [b]) => a - b).map(([id, name]) => ({ id, name, supercategory: 'flake' }));
+  }
+
+  /** The first name stays: an id with two names would be two categories. */
+  #addName(classIndex: number, name: string): void {
+    if (!this.#names.has(classIndex)) {
+      this.#names.set(classIndex, name);
+    }
   }
 }
 

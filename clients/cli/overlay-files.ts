@@ -37,7 +37,16 @@ export class OverlayFiles {
 /** A picture depends on nothing else. When and how fast an answer came is not in it. */
 function keyOf(image: Uint8Array, { name, flakes, summary }: { readonly name: string } & Answer): string {
   const { models, umPerPx } = summary;
-  const drawn = { drawing: DRAWING, name, flakes: flakes.map(({ reference: _, ...flake }) => flake), models, umPerPx };
+  const shapes = flakes.map(({ index, classIndex, layerName, areaPx, areaUm2, mask, box }) => [
+    index,
+    classIndex,
+    layerName,
+    areaPx,
+    areaUm2,
+    mask,
+    box,
+  ]);
+  const drawn = { drawing: DRAWING, name, shapes, models, umPerPx };
   return createHash('sha256').update(image).update(JSON.stringify(drawn)).digest('hex');
 }
 

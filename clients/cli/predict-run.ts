@@ -1,51 +1,24 @@
-import { abortError, isServiceError } from '../../proto/wire/errors.ts';
-import type { ImageOutcome, StreamImage } from '../inference-client.ts';
-import type { Answer } from '../prediction.ts';
-import type { EarlierResults } from './earlier-results.ts';
-import type { FilteredAnswer } from './flake-filter.ts';
-import { ImageFile } from './image-file.ts';
+import { type BringDeps, bringResults, type Result } from './bring-results.ts';
 import type { Input } from './images.ts';
-import { inOrder } from './in-order.ts';
 import { OrderedResults } from './ordered-results.ts';
 import type { Progress } from './progress.ts';
 import { messageOf } from './report-error.ts';
 import { formatCount } from './result-words.ts';
 import type { ResultWriter } from './result-writer.ts';
 import { RunReport } from './run-report.ts';
-import { WorkLimit } from './work-limit.ts';
 
-/** Files read before their turn: at most three images' bytes are in memory, and a slow disk does not hold up the server. */
-const READ_AHEAD = 3;
 /** Results that one late image can hold back; beyond them no image is begun. */
 const MAX_HELD_RESULTS = 256;
-/** Pictures drawn and results saved at once, while others are predicted on. */
-const MAX_FINISHING = 2;
-
-export interface RunDeps {
-  /** One outcome an image, in any order. */
-  readonly predict: (images: AsyncIterable<StreamImage>, signal: AbortSignal) => AsyncIterable<ImageOutcome>;
-  /** Undefined: nothing is kept from run to run. */
-  readonly earlier: EarlierResults | undefined;
-  readonly filter: (answer: Answer) => FilteredAnswer;
-  /** Draws and saves the picture. Undefined: not asked for. */
-  readonly draw: ((path: string, answer: Answer) => Promise<void>) | undefined;
+export interface RunDeps extends BringDeps {
   readonly writer: ResultWriter;
   readonly progress: Progress;
   readonly signal: AbortSignal;
 }
 
-interface Result {
-  readonly index: number;
-  readonly path: string;
-  readonly isFromBefore: boolean;
-  readonly answer?: FilteredAnswer;
-  readonly error?: unknown;
-}
-
 export interface RunEnd {
   readonly report: RunReport;
   /** What would have failed every further image alike, and ended the run before its time. */
-  readonly stoppedBy?: unknown;
+  readonly stoppedBy?: Error;
 }
 
 /**
@@ -56,10 +29,10 @@ export interface RunEnd {
 export async function runPredictions(inputs: readonly Input[], deps: RunDeps): Promise<RunEnd> {
   const { writer, progress } = deps;
   const report = new RunReport(inputs.length);
-  const failures: unknown[] = [];
+  const failures: Error[] = [];
   const stop = new AbortController();
   const fail = (error: unknown): void => {
-    failures.push(error);
+    failures.push(error instanceof Error ? error : new Error(String(error)));
     stop.abort(error);
   };
   const results = new OrderedResults<Result>(MAX_HELD_RESULTS);
@@ -86,101 +59,8 @@ export async function runPredictions(inputs: readonly Input[], deps: RunDeps): P
   } finally {
     await writer.end(isWhole);
   }
-  return failures.length === 0 ? { report } : { report, stoppedBy: failures[0] };
-}
-
-interface Bounds {
-  readonly signal: AbortSignal;
-  /** Ends the run. */
-  readonly fail: (error: unknown) => void;
-}
-
-/** Brings every input's result, those of an earlier run too. */
-async function bringResults(
-  inputs: readonly Input[],
-  results: OrderedResults<Result>,
-  deps: RunDeps,
-  { signal, fail }: Bounds,
-): Promise<void> {
-  const { predict, earlier } = deps;
-  const finishing = new WorkLimit(MAX_FINISHING, fail);
-  const sent = new Map<string, { readonly index: number; readonly file: ImageFile }>();
-  const images = (async function* (): AsyncGenerator<StreamImage> {
-    for await (const prepared of inOrder(inputs.entries(), READ_AHEAD, (entry) => prepare(entry, earlier))) {
-      const { index, file, answer, error } = prepared;
-      await results.room(index);
-      if (signal.aborted) {
-        return;
-      }
-      if (error !== undefined) {
-        results.put(index, { index, path: file.path, isFromBefore: false, error });
-      } else if (answer !== undefined) {
-        await finishing.start(async () => results.put(index, await finish(index, file, answer, deps, true)));
-      } else {
-        const id = String(index);
-        sent.set(id, { index, file });
-        yield { id, image: file };
-      }
-    }
-  })();
-  try {
-    for await (const outcome of predict(images, signal)) {
-      const { index, file } = sent.get(outcome.imageId) ?? unknownImage(outcome.imageId);
-      sent.delete(outcome.imageId);
-      if ('prediction' in outcome) {
-        const { prediction } = outcome;
-        await finishing.start(async () => {
-          if (file.ref !== undefined) {
-            await earlier?.save(file.path, file.ref, prediction);
-          }
-          results.put(index, await finish(index, file, prediction, deps, false));
-        });
-      } else if (isAboutEveryImage(outcome.error)) {
-        throw outcome.error;
-      } else {
-        results.put(index, { index, path: file.path, isFromBefore: false, error: outcome.error });
-      }
-    }
-  } finally {
-    await finishing.idle();
-  }
-  if (signal.aborted) {
-    throw abortError(signal);
-  }
-}
-
-interface Prepared {
-  readonly index: number;
-  readonly file: ImageFile;
-  readonly answer?: Answer | undefined;
-  readonly error?: unknown;
-}
-
-/** Reads the file and looks for an earlier answer. @throws what would fail every further image alike. */
-async function prepare([index, input]: [number, Input], earlier: EarlierResults | undefined): Promise<Prepared> {
-  const file = new ImageFile(input.path);
-  if (input.problem !== undefined) {
-    return { index, file, error: input.problem };
-  }
-  let bytes: Uint8Array;
-  try {
-    bytes = await file.readAhead();
-  } catch (error) {
-    return { index, file, error };
-  }
-  const answer = file.ref && (await earlier?.find(file.path, file.ref, bytes));
-  return { index, file, answer };
-}
-
-/** Filters and draws. A picture that fails does not take the flakes with it. */
-async function finish(index: number, { path }: ImageFile, found: Answer, deps: RunDeps, isFromBefore: boolean): Promise<Result> {
-  const answer = deps.filter(found);
-  try {
-    await deps.draw?.(path, answer);
-    return { index, path, isFromBefore, answer };
-  } catch (error) {
-    return { index, path, isFromBefore, answer, error };
-  }
+  const [stoppedBy] = failures;
+  return stoppedBy === undefined ? { report } : { report, stoppedBy };
 }
 
 async function writeResult({ index, path, answer, error }: Result, { writer, progress }: RunDeps): Promise<void> {
@@ -194,27 +74,10 @@ async function writeResult({ index, path, answer, error }: Result, { writer, pro
   });
 }
 
-/** Everything that may pass was tried again already, so what is left of that kind is about the image. */
-function isAboutEveryImage(error: unknown): boolean {
-  if (!isServiceError(error)) {
-    return false;
-  }
-  // A request that is wrong in nothing but its image, such as an empty file, says nothing about the next one.
-  if (error.violations.length > 0 && error.violations.every(({ field }) => field === 'image')) {
-    return false;
-  }
-  const reasons = ['INVALID_REQUEST', 'KIND_MISMATCH', 'LOAD_FAILED', 'UNSUPPORTED_MODEL'];
-  return error.kind === 'not-found' || error.kind === 'cancelled' || reasons.includes(error.reason);
-}
-
 function describe({ path, answer, error, isFromBefore }: Result): string {
   if (answer === undefined) {
     return `${path}: failed: ${messageOf(error)}`;
   }
   const problem = error === undefined ? '' : `; no overlay: ${messageOf(error)}`;
   return `${path}: ${formatCount(answer.flakes.length, 'flake')}${isFromBefore ? ', done before' : ''}${problem}`;
-}
-
-function unknownImage(id: string): never {
-  throw new Error(`an answer to "${id}", which was never sent`);
 }

@@ -63,7 +63,7 @@ test('a run is a COCO dataset: images, annotations, every category of the models
   });
   assert.deepEqual(dataset.licenses, []);
   assert.deepEqual(
-    dataset.annotations.map(({ segmentation, ...rest }: { segmentation: object }) => rest),
+    dataset.annotations.map(({ segmentation: _segmentation, ...rest }: { segmentation: object }) => rest),
     [
       { id: 1, image_id: 1, category_id: 2, bbox: [50, 30, 10, 10], area: 100, iscrowd: 0, score: 1, flake: 0, area_um2: 25 },
       { id: 2, image_id: 1, category_id: 1, bbox: [5, 5, 20, 10], area: 200, iscrowd: 0, score: 1, flake: 1, area_um2: 50 },
@@ -142,13 +142,13 @@ test('two versions of a run are both named; an id keeps its first name', async (
 
 test('a run that ended before its time leaves the earlier dataset and nothing of its own', async () => {
   const path = await write('kept', [[0, 'a.jpg', answerOf([])]]);
-  const before = await readFile(path, 'utf8');
+  const earlier = await readFile(path, 'utf8');
   const file = new CocoFile(path, NOW);
   await file.begin();
   await file.image(0, 'b.jpg', all(answerOf([flakeAt(0, 1, 0, 0, 3, 4)])));
   await file.failure();
   await file.end(false);
-  assert.equal(await readFile(path, 'utf8'), before);
+  assert.equal(await readFile(path, 'utf8'), earlier);
   assert.deepEqual(await readdir(join(folder, 'kept')), ['flakes.json']);
 });
 

@@ -134,6 +134,29 @@ test('images of folders come in the order people count, each file once', async (
   }
 });
 
+test('folders within folders: counted, or looked into, but never those to leave out', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'images-'));
+  try {
+    await mkdir(join(folder, 'b', 'deep'), { recursive: true });
+    await mkdir(join(folder, 'a', '.hidden'), { recursive: true });
+    await mkdir(join(folder, 'out'));
+    const paths = ['2.jpg', 'x.txt', 'y.overlay.png', 'b/1.jpg', 'b/deep/1.jpg', 'b/notes.md', 'a/.hidden/1.jpg', 'out/1.jpg'];
+    await Promise.all(paths.map((path) => writeFile(join(folder, path), '')));
+    await symlink(folder, join(folder, 'b', 'circle'));
+    const search = { isRecursive: true, except: [join(folder, 'out')] };
+    const deep = await findImages([folder, join(folder, 'b')], search);
+    assert.deepEqual(
+      deep.inputs.map(({ path }) => path.slice(folder.length + 1)),
+      ['2.jpg', 'b/1.jpg', 'b/deep/1.jpg'],
+    );
+    assert.equal(deep.folderCount, 0);
+    const flat = await findImages([folder], { ...search, isRecursive: false });
+    assert.deepEqual({ ...flat, inputs: flat.inputs.length }, { inputs: 1, otherFileCount: 2, folderCount: 2 });
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+});
+
 test('every kind of error has its exit code', () => {
   const codes: Record<ErrorKind, number> = {
     'invalid-argument': 1,
