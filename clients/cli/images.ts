@@ -3,7 +3,9 @@ import { readdir, stat } from 'node:fs/promises';
 import { basename, extname, join, resolve } from 'node:path';
 import { ServiceError } from '../../proto/wire/errors.ts';
 import { unreadable } from './file-errors.ts';
-import { OVERLAY_SUFFIX } from './overlay-files.ts';
+
+/** Pictures that this command line draws lie among the images often enough. */
+export const OVERLAY_SUFFIX = '.overlay.png';
 
 const EXTENSIONS = new Set(['.jpg', '.jpeg', '.png', '.tif', '.tiff', '.webp']);
 

@@ -3,10 +3,9 @@ import { readFile } from 'node:fs/promises';
 import { basename, extname, join, resolve } from 'node:path';
 import type { Answer } from '../prediction.ts';
 import { unreadable } from './file-errors.ts';
+import { OVERLAY_SUFFIX } from './images.ts';
 import { drawOverlay, readOverlayKey } from './overlay/overlay.ts';
 import { writeWholeFile } from './whole-file.ts';
-
-export const OVERLAY_SUFFIX = '.overlay.png';
 
 /** Raised when overlays are drawn otherwise: those of earlier releases are drawn anew. */
 const DRAWING = 1;
