@@ -56,11 +56,11 @@ export async function* predictBatch(
         }
       } catch (error) {
         over.abort();
-        throwUnlessBroken(error, pending, signal);
+        const broken = asBroken(error, pending, signal);
         for (const { image, breakCount } of pending.putBackSent(MAX_BROKEN_CALLS)) {
-          yield { imageId: image.id, error: givenUp(error, `${breakCount} calls broke while the server worked on it`) };
+          yield { imageId: image.id, error: givenUp(broken, `${breakCount} calls broke while the server worked on it`) };
         }
-        await deps.sleep(patience.delayAfter(error), signal);
+        await deps.sleep(patience.delayAfter(broken), signal);
       } finally {
         over.abort();
       }
@@ -127,21 +127,25 @@ function isAboutServer({ reason }: ServiceError): boolean {
   return ['UNAVAILABLE', 'SHUTTING_DOWN', 'MODEL_NOT_READY', 'REGISTRY_UNAVAILABLE'].includes(reason);
 }
 
-/** A connection that breaks is UNAVAILABLE, CANCELLED or INTERNAL, by what breaks it. */
-function throwUnlessBroken(
-  error: unknown,
-  pending: PendingImages,
-  signal: AbortSignal | undefined,
-): asserts error is ServiceError {
-  if (pending.failure !== undefined) {
-    throw pending.failure.error;
+/**
+ * The error of a call that another one may follow. A connection that breaks is UNAVAILABLE, CANCELLED or INTERNAL, by what
+ * breaks it; a cancel that is not ours is no interrupt. @throws what ends the batch: any other error.
+ */
+function asBroken(error: unknown, { failure }: PendingImages, signal: AbortSignal | undefined): ServiceError {
+  if (failure !== undefined) {
+    throw failure.error;
   }
   if (signal?.aborted === true) {
     throw abortError(signal);
   }
-  if (!isRetryable(error) && !isServiceError(error, 'cancelled') && !isServiceError(error, 'internal')) {
-    throw error;
+  if (isServiceError(error, 'cancelled')) {
+    return new ServiceError('unavailable', 'UNAVAILABLE', `the call was cancelled: ${error.message}`, { cause: error });
   }
+  // A code that is no kind of ours, such as UNIMPLEMENTED, is "internal" with a reason of its own: it would come again.
+  if (isRetryable(error) || (isServiceError(error, 'internal') && error.reason === 'INTERNAL')) {
+    return error;
+  }
+  throw error;
 }
 
 function givenUp(error: ServiceError, why: string): ServiceError {

@@ -1,14 +1,13 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { UsedModel } from '../../proto/gen/maskterial/inference/v1/inference_service.ts';
 import type { BlobRef } from '../../proto/wire/digest.ts';
-import { ServiceError } from '../../proto/wire/errors.ts';
-import type { Answer, PredictEvent } from '../prediction.ts';
+import type { Answer } from '../prediction.ts';
 import type { ResultFolder } from './result-folder.ts';
 
 export interface EarlierResultsDeps {
   readonly folder: ResultFolder;
-  /** The events of one prediction, as the run's images are predicted. */
-  readonly predict: (image: Uint8Array) => AsyncIterable<PredictEvent>;
+  /** The versions that answer the run's requests now; called once a run, and only where there is an earlier result. */
+  readonly serving: (image: Uint8Array) => Promise<readonly UsedModel[]>;
   /** Results of any version count as done. */
   readonly isKeepingOld: boolean;
 }
@@ -43,20 +42,10 @@ export class EarlierResults {
     return this.#deps.folder.save(path, image, answer);
   }
 
-  /** Asked once a run, and only where there is an earlier result: a prediction that is left as soon as it was accepted says it. */
   #servingFor(image: Uint8Array): Promise<readonly UsedModel[]> {
-    this.#serving ??= firstAccepted(this.#deps.predict(image));
+    this.#serving ??= this.#deps.serving(image);
     return this.#serving;
   }
-}
-
-async function firstAccepted(events: AsyncIterable<PredictEvent>): Promise<readonly UsedModel[]> {
-  for await (const event of events) {
-    if (event.$case === 'accepted') {
-      return event.value.models;
-    }
-  }
-  throw new ServiceError('internal', 'INTERNAL', 'the server did not say which versions answer');
 }
 
 /** By name, number and bytes, whatever alias led there. */

@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import { type BatchOptions, createInferenceClient, type InferenceClient, type PredictOptions } from '../../inference-client.ts';
 import type { Answer } from '../../prediction.ts';
+import { DEFAULT_RETRY, NO_RETRY, SYSTEM_RETRY_DEPS } from '../../retry.ts';
 import type { Cli } from '../cli.ts';
 import { CocoFile } from '../coco-file.ts';
 import { EarlierResults } from '../earlier-results.ts';
@@ -13,6 +14,7 @@ import { messageOf } from '../report-error.ts';
 import { requestRecord } from '../result-file.ts';
 import { ResultFolder } from '../result-folder.ts';
 import { formatCount } from '../result-words.ts';
+import { askServingVersions } from '../serving-versions.ts';
 import { createResultWriter, type ResultFormat, writeToAll } from '../result-writer.ts';
 import { addPredictOptions, callOptions, checkUsage, type PredictCommandOptions as Options } from './predict-options.ts';
 
@@ -35,9 +37,12 @@ async function predict(cli: Cli, paths: readonly string[], options: Options): Pr
   const progress = createProgress(cli.err, inputs.length, 'images', cli.now);
   const client = createInferenceClient({ address: options.inference, timeoutMs: options.timeout * 1000 }, cli.retryDeps);
   try {
-    const calls = { ...callOptions(options), signal };
-    const batch = { ...calls, ...patienceOf(options, (text) => progress.around(() => cli.err.write(text))) };
-    const earlier = out === undefined ? undefined : await openEarlier(out, client, calls, options, cli.now());
+    const batch = {
+      ...callOptions(options),
+      signal,
+      ...patienceOf(options, (text) => progress.around(() => cli.err.write(text))),
+    };
+    const earlier = out === undefined ? undefined : await openEarlier(cli, out, client, batch, options);
     const draw = overlay === undefined ? undefined : await openOverlays(overlay, inputs);
     const text = createResultWriter(formatOf(options), cli.out);
     const { report, stoppedBy } = await runPredictions(inputs, {
@@ -81,10 +86,9 @@ function notesOn({ otherFileCount, folderCount }: FoundImages, { umPerPx }: Opti
   return `${scale}${skipped.length === 0 ? '' : `maskterial: skipped ${skipped.join(' and ')}\n`}`;
 }
 
-function patienceOf(
-  { retryFor, timeout }: Options,
-  note: (text: string) => Promise<void>,
-): Pick<BatchOptions, 'retryForMs' | 'silenceMs' | 'onTrouble' | 'onRecovery'> {
+type Patience = Required<Pick<BatchOptions, 'retryForMs' | 'silenceMs' | 'onTrouble' | 'onRecovery'>>;
+
+function patienceOf({ retryFor, timeout }: Options, note: (text: string) => Promise<void>): Patience {
   return {
     retryForMs: retryFor * 1000,
     silenceMs: timeout * 1000,
@@ -94,14 +98,24 @@ function patienceOf(
 }
 
 async function openEarlier(
+  cli: Cli,
   path: string,
   client: InferenceClient,
-  calls: PredictOptions,
+  batch: PredictOptions & Patience & { readonly signal: AbortSignal },
   { keepOld }: Options,
-  nowMs: number,
 ): Promise<EarlierResults> {
-  const folder = await ResultFolder.open(path, requestRecord(calls), nowMs);
-  return new EarlierResults({ folder, predict: (image) => client.predict(image, calls), isKeepingOld: keepOld === true });
+  const folder = await ResultFolder.open(path, requestRecord(batch), cli.now());
+  const settings = { ...batch, retry: DEFAULT_RETRY };
+  return new EarlierResults({
+    folder,
+    serving: (image) =>
+      askServingVersions(
+        () => client.predict(image, { ...batch, retry: NO_RETRY }),
+        settings,
+        cli.retryDeps ?? SYSTEM_RETRY_DEPS,
+      ),
+    isKeepingOld: keepOld === true,
+  });
 }
 
 function formatOf({ json, csv }: Options): ResultFormat {

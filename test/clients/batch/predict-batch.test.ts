@@ -109,7 +109,7 @@ for (const kind of ['unavailable', 'cancelled', 'internal', 'resource-exhausted'
       ['b', 'c', 'd'],
     ]);
     assert.deepEqual(waits, [200]);
-    assert.deepEqual(notes, ['trouble INTERNAL', 'recovery']);
+    assert.deepEqual(notes, [`trouble ${kind === 'cancelled' ? 'UNAVAILABLE' : 'INTERNAL'}`, 'recovery']);
   });
 }
 
@@ -120,6 +120,19 @@ for (const kind of ['invalid-argument', 'not-found', 'deadline-exceeded', 'faile
     assert.equal(sent.length, 1);
   });
 }
+
+test('a server that does not know the method is not asked again', async () => {
+  const unknown = new ServiceError('internal', 'UNIMPLEMENTED', 'x');
+  const { outcomes, sent } = bench([breakAfter(0, 1, unknown)], imagesOf('a'));
+  assert.equal(await rejection(collect(outcomes)), unknown);
+  assert.equal(sent.length, 1);
+});
+
+test('a call that somebody else cancels again and again is a server that is away, not an interrupt', async () => {
+  const cancelled = new ServiceError('cancelled', 'CANCELLED', 'by a proxy');
+  const { outcomes } = bench([breakAfter(0, 1, cancelled)], imagesOf('a'), { retryForMs: 1000 });
+  assert.equal((await rejection(collect(outcomes))).kind, 'unavailable');
+});
 
 test('a call that the server ends before its time is followed by another one, with back-off', async () => {
   const ending: Call = async function* (images) {

@@ -334,6 +334,19 @@ test('which versions answer now cannot be learnt from a server that fails', asyn
   assert.match((await predictCommand([scan, '--out', out], inference)).err, /did not say which versions/);
 });
 
+test('a server that is not ready to say which versions answer is waited for', async () => {
+  await predictCommand([scan, '--out', out], byVersion(3));
+  const notReady: PredictScript = (_request, _context, call) =>
+    call < 4 ? failWith(new ServiceError('unavailable', 'MODEL_NOT_READY', 'loading')) : answerBy(3, undefined);
+  const { code, err } = await predictCommand([scan, '--out', out], notReady);
+  assert.equal(code, EXIT.ok);
+  assert.match(err, /^maskterial: waiting up to 60 s: loading\nmaskterial: going on$/m);
+  assert.match(err, /^3 of 3 images done \(3 of them before\)/m);
+  const never = await predictCommand([scan, '--out', out, '--retry-for', '0'], notReady);
+  assert.equal(never.code, EXIT.unavailable);
+  assert.equal(never.inference.requests.length, 1);
+});
+
 test('an unknown answer from the server does not pass for an image', async () => {
   const inference = new FakeInference(() => failWith(new Error('streams only')));
   inference.predictStream = async function* (requests) {
