@@ -9,7 +9,7 @@ import { inOrder } from './in-order.ts';
 import type { OrderedResults } from './ordered-results.ts';
 import { WorkLimit } from './work-limit.ts';
 
-/** Files read before their turn: at most three images' bytes are in memory, and a slow disk does not hold up the server. */
+/** Files read before their turn, so that a slow disk does not hold up the server; what else is in memory is on its way to it. */
 const READ_AHEAD = 3;
 /** Pictures drawn and results saved at once, while others are predicted on. */
 const MAX_FINISHING = 2;

@@ -75,25 +75,27 @@ function predict(t: TestContext, { scan, server }: Bench, args: readonly string[
 
 const imagesOf = (lines: readonly string[]): string[] => lines.map((line) => JSON.parse(line).image);
 
-test('the server killed and started again in the middle of a folder: every image comes out once, and exit 0', async (t) => {
-  const bench = await start(t);
-  const run = predict(t, bench, ['--json']);
-  await eventually(() => run.lines().length > 0);
-  await bench.server.end('SIGKILL');
-  assert.ok(run.lines().length < COUNT, 'killed in the middle');
-  await bench.restart();
-  assert.equal(await run.closed(), 0, run.told.err);
-  assert.deepEqual(
-    imagesOf(run.lines()),
-    Array.from({ length: COUNT }, (_, index) => join(bench.scan, `${index}.png`)),
-  );
-  for (const [index, line] of run.lines().entries()) {
-    const { flakes } = JSON.parse(line);
-    assert.deepEqual([flakes.length, flakes[0]?.box.x], [1, 50 + index], 'the answer is that of the image');
-  }
-  assert.match(run.told.err, /^maskterial: waiting up to 60 s: /m);
-  assert.match(run.told.err, new RegExp(`^${COUNT} of ${COUNT} images done, ${COUNT} flakes$`, 'm'));
-});
+for (const signal of ['SIGKILL', 'SIGTERM'] as const) {
+  test(`the server ended by ${signal} and started again in the middle of a folder: every image comes out once, and exit 0`, async (t) => {
+    const bench = await start(t);
+    const run = predict(t, bench, ['--json']);
+    await eventually(() => run.lines().length > 0);
+    await bench.server.end(signal);
+    assert.ok(run.lines().length < COUNT, 'ended in the middle');
+    await bench.restart();
+    assert.equal(await run.closed(), 0, run.told.err);
+    assert.deepEqual(
+      imagesOf(run.lines()),
+      Array.from({ length: COUNT }, (_, index) => join(bench.scan, `${index}.png`)),
+    );
+    for (const [index, line] of run.lines().entries()) {
+      const { flakes } = JSON.parse(line);
+      assert.deepEqual([flakes.length, flakes[0]?.box.x], [1, 50 + index], 'the answer is that of the image');
+    }
+    assert.match(run.told.err, /^maskterial: waiting up to 60 s: /m);
+    assert.match(run.told.err, new RegExp(`^${COUNT} of ${COUNT} images done, ${COUNT} flakes$`, 'm'));
+  });
+}
 
 test('a command that is killed and one that is interrupted: the next run does the rest and prints all of it', async (t) => {
   const bench = await start(t);
