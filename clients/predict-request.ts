@@ -12,8 +12,8 @@ const PRIORITIES = {
   low: Priority.PRIORITY_LOW,
 } as const;
 
-/** An encoded image (JPEG, PNG, TIFF, WebP): its bytes, or a file that has them. */
-export type ImageSource = Uint8Array | { readonly path: string };
+/** An encoded image (JPEG, PNG, TIFF, WebP): its bytes, a file that has them, or what gives them each time it is sent. */
+export type ImageSource = Uint8Array | { readonly path: string } | { read(): Promise<Uint8Array> };
 
 /** Model references are `NAME` (its alias "production"), `NAME@alias` or `NAME:version`; at least one of the first two. */
 export interface PredictOptions extends ClientCallOptions {
@@ -54,6 +54,9 @@ export async function bytesOf(image: ImageSource): Promise<Buffer> {
   if (image instanceof Uint8Array) {
     checkSize('the image', image.byteLength);
     return Buffer.from(image.buffer, image.byteOffset, image.byteLength);
+  }
+  if ('read' in image) {
+    return bytesOf(await image.read());
   }
   try {
     checkSize(image.path, (await stat(image.path)).size);

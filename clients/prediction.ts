@@ -11,6 +11,9 @@ export interface Prediction {
   readonly summary: Summary;
 }
 
+/** What was found and by what: all that is kept of an answer. */
+export type Answer = Pick<Prediction, 'flakes' | 'summary'>;
+
 /**
  * The whole answer in a stream of events; flakes in the order they came.
  * @throws ServiceError internal when the stream ended before its summary, or with fewer flakes than the summary counts: an

@@ -1,4 +1,4 @@
-import type { Prediction } from '../inference-client.ts';
+import type { Answer } from '../prediction.ts';
 import { formatVersion } from './result-words.ts';
 
 /** Fixed: scripts and spreadsheets depend on names and order. New columns are added at the end only. */
@@ -26,7 +26,7 @@ export const CSV_HEADER = `${COLUMNS.join(',')}\r\n`;
  * One line a flake, as RFC 4180 has it: CRLF, quotes where needed. `area_um2` is empty without a scale; `models` are the exact
  * versions, apart by blanks. An image without flakes gives no line.
  */
-export function csvRows(image: string, { flakes, summary }: Pick<Prediction, 'flakes' | 'summary'>): string {
+export function csvRows(image: string, { flakes, summary }: Answer): string {
   const models = summary.models.map(formatVersion).join(' ');
   return flakes
     .map((flake) => {

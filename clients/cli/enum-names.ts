@@ -3,3 +3,9 @@ export function nameOf(values: Readonly<Record<string, number>>, prefix: string,
   const name = Object.entries(values).find(([, number]) => number === value)?.[0];
   return name === undefined ? `unknown (${value})` : name.slice(prefix.length).toLowerCase();
 }
+
+/** The other way round; undefined for a name that this release does not know. */
+export function valueOf<E extends number>(values: Readonly<Record<string, E>>, prefix: string, name: string): E | undefined {
+  const key = `${prefix}${name.toUpperCase()}`;
+  return Object.hasOwn(values, key) ? values[key] : undefined;
+}

@@ -1,7 +1,14 @@
-import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { createHash } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
 import { basename, extname, join, resolve } from 'node:path';
-import type { Prediction } from '../inference-client.ts';
-import { drawOverlay } from './overlay/overlay.ts';
+import type { Answer } from '../prediction.ts';
+import { unreadable } from './file-errors.ts';
+import { OVERLAY_SUFFIX } from './images.ts';
+import { drawOverlay, readOverlayKey } from './overlay/overlay.ts';
+import { writeWholeFile } from './whole-file.ts';
+
+/** Raised when overlays are drawn otherwise: those of earlier releases are drawn anew. */
+const DRAWING = 1;
 
 /** Saves overlays in one folder, which is made when missing: `a.jpg` becomes `a.overlay.png`. */
 export class OverlayFiles {
@@ -14,17 +21,39 @@ export class OverlayFiles {
     this.#names = overlayNames(paths);
   }
 
-  async save(path: string, { flakes, summary }: Prediction): Promise<void> {
-    const png = await drawOverlay({ image: await readFile(path), name: basename(path), flakes, summary });
-    await mkdir(this.#folder, { recursive: true });
+  /** Draws and saves, unless the very same picture is there from an earlier run. */
+  async save(path: string, { flakes, summary }: Answer): Promise<void> {
+    const image = await read(path);
+    const input = { name: basename(path), flakes, summary };
     const target = join(this.#folder, this.#names.get(resolve(path)) ?? nameOf(path, 1));
-    const temporary = `${target}.partial`;
-    try {
-      await writeFile(temporary, png);
-      await rename(temporary, target);
-    } finally {
-      await rm(temporary, { force: true });
+    const key = keyOf(image, input);
+    if ((await readOverlayKey(target)) !== key) {
+      await writeWholeFile(target, await drawOverlay({ image, ...input, key }));
     }
+  }
+}
+
+/** A picture depends on nothing else. When and how fast an answer came is not in it. */
+function keyOf(image: Uint8Array, { name, flakes, summary }: { readonly name: string } & Answer): string {
+  const { models, umPerPx } = summary;
+  const shapes = flakes.map(({ index, classIndex, layerName, areaPx, areaUm2, mask, box }) => [
+    index,
+    classIndex,
+    layerName,
+    areaPx,
+    areaUm2,
+    mask,
+    box,
+  ]);
+  const drawn = { drawing: DRAWING, name, shapes, models, umPerPx };
+  return createHash('sha256').update(image).update(JSON.stringify(drawn)).digest('hex');
+}
+
+async function read(path: string): Promise<Buffer> {
+  try {
+    return await readFile(path);
+  } catch (error) {
+    throw unreadable(path, error);
   }
 }
 
@@ -44,5 +73,5 @@ function overlayNames(paths: readonly string[]): Map<string, string> {
 }
 
 function nameOf(path: string, copy: number): string {
-  return `${basename(path, extname(path))}${copy === 1 ? '' : `-${copy}`}.overlay.png`;
+  return `${basename(path, extname(path))}${copy === 1 ? '' : `-${copy}`}${OVERLAY_SUFFIX}`;
 }

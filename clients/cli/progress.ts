@@ -1,8 +1,11 @@
 import type { TextOutput } from './text-output.ts';
 
 export interface Progress {
-  /** Counts one more as done. `line` says what came of it, in a pipe. */
-  step(line: string): Promise<void>;
+  /**
+   * Counts one more as done. `line` says what came of it, in a pipe; what was done before this run is no measure of how fast
+   * this one is.
+   */
+  step(line: string, isFromBefore?: boolean): Promise<void>;
   /** Takes the bar off the screen before `print` writes, so that results and bar do not mix; the next step draws it again. */
   around(print: () => Promise<void>): Promise<void>;
   /** Takes the bar off for good. */
@@ -12,7 +15,7 @@ export interface Progress {
 const BAR_WIDTH = 24;
 const CLEAR_LINE = '\r\u001b[K';
 
-/** A bar on a terminal, plain lines in a pipe, nothing where there is a single thing to do in a pipe. */
+/** A bar with rate and remaining time on a terminal, plain lines in a pipe, nothing for a single thing to do in a pipe. */
 export function createProgress(err: TextOutput, total: number, noun: string, now: () => number): Progress {
   return err.isTerminal ? bar(err, total, noun, now) : lines(err, total);
 }
@@ -34,15 +37,17 @@ function lines(err: TextOutput, total: number): Progress {
 function bar(err: TextOutput, total: number, noun: string, now: () => number): Progress {
   const started = now();
   let done = 0;
+  let doneNow = 0;
   const draw = async (): Promise<void> => {
     const filled = Math.round((BAR_WIDTH * done) / Math.max(1, total));
-    const left = done === 0 ? '' : `, ${formatSeconds(((now() - started) / done) * (total - done))} left`;
-    const text = `[${'#'.repeat(filled)}${'-'.repeat(BAR_WIDTH - filled)}] ${done}/${total} ${noun}${left}`;
+    const speed = formatSpeed(doneNow, now() - started, total - done);
+    const text = `[${'#'.repeat(filled)}${'-'.repeat(BAR_WIDTH - filled)}] ${done}/${total} ${noun}${speed}`;
     await err.write(`${CLEAR_LINE}${text.slice(0, err.columns - 1)}`);
   };
   return {
-    async step() {
+    async step(_, isFromBefore = false) {
       done += 1;
+      doneNow += isFromBefore ? 0 : 1;
       await draw();
     },
     async around(print) {
@@ -53,7 +58,20 @@ function bar(err: TextOutput, total: number, noun: string, now: () => number): P
   };
 }
 
+/** Nothing before there is a measure. */
+function formatSpeed(doneCount: number, elapsedMs: number, leftCount: number): string {
+  if (doneCount === 0 || elapsedMs <= 0) {
+    return '';
+  }
+  const perSecond = (doneCount * 1000) / elapsedMs;
+  const rate = perSecond >= 1 ? `${perSecond.toFixed(1)}/s` : `${(perSecond * 60).toFixed(1)}/min`;
+  return `, ${rate}, ${formatSeconds((leftCount / perSecond) * 1000)} left`;
+}
+
 function formatSeconds(ms: number): string {
   const seconds = Math.ceil(ms / 1000);
-  return seconds < 120 ? `${seconds} s` : `${Math.ceil(seconds / 60)} min`;
+  if (seconds < 120) {
+    return `${seconds} s`;
+  }
+  return seconds < 7200 ? `${Math.ceil(seconds / 60)} min` : `${(seconds / 3600).toFixed(1)} h`;
 }

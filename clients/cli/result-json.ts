@@ -1,10 +1,10 @@
 import type { Flake, ReferenceFlake } from '../../proto/gen/maskterial/inference/v1/flake.ts';
 import { ModelRole, Stage, type Summary, type UsedModel } from '../../proto/gen/maskterial/inference/v1/inference_service.ts';
-import type { Prediction } from '../inference-client.ts';
+import type { Answer } from '../prediction.ts';
 import { nameOf } from './enum-names.ts';
 
 /** One image's answer as a plain object. Field names are those of the CSV and of the original's records: snake_case. */
-export function resultJson(image: string, { flakes, summary }: Pick<Prediction, 'flakes' | 'summary'>): Record<string, unknown> {
+export function resultJson(image: string, { flakes, summary }: Answer): Record<string, unknown> {
   const { thresholds } = summary;
   return {
     image,
@@ -25,7 +25,7 @@ export function resultJson(image: string, { flakes, summary }: Pick<Prediction, 
   };
 }
 
-function modelJson({ role, model, version, alias, family, manifestDigest }: UsedModel): Record<string, unknown> {
+function modelJson({ role, model, version, alias, family, manifestDigest, layers }: UsedModel): Record<string, unknown> {
   return {
     role: nameOf(ModelRole, 'MODEL_ROLE_', role),
     model,
@@ -33,6 +33,7 @@ function modelJson({ role, model, version, alias, family, manifestDigest }: Used
     alias: alias === '' ? null : alias,
     family,
     manifest_digest: manifestDigest,
+    layers: layers.map(({ classIndex, name }) => ({ class: classIndex, name })),
   };
 }
 

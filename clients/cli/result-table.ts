@@ -1,11 +1,11 @@
 import type { Flake } from '../../proto/gen/maskterial/inference/v1/flake.ts';
-import type { Prediction } from '../inference-client.ts';
+import type { Answer } from '../prediction.ts';
 import { groupByLayer } from './layers.ts';
 import { formatArea, formatCount, formatNumber, formatVersion } from './result-words.ts';
 import { type Column, formatTable, printable } from './table.ts';
 
 /** One image's flakes for people: grouped by layer with counts and total areas; lengths in um where a scale is known. */
-export function resultTable(image: string, { flakes, summary }: Pick<Prediction, 'flakes' | 'summary'>): string {
+export function resultTable(image: string, { flakes, summary }: Answer): string {
   const { imageWidth, imageHeight, models, umPerPx } = summary;
   const heading = [
     printable(image),

@@ -1,4 +1,5 @@
 import { isServiceError } from '../../proto/wire/errors.ts';
+import type { Manifest } from '../../proto/wire/manifest.ts';
 import type { ModelReference } from '../../proto/wire/names.ts';
 import type { EngineAnswer } from '../engine/protocol.ts';
 import type { EngineJob } from '../engine/engine-process.ts';
@@ -26,6 +27,8 @@ export interface UsedVersion {
   readonly reference: ModelReference;
   readonly key: VersionKey;
   readonly family: string;
+  /** The classes that it can answer, ascending. */
+  readonly classes: Manifest['classes'];
 }
 
 export type ImageEvent =
@@ -93,7 +96,7 @@ async function run<G extends PipelineSet>(
   const { acquire, nowMs, waitForRoom } = deps;
   using use = await acquire(request.classifier, (key) => queue.push({ kind: 'loading', key }), signal);
   const { manifest } = specOf(use.set, use.id);
-  const models = [{ reference: request.classifier, key: use.key, family: manifest.family }];
+  const models = [{ reference: request.classifier, key: use.key, family: manifest.family, classes: manifest.classes }];
   queue.push({ kind: 'accepted', models });
   const queuedMs = nowMs();
   let begunMs: number | undefined;

@@ -48,7 +48,7 @@ export function toPriority(options: PredictOptions | undefined): Priority {
   }
 }
 
-export function toUsedModel({ reference, key, family }: UsedVersion): UsedModel {
+export function toUsedModel({ reference, key, family, classes }: UsedVersion): UsedModel {
   const { selector } = reference;
   return {
     role: ModelRole.MODEL_ROLE_CLASSIFICATION,
@@ -57,6 +57,7 @@ export function toUsedModel({ reference, key, family }: UsedVersion): UsedModel 
     manifestDigest: key.manifest.digest,
     alias: selector.kind === 'alias' ? selector.alias : selector.kind === 'latest' ? 'latest' : '',
     family,
+    layers: classes.map(({ index, name }) => ({ classIndex: index, name })),
   };
 }
 

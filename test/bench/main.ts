@@ -6,6 +6,7 @@ type Bench = (args: readonly string[]) => Promise<void>;
 
 /** Loaded only when run: ONNX Runtime reads its telemetry switch while it loads. */
 const BENCHES: Readonly<Record<string, () => Promise<Bench>>> = {
+  folder: async () => (await import('./folder.ts')).benchFolder,
   goldens: async () => (await import('./goldens.ts')).benchGoldens,
   health: async () => (await import('./health.ts')).benchHealth,
   overload: async () => (await import('./overload.ts')).benchOverload,

@@ -82,6 +82,12 @@ test('what the recipes wrote is what the README promises', async () => {
       Array.isArray(answer.flakes) &&
       answer.flakes.length > 10,
   );
+  const scan = (await readFile(join(DEMO_FOLDER, 'scan.csv'), 'utf8')).trim().split('\r\n');
+  assert.equal(scan.length, 1 + 3 * 17, 'every image of the folder, although all were done before');
+  const dataset: unknown = JSON.parse(await readFile(join(DEMO_FOLDER, 'coco.json'), 'utf8'));
+  assert.ok(typeof dataset === 'object' && dataset !== null && 'images' in dataset && 'annotations' in dataset);
+  assert.ok(Array.isArray(dataset.images) && dataset.images.length === 3);
+  assert.ok(Array.isArray(dataset.annotations) && dataset.annotations.length >= 3 && dataset.annotations.length < 3 * 17);
   const overlay = await sharp(join(DEMO_FOLDER, 'overlays', 'micrograph.overlay.png')).metadata();
   assert.equal(overlay.width, 1920);
 });

@@ -15,6 +15,10 @@ export const USED_MODEL: UsedModel = {
   manifestDigest: `sha256:${'ab'.repeat(32)}`,
   alias: 'production',
   family: 'GMM',
+  layers: [
+    { classIndex: 1, name: '1 layer' },
+    { classIndex: 2, name: '2 layers' },
+  ],
 };
 
 /** A rectangle of `width` x `height` pixels at (x, y) in an image of 120 x 80. */

@@ -1,90 +1,64 @@
-import { type Command, Option } from 'commander';
-import { formatReference, type ModelReference } from '../../../proto/wire/names.ts';
-import { createInferenceClient, type PredictOptions } from '../../inference-client.ts';
+import type { Command } from 'commander';
+import { type BatchOptions, createInferenceClient, type InferenceClient, type PredictOptions } from '../../inference-client.ts';
+import type { Answer } from '../../prediction.ts';
+import { DEFAULT_RETRY, NO_RETRY, SYSTEM_RETRY_DEPS } from '../../retry.ts';
 import type { Cli } from '../cli.ts';
-import { EXIT, usageError } from '../exit-codes.ts';
-import { findImages } from '../images.ts';
-import { inferenceOption, integerParser, jsonOption, numberParser, parseReference, timeoutOption } from '../options.ts';
-import { OverlayFiles } from '../overlay-files.ts';
-import { formatFailures, runPredictions } from '../predict-run.ts';
+import { CocoFile } from '../coco-file.ts';
+import { EarlierResults } from '../earlier-results.ts';
+import { EXIT } from '../exit-codes.ts';
+import { createFlakeFilter } from '../flake-filter.ts';
+import { findImages, type FoundImages, type Input } from '../images.ts';
+import { runPredictions } from '../predict-run.ts';
 import { createProgress } from '../progress.ts';
-import { createResultWriter, type ResultFormat } from '../result-writer.ts';
-
-interface Options {
-  readonly classification?: ModelReference;
-  readonly segmentation?: ModelReference;
-  readonly postprocessing?: ModelReference;
-  readonly scoreThreshold?: number;
-  readonly minClassOccupancy?: number;
-  readonly sizeThreshold?: number;
-  readonly umPerPx?: number;
-  readonly reference?: true;
-  readonly json?: true;
-  readonly csv?: true;
-  readonly overlay?: string;
-  readonly timeout: number;
-  readonly inference: string;
-}
+import { messageOf } from '../report-error.ts';
+import { requestRecord } from '../result-file.ts';
+import { ResultFolder } from '../result-folder.ts';
+import { formatCount } from '../result-words.ts';
+import { askServingVersions } from '../serving-versions.ts';
+import { createResultWriter, type ResultFormat, writeToAll } from '../result-writer.ts';
+import { addPredictOptions, callOptions, checkUsage, type PredictCommandOptions as Options } from './predict-options.ts';
 
 /** `maskterial predict FILE|FOLDER...` */
 export function addPredict(program: Command, cli: Cli): void {
-  program
+  const command = program
     .command('predict')
-    .description('find and classify flakes in images; a table for each, or CSV, or JSON Lines')
-    .argument('<path...>', 'images, and folders of images (jpg, jpeg, png, tif, tiff, webp)')
-    .addOption(modelOption('classification'))
-    .addOption(modelOption('segmentation'))
-    .addOption(modelOption('postprocessing'))
-    .addOption(new Option('--score-threshold <number>', 'in [0, 1]; the server uses 0.3').argParser(numberParser(0, 1)))
-    .addOption(new Option('--min-class-occupancy <number>', 'in [0, 1]; the server uses 0.5').argParser(numberParser(0, 1)))
-    .addOption(new Option('--size-threshold <pixels>', 'the server uses 200').argParser(integerParser(0, 0xffff_ffff)))
-    .addOption(
-      new Option('--um-per-px <number>', 'scale of the images, for areas in \u00b5m\u00b2').argParser(numberParser(1e-6, 1e6)),
-    )
-    .option('--reference', "add the original's own record to each flake (with --json)")
-    .addOption(jsonOption().conflicts('csv'))
-    .option('--csv', 'CSV on standard output, one line a flake')
-    .option('--overlay <folder>', 'save each picture with outlines, legend and scale bar as PNG')
-    .addOption(timeoutOption(300))
-    .addOption(inferenceOption(cli.env))
-    .action((paths: string[], options: Options) => predict(cli, paths, options));
+    .description('find and classify flakes in images; a table for each, or CSV, or JSON Lines');
+  addPredictOptions(command, cli).action((paths: string[], options: Options) => predict(cli, paths, options));
 }
 
 async function predict(cli: Cli, paths: readonly string[], options: Options): Promise<void> {
-  if (options.classification === undefined && options.segmentation === undefined) {
-    throw usageError('name a model with --classification or --segmentation');
-  }
-  const inputs = await findImages(paths);
+  checkUsage(options);
+  const { out, overlay } = options;
+  const except = [out, overlay].filter((path) => path !== undefined);
+  const found = await findImages(paths, { isRecursive: options.recursive === true, except });
+  await cli.err.write(notesOn(found, options));
+  const { inputs } = found;
+  const signal = cli.interrupts();
+  const progress = createProgress(cli.err, inputs.length, 'images', cli.now);
   const client = createInferenceClient({ address: options.inference, timeoutMs: options.timeout * 1000 }, cli.retryDeps);
   try {
-    if (options.umPerPx === undefined) {
-      await cli.err.write('maskterial: warning: no --um-per-px: areas are in pixels only\n');
-    }
-    const signal = cli.interrupts();
-    const calls = { ...callOptions(options), signal };
-    const overlays =
-      options.overlay === undefined
-        ? undefined
-        : new OverlayFiles(
-            options.overlay,
-            inputs.map(({ path }) => path),
-          );
-    const writer = createResultWriter(formatOf(options), cli.out);
-    await writer.begin();
-    const { doneCount, flakeCount, failures, stoppedBy } = await runPredictions(inputs, {
-      predict: (path) => client.predictFlakes({ path }, calls),
-      draw: overlays && ((path, prediction) => overlays.save(path, prediction)),
-      writer,
-      progress: createProgress(cli.err, inputs.length, 'images', cli.now),
+    const batch = {
+      ...callOptions(options),
+      signal,
+      ...patienceOf(options, (text) => progress.around(() => cli.err.write(text))),
+    };
+    const earlier = out === undefined ? undefined : await openEarlier(cli, out, client, batch, options);
+    const draw = overlay === undefined ? undefined : await openOverlays(overlay, inputs);
+    const text = createResultWriter(formatOf(options), cli.out);
+    const { report, stoppedBy } = await runPredictions(inputs, {
+      predict: (images, stop) => client.predictBatch(images, { ...batch, signal: stop }),
+      earlier,
+      filter: createFlakeFilter({ layers: options.layers, minAreaUm2: options.minAreaUm2 }),
+      draw,
+      writer: options.coco === undefined ? text : writeToAll([text, new CocoFile(options.coco, cli.now)]),
+      progress,
+      signal,
     });
-    if (inputs.length > 1) {
-      await cli.err.write(`${doneCount} of ${inputs.length} images done, ${flakeCount} flakes\n`);
-    }
-    await cli.err.write(formatFailures(failures, inputs.length));
+    await cli.err.write(report.format(earlier?.outdatedCount));
     if (stoppedBy !== undefined) {
       throw stoppedBy;
     }
-    if (failures.length > 0) {
+    if (report.hasFailures) {
       cli.setExitCode(EXIT.failed);
     }
   } finally {
@@ -92,25 +66,56 @@ async function predict(cli: Cli, paths: readonly string[], options: Options): Pr
   }
 }
 
-function modelOption(role: 'classification' | 'segmentation' | 'postprocessing'): Option {
-  return new Option(
-    `--${role} <model>`,
-    `the ${role} model: NAME (its alias "production"), NAME@alias or NAME:version`,
-  ).argParser(parseReference);
+/** What draws is loaded only where it is needed: a third of the time that the command line takes to start. */
+async function openOverlays(folder: string, inputs: readonly Input[]): Promise<(path: string, answer: Answer) => Promise<void>> {
+  const { OverlayFiles } = await import('../overlay-files.ts');
+  const paths = inputs.map(({ path }) => path);
+  const overlays = new OverlayFiles(folder, paths);
+  return (path, answer) => overlays.save(path, answer);
 }
 
-function callOptions(options: Options): PredictOptions {
-  const { classification, segmentation, postprocessing, scoreThreshold, minClassOccupancy, sizeThreshold, umPerPx } = options;
+/** What is not done, and with what consequence, before anything is. */
+function notesOn({ otherFileCount, folderCount }: FoundImages, { umPerPx }: Options): string {
+  const scale = umPerPx === undefined ? 'maskterial: warning: no --um-per-px: areas are in pixels only\n' : '';
+  const skipped = [
+    ...(otherFileCount > 0
+      ? [`${formatCount(otherFileCount, 'file')} that ${otherFileCount === 1 ? 'is' : 'are'} no image`]
+      : []),
+    ...(folderCount > 0 ? [`${formatCount(folderCount, 'folder')} within (--recursive looks into them)`] : []),
+  ];
+  return `${scale}${skipped.length === 0 ? '' : `maskterial: skipped ${skipped.join(' and ')}\n`}`;
+}
+
+type Patience = Required<Pick<BatchOptions, 'retryForMs' | 'silenceMs' | 'onTrouble' | 'onRecovery'>>;
+
+function patienceOf({ retryFor, timeout }: Options, note: (text: string) => Promise<void>): Patience {
   return {
-    classification: classification && formatReference(classification),
-    segmentation: segmentation && formatReference(segmentation),
-    postprocessing: postprocessing && formatReference(postprocessing),
-    scoreThreshold,
-    minClassOccupancy,
-    sizeThreshold,
-    umPerPx,
-    includeReference: options.reference === true,
+    retryForMs: retryFor * 1000,
+    silenceMs: timeout * 1000,
+    onTrouble: (error) => void note(`maskterial: waiting up to ${retryFor} s: ${messageOf(error)}\n`),
+    onRecovery: () => void note('maskterial: going on\n'),
   };
+}
+
+async function openEarlier(
+  cli: Cli,
+  path: string,
+  client: InferenceClient,
+  batch: PredictOptions & Patience & { readonly signal: AbortSignal },
+  { keepOld }: Options,
+): Promise<EarlierResults> {
+  const folder = await ResultFolder.open(path, requestRecord(batch), cli.now());
+  const settings = { ...batch, retry: DEFAULT_RETRY };
+  return new EarlierResults({
+    folder,
+    serving: (image) =>
+      askServingVersions(
+        () => client.predict(image, { ...batch, retry: NO_RETRY }),
+        settings,
+        cli.retryDeps ?? SYSTEM_RETRY_DEPS,
+      ),
+    isKeepingOld: keepOld === true,
+  });
 }
 
 function formatOf({ json, csv }: Options): ResultFormat {

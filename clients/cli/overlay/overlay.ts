@@ -1,3 +1,4 @@
+import { readFile } from 'node:fs/promises';
 import sharp from 'sharp';
 import type { Flake } from '../../../proto/gen/maskterial/inference/v1/flake.ts';
 import type { Summary } from '../../../proto/gen/maskterial/inference/v1/inference_service.ts';
@@ -18,6 +19,8 @@ export interface OverlayInput {
   readonly name: string;
   readonly flakes: readonly Flake[];
   readonly summary: Summary;
+  /** Kept in the picture, for `readOverlayKey`: hexadecimal digits that stand for what it was drawn from. */
+  readonly key?: string;
 }
 
 /** Narrower pictures get an empty margin on the right, or the legend could not be read. */
@@ -30,7 +33,7 @@ const MARGIN_COLOUR = '#15171C';
  * @returns a PNG.
  * @throws ServiceError invalid-argument UNDECODABLE_IMAGE when the image cannot be read here; INVALID_REQUEST for a malformed mask.
  */
-export async function drawOverlay({ image, name, flakes, summary }: OverlayInput): Promise<Buffer> {
+export async function drawOverlay({ image, name, flakes, summary, key }: OverlayInput): Promise<Buffer> {
   const { data, info } = await decode(image, name);
   const { width, height } = info;
   // Lines and letters keep their share of the picture: 2.5 px at the 1920 x 1200 of a usual micrograph.
@@ -51,8 +54,26 @@ export async function drawOverlay({ image, name, flakes, summary }: OverlayInput
     .extend({ right: canvasWidth - width, bottom: panel.height, background: MARGIN_COLOUR })
     .composite([{ input: Buffer.from(svg), top: 0, left: 0 }])
     .removeAlpha()
+    .withExif(key === undefined ? {} : { IFD0: { ImageDescription: keyText(key) } })
     .png({ compressionLevel: 6 })
     .toBuffer();
+}
+
+/** The key that a picture was drawn with; undefined for any other file, or none. */
+export async function readOverlayKey(path: string): Promise<string | undefined> {
+  try {
+    // Not by its path: what sharp knows of a path outlives the file.
+    const { exif } = await sharp(await readFile(path)).metadata();
+    return new RegExp(`${keyText('')}([0-9a-f]+)`).exec(exif?.toString('latin1') ?? '')?.[1];
+  } catch {
+    // Absent, or no picture: there is no overlay yet.
+    return undefined;
+  }
+}
+
+/** Among what else EXIF holds. */
+function keyText(key: string): string {
+  return `maskterial-overlay:${key}`;
 }
 
 /** As inference sees the image: orientation applied, alpha dropped, 8 bits, three channels. */

@@ -58,6 +58,10 @@ test('JSON has every field, null where there is no value', () => {
         alias: 'production',
         family: 'GMM',
         manifest_digest: `sha256:${'ab'.repeat(32)}`,
+        layers: [
+          { class: 1, name: '1 layer' },
+          { class: 2, name: '2 layers' },
+        ],
       },
     ],
     thresholds: { score_threshold: 0.3, min_class_occupancy: 0.5, size_threshold: 200 },

@@ -26,7 +26,30 @@ test('a terminal has a bar that results do not mix with, and that is gone at the
   await progress.around(() => err.write('RESULT\n'));
   await progress.step('a.jpg: 1 flake');
   await progress.finish();
-  assert.equal(err.text, '\r\u001b[KRESULT\n\r\u001b[K[######------------------] 1/4 images, 30 s left\r\u001b[K');
+  assert.equal(err.text, '\r\u001b[KRESULT\n\r\u001b[K[######------------------] 1/4 images, 6.0/min, 30 s left\r\u001b[K');
+});
+
+test('the bar tells rate and time left by what this run did, in fitting units', async () => {
+  const speeds: [number, number, string][] = [
+    [1, 200, '5.0/s, 20 s left'],
+    [1, 2000, '30.0/min, 4 min left'],
+    [1, 90_000, '0.7/min, 2.5 h left'],
+    [0, 0, ''],
+  ];
+  for (const [doneCount, elapsedMs, expected] of speeds) {
+    const err = new MemoryOutput(true);
+    let now = 0;
+    const progress = createProgress(err, 100 + doneCount + 50, 'images', () => now);
+    now = elapsedMs;
+    for (let index = 0; index < 50; index += 1) {
+      await progress.step('', true);
+    }
+    for (let index = 0; index < doneCount; index += 1) {
+      await progress.step('');
+    }
+    const line = err.text.split('\r\u001b[K').at(-1) ?? '';
+    assert.equal(line.replace(/^.* images(, )?/, ''), expected);
+  }
 });
 
 test('a pipe has one plain line an image; a single image has none', async () => {
@@ -96,16 +119,39 @@ test('images of folders come in the order people count, each file once', async (
     // Opening a pipe would wait for ever for somebody to write into it.
     await promisify(execFile)('mkfifo', [join(folder, 'pipe.jpg')]);
     await symlink(join(folder, 'x.png'), join(folder, 'z.png'));
-    const inputs = await findImages([join(folder, 'x.png'), folder, join(folder, '.', 'x.txt')]);
+    const { inputs } = await findImages([join(folder, 'x.png'), folder, join(folder, '.', 'x.txt')]);
     assert.deepEqual(
       inputs.map(({ path }) => path.slice(folder.length + 1)),
       ['x.png', 'A.tif', 'a.tiff', 'b.webp', 'img9.JPEG', 'img10.jpg', 'z.png', 'x.txt'],
     );
-    const problems = await findImages([join(folder, 'folder.jpg'), join(folder, 'none')]);
+    const { inputs: problems } = await findImages([join(folder, 'folder.jpg'), join(folder, 'none')]);
     assert.deepEqual(
       problems.map(({ problem }) => problem?.reason),
       ['UNREADABLE_FILE', 'UNREADABLE_FILE'],
     );
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+});
+
+test('folders within folders: counted, or looked into, but never those to leave out', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'images-'));
+  try {
+    await mkdir(join(folder, 'b', 'deep'), { recursive: true });
+    await mkdir(join(folder, 'a', '.hidden'), { recursive: true });
+    await mkdir(join(folder, 'out'));
+    const paths = ['2.jpg', 'x.txt', 'y.overlay.png', 'b/1.jpg', 'b/deep/1.jpg', 'b/notes.md', 'a/.hidden/1.jpg', 'out/1.jpg'];
+    await Promise.all(paths.map((path) => writeFile(join(folder, path), '')));
+    await symlink(folder, join(folder, 'b', 'circle'));
+    const search = { isRecursive: true, except: [join(folder, 'out')] };
+    const deep = await findImages([folder, join(folder, 'b')], search);
+    assert.deepEqual(
+      deep.inputs.map(({ path }) => path.slice(folder.length + 1)),
+      ['2.jpg', 'b/1.jpg', 'b/deep/1.jpg'],
+    );
+    assert.equal(deep.folderCount, 0);
+    const flat = await findImages([folder], { ...search, isRecursive: false });
+    assert.deepEqual({ ...flat, inputs: flat.inputs.length }, { inputs: 1, otherFileCount: 2, folderCount: 2 });
   } finally {
     await rm(folder, { recursive: true });
   }

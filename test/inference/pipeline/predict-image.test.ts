@@ -82,7 +82,7 @@ async function next(events: AsyncGenerator<ImageEvent>): Promise<ImageEvent> {
 
 test('loading, accepted with the version, stages as they begin, the answer with the time in the queue', async () => {
   const { set, clock, events, leases } = bench(true);
-  const models = [{ reference: request.classifier, key, family: 'GMM' }];
+  const models = [{ reference: request.classifier, key, family: 'GMM', classes: [{ index: 1, name: '1 layer' }] }];
   assert.deepEqual(await next(events), { kind: 'loading', key });
   assert.deepEqual(await next(events), { kind: 'accepted', models });
   clock.nowMs += 40;

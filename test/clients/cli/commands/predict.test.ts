@@ -52,7 +52,13 @@ test('predicts on the images of a folder in order and shows tables; lines of pro
     headings.map((line) => line.split('  ')[0]),
     [join(scan, '2.PNG'), join(scan, '10.png')],
   );
-  assert.equal(err, `1/2 ${join(scan, '2.PNG')}: 1 flake\n2/2 ${join(scan, '10.png')}: 1 flake\n2 of 2 images done, 2 flakes\n`);
+  assert.deepEqual(err.split('\n'), [
+    'maskterial: skipped 1 file that is no image and 1 folder within (--recursive looks into them)',
+    `1/2 ${join(scan, '2.PNG')}: 1 flake`,
+    `2/2 ${join(scan, '10.png')}: 1 flake`,
+    '2 of 2 images done, 2 flakes',
+    '',
+  ]);
   assert.equal(inference.requests[0]?.options?.pipeline?.classificationModel, 'CLS@production');
 });
 
@@ -121,7 +127,11 @@ test('what failed before the server went away is listed all the same', async () 
       : answer(request, context, call);
   const { code, err } = await predict([bad, join(folder, 'scan')], script);
   assert.equal(code, EXIT.unavailable);
-  assert.match(err, /0 of 3 images done, 0 flakes\n1 of 3 images failed:\n {2}.*bad\.png.*\nmaskterial: error: no version yet/);
+  assert.match(
+    err,
+    /0 of 3 images done, 0 flakes\n2 images not done\n1 of 3 images failed:\n {2}.*bad\.png.*\nmaskterial: error: no version yet/,
+  );
+  assert.match(err, /^maskterial: waiting up to 60 s: no version yet$/m);
 });
 
 test('--csv writes the header once and one line a flake', async () => {

@@ -174,6 +174,16 @@ export interface UsedModel {
   /** The alias the request named, if it named one. */
   alias: string;
   family: string;
+  /** What the version can answer, from its manifest, by class ascending; with or without flakes of it in the image. */
+  layers: Layer[];
+}
+
+/** A class of a model. */
+export interface Layer {
+  /** As in Flake.class_index. */
+  classIndex: number;
+  /** As in Flake.layer_name. */
+  name: string;
 }
 
 export interface StageTiming {
@@ -925,7 +935,7 @@ export const Progress: MessageFns<Progress> = {
 };
 
 function createBaseUsedModel(): UsedModel {
-  return { role: 0, model: "", version: 0, manifestDigest: "", alias: "", family: "" };
+  return { role: 0, model: "", version: 0, manifestDigest: "", alias: "", family: "", layers: [] };
 }
 
 export const UsedModel: MessageFns<UsedModel> = {
@@ -947,6 +957,9 @@ export const UsedModel: MessageFns<UsedModel> = {
     }
     if (message.family !== "") {
       writer.uint32(50).string(message.family);
+    }
+    for (const v of message.layers) {
+      Layer.encode(v!, writer.uint32(58).fork()).join();
     }
     return writer;
   },
@@ -1012,6 +1025,14 @@ export const UsedModel: MessageFns<UsedModel> = {
             message.family = reader.string();
             continue;
           }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.layers.push(Layer.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1035,6 +1056,74 @@ export const UsedModel: MessageFns<UsedModel> = {
     message.manifestDigest = object.manifestDigest ?? "";
     message.alias = object.alias ?? "";
     message.family = object.family ?? "";
+    message.layers = object.layers?.map((e) => Layer.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseLayer(): Layer {
+  return { classIndex: 0, name: "" };
+}
+
+export const Layer: MessageFns<Layer> = {
+  encode(message: Layer, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.classIndex !== 0) {
+      writer.uint32(8).uint32(message.classIndex);
+    }
+    if (message.name !== "") {
+      writer.uint32(18).string(message.name);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Layer {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseLayer();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.classIndex = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<Layer>, I>>(base?: I): Layer {
+    return Layer.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<Layer>, I>>(object: I): Layer {
+    const message = createBaseLayer();
+    message.classIndex = object.classIndex ?? 0;
+    message.name = object.name ?? "";
     return message;
   },
 };
