@@ -106,6 +106,7 @@ export async function startInference(config: InferenceConfig, deps: { readonly l
     server = await startServer(config, rollout, logger);
   } catch (error) {
     await cache.close();
+    await s3.close();
     client.close();
     throw error;
   }
