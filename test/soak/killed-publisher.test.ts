@@ -33,9 +33,7 @@ async function measure(bench: ReleaseBench, moments: Moments): Promise<void> {
   const version = await bench.makeVersion();
   const publisher = bench.startPublish(version, '--promote', 'production');
   await bench.link.untilUsed();
-  const began = performance.now();
-  assert.equal((await publisher.ended).code, 0);
-  moments.measured('publish', performance.now() - began);
+  await moments.measure('publish', async () => assert.equal((await publisher.ended).code, 0));
 }
 
 /** False when the publisher was quicker than the moment of its death. */
@@ -63,7 +61,7 @@ async function round(bench: ReleaseBench, moments: Moments): Promise<boolean> {
   await bench.reader.caughtUp();
   await bench.assertNoRegistryLeftovers();
   if (wasRunning) {
-    moments.hit(`publish ${Math.round((10 * missing.bytes) / missing.totalBytes) * 10} %`);
+    moments.hitWith('publish', missing);
   }
   return wasRunning;
 }

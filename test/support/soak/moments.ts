@@ -1,3 +1,4 @@
+import type { Missing } from './held-chunks.ts';
 import type { SeededRandom } from './seeded-random.ts';
 
 /** Random moments within operations as long as they were measured, and what was hit at them. */
@@ -11,8 +12,10 @@ export class Moments {
   }
 
   /** The newest measurement counts: the machine may have become slower. */
-  measured(operation: string, lengthMs: number): void {
-    this.#lengthsMs.set(operation, lengthMs);
+  async measure(operation: string, run: () => Promise<unknown>): Promise<void> {
+    const began = performance.now();
+    await run();
+    this.#lengthsMs.set(operation, performance.now() - began);
   }
 
   /** Milliseconds from the operation's begin on. */
@@ -26,6 +29,11 @@ export class Moments {
 
   hit(what: string): void {
     this.#hits.set(what, (this.#hits.get(what) ?? 0) + 1);
+  }
+
+  /** To the nearest tenth of all bytes. */
+  hitWith(what: string, missing: Missing): void {
+    this.hit(`${what} ${Math.round((10 * missing.bytes) / missing.totalBytes) * 10} %`);
   }
 
   summary(): string {

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { credentials } from '@grpc/grpc-js';
+import { createInferenceClient } from '../../../clients/inference-client.ts';
 import { createRegistryClient, type RegistryClient } from '../../../clients/registry-client.ts';
 import { ModelKind, type Version } from '../../../proto/gen/maskterial/registry/v1/model.ts';
 import { RegistryServiceClient } from '../../../proto/gen/maskterial/registry/v1/registry_service.ts';
@@ -100,6 +101,19 @@ export class ReleaseBench implements AsyncDisposable {
     const service = await startService('inference', { env, cwd: join(this.folder, 'elsewhere') });
     this.#running.add(service.process);
     return service;
+  }
+
+  /** Asks until production is served as this version. */
+  async untilServing({ address }: Service, version: LargeVersion): Promise<void> {
+    const { version: number } = await this.versionOf(version);
+    const client = createInferenceClient({ address, timeoutMs: TIMEOUT_MS });
+    try {
+      while (!(await client.getStatus()).aliases.some(({ servingVersion }) => servingVersion === number)) {
+        await setTimeout(20);
+      }
+    } finally {
+      client.close();
+    }
   }
 
   async kill(command: CommandProcess): Promise<void> {

@@ -91,6 +91,7 @@ export class CommandProcess {
 
   async #until<T>(look: () => T | undefined, what: string): Promise<T> {
     const deadline = AbortSignal.timeout(START_LIMIT_MS);
+    deadline.addEventListener('abort', () => this.#tellListeners(), { once: true });
     for (;;) {
       const found = look();
       if (found !== undefined) {
@@ -98,12 +99,9 @@ export class CommandProcess {
       }
       if (this.#isOver || deadline.aborted) {
         const how = this.#isOver ? 'it ended' : `${START_LIMIT_MS} ms passed`;
-        throw new Error(`waited for ${what}; ${how}. It wrote:\n${this.#text.out}${this.#text.err.slice(-4000)}`);
+        throw new Error(`waited for ${what}; ${how}. It wrote:\n${this.#text.out}${this.#text.err.slice(-2000)}`);
       }
-      await new Promise<void>((resolve) => {
-        this.#listeners.add(resolve);
-        deadline.addEventListener('abort', () => resolve(), { once: true });
-      });
+      await new Promise<void>((resolve) => this.#listeners.add(resolve));
     }
   }
 

@@ -63,7 +63,7 @@ export function soakTest(file: string, name: string, body: (run: SoakRun, t: Tes
     try {
       await body(run, t);
     } catch (error) {
-      throw new Error(`to repeat: ${how} npm run test:soak -- ${part}\n${describe(error)}`, { cause: error });
+      throw new Error(`to repeat: ${how} npm run test:soak -- ${part}`, { cause: error });
     }
     run.say(`${((performance.now() - began) / 1000).toFixed(1)} s`);
   });
@@ -78,8 +78,4 @@ export function createSoakRun(settings: SoakSettings, say: (text: string) => voi
     random: (label) => new SeededRandom(settings.seed, label),
     say,
   };
-}
-
-function describe(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }
