@@ -97,7 +97,10 @@ export async function streamThroughSwaps(images: number): Promise<SwapStream> {
     assert.deepEqual(flakes, own.get(digestOf(version))?.[Number(id.split(' ')[1])], id);
     answeredBy[version.version] = (answeredBy[version.version] ?? 0) + 1;
   }
-  assert.deepEqual(Object.keys(answeredBy), [one, two].map(({ version }) => String(version)));
+  assert.deepEqual(
+    Object.keys(answeredBy),
+    [one, two].map(({ version }) => String(version)),
+  );
   assert.ok(generations.size >= MOVES, `each move loaded a generation: ${[...generations].join(', ')}`);
   return { images: begun, loads: generations.size, answeredBy };
 }
