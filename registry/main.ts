@@ -7,6 +7,7 @@ import { createHandlers } from '../proto/wire/handlers.ts';
 import { FolderBlobStore } from './adapters/embedded/folder-blob-store.ts';
 import { type Layout, prepareLayout } from './adapters/embedded/layout.ts';
 import { openSqliteCatalog } from './adapters/embedded/sqlite-catalog.ts';
+import { sweepPartials } from './adapters/embedded/sweep.ts';
 import type { RegistryConfig } from './config.ts';
 import type { Catalog } from './release/catalog.ts';
 import { systemClock } from './release/clock.ts';
@@ -39,6 +40,7 @@ export interface RunningRegistry {
 export async function startRegistry(config: RegistryConfig, deps: { readonly logger: Logger }): Promise<RunningRegistry> {
   const { logger } = deps;
   const { layout, catalog } = await openStore(config.dataFolder);
+  await sweep(layout, logger);
   let server: RunningServer;
   try {
     server = await startServer(config, catalog, new FolderBlobStore(layout), logger);
@@ -66,6 +68,18 @@ async function openStore(dataFolder: string): Promise<{ layout: Layout; catalog:
       throw new ServiceError('failed-precondition', 'STORAGE_UNAVAILABLE', message, { cause: error });
     }
     throw error;
+  }
+}
+
+/** What cannot be removed is in nobody's way: it stays for the next start. */
+async function sweep(layout: Layout, logger: Logger): Promise<void> {
+  try {
+    const removed = await sweepPartials(layout);
+    if (removed.length > 0) {
+      logger.info({ component: 'registry', removed }, 'leftovers removed');
+    }
+  } catch (error) {
+    logger.warn({ component: 'registry', err: error }, 'leftovers could not be removed');
   }
 }
 
