@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { mkdir, readdir, stat, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { it } from 'node:test';
 import { createLogger } from '../../../../infra/process/log.ts';
 import { CHUNK_BYTES } from '../../../../proto/wire/chunks.ts';
@@ -39,7 +39,7 @@ it('removes what a killed process left and nobody goes on with, and keeps upload
   const removed = await sweepPartials(layout);
   assert.equal(removed.length, 3);
   const left = await readdir(layout.partials);
-  assert.deepEqual(left.toSorted(), ['README', layout.partial(chunkedBlob(resumable)).split('/').at(-1)].toSorted());
+  assert.deepEqual(left.toSorted(), ['README', basename(layout.partial(chunkedBlob(resumable)))].toSorted());
   assert.deepEqual([...(await store.verifiedChunks(chunkedBlob(resumable), never))], [0]);
   assert.deepEqual(await store.verify(published, never), { kind: 'valid' });
 });

@@ -1,0 +1,182 @@
+import assert from 'node:assert/strict';
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { openBundle } from '../../../clients/cli/open-publishable.ts';
+import { createInferenceClient, type InferenceClient } from '../../../clients/inference-client.ts';
+import { createRegistryClient, type RegistryClient } from '../../../clients/registry-client.ts';
+import { INFERENCE_SERVICE } from '../../../inference/main.ts';
+import { ModelKind, type Version } from '../../../proto/gen/maskterial/registry/v1/model.ts';
+import { REGISTRY_SERVICE } from '../../../registry/main.ts';
+import { healthClient, SERVING } from '../health-check.ts';
+import { lastingPort } from '../lasting-port.ts';
+import { makePicture, writeGmmBundle } from '../made-up.ts';
+import { namesIn } from './held-chunks.ts';
+import { type Service, startService } from './service-process.ts';
+
+export const FUZZ_MODEL = 'CLS_GMM_Fuzz';
+
+const PATCH = { x: 50, y: 60, width: 40, height: 30, contrast: -0.15 };
+const TIMEOUT_MS = 60_000;
+const MIB = 1024 * 1024;
+/** What a heap may differ by from one moment to another, and what a process of this size may. */
+const GROWTH_BYTES = 48 * MIB;
+const GROWTH_SHARE = 0.15;
+
+/** Resident bytes of each process, by what it is. */
+export type Memory = Readonly<Record<string, number>>;
+
+/** Both services as processes that have nothing but their own folders to write to, for feeding them what nobody should send. */
+export class FuzzBench implements AsyncDisposable {
+  readonly folder: string;
+  readonly registry: Service;
+  readonly inference: Service;
+  readonly registryClient: RegistryClient;
+  readonly inferenceClient: InferenceClient;
+  readonly version: Version;
+  readonly #picture: Buffer;
+  #engines: readonly number[] = [];
+
+  private constructor(
+    folder: string,
+    services: Pick<FuzzBench, 'registry' | 'inference' | 'registryClient' | 'inferenceClient' | 'version'>,
+    picture: Buffer,
+  ) {
+    this.folder = folder;
+    this.registry = services.registry;
+    this.inference = services.inference;
+    this.registryClient = services.registryClient;
+    this.inferenceClient = services.inferenceClient;
+    this.version = services.version;
+    this.#picture = picture;
+  }
+
+  static async start(env: Readonly<Record<string, string>> = {}): Promise<FuzzBench> {
+    const folder = await mkdtemp(join(tmpdir(), 'maskterial-fuzz-'));
+    for (const name of ['empty', 'home', 'tmp']) {
+      await mkdir(join(folder, name));
+    }
+    await writeFile(join(folder, 'canary'), 'alive');
+    const shared = { HOME: join(folder, 'home'), TMPDIR: join(folder, 'tmp'), LOG_LEVEL: 'error', ...env };
+    const options = (own: Readonly<Record<string, string>>) => ({ env: { ...shared, ...own }, cwd: join(folder, 'empty') });
+    const registry = await startService(
+      'registry',
+      options({ REGISTRY_PORT: String(await lastingPort()), REGISTRY_DATA: join(folder, 'registry') }),
+    );
+    const inference = await startService(
+      'inference',
+      options({ INFERENCE_PORT: '0', MODEL_PATH: join(folder, 'models'), REGISTRY_ADDRESS: registry.address, ENGINES: '2' }),
+    );
+    const registryClient = createRegistryClient({ address: registry.address, timeoutMs: TIMEOUT_MS });
+    const inferenceClient = createInferenceClient({ address: inference.address, timeoutMs: TIMEOUT_MS });
+    const version = await publishOne(folder, registryClient);
+    const services = { registry, inference, registryClient, inferenceClient, version };
+    const bench = new FuzzBench(folder, services, await makePicture([PATCH]));
+    await bench.#untilServing();
+    return bench;
+  }
+
+  /** Both services answer, health and a whole prediction, and no process of theirs was replaced. */
+  async assertAlive(): Promise<void> {
+    for (const [service, name] of [
+      [this.registry, REGISTRY_SERVICE],
+      [this.inference, INFERENCE_SERVICE],
+    ] as const) {
+      using health = healthClient(service.address);
+      assert.ok(service.process.isRunning, `${name} ended`);
+      assert.equal(await health.check(name), SERVING);
+    }
+    const { flakes } = await this.inferenceClient.predictFlakes(this.#picture, { classification: FUZZ_MODEL });
+    assert.deepEqual(
+      flakes.map(({ areaPx }) => areaPx),
+      [PATCH.width * PATCH.height],
+    );
+    assert.deepEqual(await this.#enginePids(), this.#engines, 'no engine was replaced');
+  }
+
+  /** To be asked after the same number of good requests each time. */
+  async memory(): Promise<Memory> {
+    for (let request = 0; request < 20; request += 1) {
+      await this.assertAlive();
+    }
+    return Object.fromEntries(
+      await Promise.all([
+        residentOf('registry', this.registry.process.pid),
+        residentOf('inference', this.inference.process.pid),
+        ...this.#engines.map((pid, index) => residentOf(`engine ${index}`, pid)),
+      ]),
+    );
+  }
+
+  /** Nothing lies where nothing belongs, and no log speaks of a defect. */
+  async assertClean(): Promise<void> {
+    for (const name of ['empty', 'home', 'tmp']) {
+      assert.deepEqual(await namesIn(join(this.folder, name)), [], `written to ${name}`);
+    }
+    assert.deepEqual((await namesIn(this.folder)).toSorted(), ['bundle', 'canary', 'empty', 'home', 'models', 'registry', 'tmp']);
+    assert.equal(await readFile(join(this.folder, 'canary'), 'utf8'), 'alive');
+    for (const { process } of [this.registry, this.inference]) {
+      assert.deepEqual(
+        process.log.filter(({ code, level }) => code === 'INTERNAL' || (level === 50 && code === undefined)),
+        [],
+      );
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.registryClient.close();
+    this.inferenceClient.close();
+    await this.registry.process.kill();
+    await this.inference.process.kill();
+    await rm(this.folder, { recursive: true, force: true });
+  }
+
+  async #untilServing(): Promise<void> {
+    for (;;) {
+      const { aliases } = await this.inferenceClient.getStatus();
+      if (aliases.some(({ servingVersion }) => servingVersion === this.version.version)) {
+        this.#engines = await this.#enginePids();
+        return;
+      }
+    }
+  }
+
+  async #enginePids(): Promise<number[]> {
+    const { engines } = await this.inferenceClient.getStatus();
+    return engines.map(({ pid }) => pid);
+  }
+}
+
+/** What a second half of the same inputs may add to the first half's memory: nothing but noise. */
+export function assertNoGrowth(first: Memory, second: Memory): void {
+  for (const [name, before] of Object.entries(first)) {
+    const after = second[name] ?? 0;
+    const most = before + Math.max(GROWTH_BYTES, before * GROWTH_SHARE);
+    assert.ok(after <= most, `${name} grew from ${toMib(before)} to ${toMib(after)} MiB`);
+  }
+}
+
+export function describeMemory(memory: Memory): string {
+  return Object.entries(memory)
+    .map(([name, bytes]) => `${name} ${toMib(bytes)} MiB`)
+    .join(', ');
+}
+
+function toMib(bytes: number): number {
+  return Math.round(bytes / MIB);
+}
+
+/** 0 where there is no /proc. */
+async function residentOf(name: string, pid: number): Promise<[string, number]> {
+  const text = await readFile(`/proc/${pid}/status`, 'utf8').catch(() => '');
+  return [name, Number(/^VmRSS:\s*(\d+)/m.exec(text)?.[1] ?? 0) * 1024];
+}
+
+async function publishOne(folder: string, registry: RegistryClient): Promise<Version> {
+  const bundle = await openBundle(await writeGmmBundle(join(folder, 'bundle'), { 1: -0.15 }), AbortSignal.timeout(TIMEOUT_MS));
+  await registry.createModel({ name: FUZZ_MODEL, kind: ModelKind.MODEL_KIND_CLASSIFICATION });
+  const { version } = await registry.publishVersion({ model: FUZZ_MODEL, ...bundle });
+  await bundle.close();
+  await registry.promote(FUZZ_MODEL, version.version, 'production');
+  return version;
+}
