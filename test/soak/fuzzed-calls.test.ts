@@ -32,9 +32,9 @@ soakTest(
     const tally = new Tally();
 
     const call = async (input: number): Promise<void> => {
-      const { method, call: made } = fuzzCall(methods, run.random(`call ${input}`));
+      const { method, call: made, isBadHttp } = fuzzCall(methods, run.random(`call ${input}`));
       const outcome = await clients[method.service].call(made);
-      tally.count(checked(outcome, `input ${input}, ${made.path}`));
+      tally.count(checked(outcome, isBadHttp, `input ${input}, ${made.path}`));
     };
     const socket = async (input: number): Promise<void> => {
       const random = run.random(`socket ${input}`);
@@ -75,7 +75,7 @@ async function inHalves(run: SoakRun, inputs: readonly (() => Promise<void>)[], 
 }
 
 /** A word for the tally. @throws where the answer is none that the contract knows. */
-function checked(outcome: RawOutcome, what: string): string {
+function checked(outcome: RawOutcome, isBadHttp: boolean, what: string): string {
   switch (outcome.kind) {
     case 'silent':
       return assert.fail(`${what}: no answer`);
@@ -91,6 +91,7 @@ function checked(outcome: RawOutcome, what: string): string {
       return outcome.error.reason;
     case 'http':
     case 'reset':
+      assert.ok(isBadHttp, `${what}: ${JSON.stringify(outcome)}`);
       return `${outcome.kind} ${outcome.kind === 'http' ? outcome.status : outcome.code}`;
     case 'left':
       return 'left';

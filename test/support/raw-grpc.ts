@@ -1,4 +1,5 @@
 import { type ClientHttp2Session, connect, constants, type IncomingHttpHeaders, type OutgoingHttpHeaders } from 'node:http2';
+import type { status } from '@grpc/grpc-js';
 import { Status } from '../../proto/gen/google/rpc/status.ts';
 import type { ServiceError } from '../../proto/wire/errors.ts';
 import { fromRpcStatus } from '../../proto/wire/status.ts';
@@ -7,7 +8,7 @@ import { fromRpcStatus } from '../../proto/wire/status.ts';
 export type RawOutcome =
   | {
       readonly kind: 'status';
-      readonly code: number;
+      readonly code: status;
       readonly message: string;
       /** From the details; undefined where there are none, as with OK. */
       readonly error: ServiceError | undefined;

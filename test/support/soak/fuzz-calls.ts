@@ -5,11 +5,19 @@ import type { SeededRandom } from './seeded-random.ts';
 import type { FuzzMethod } from './valid-requests.ts';
 
 /** One way to make a call that nobody should make. */
-type CallMaker = (
-  method: FuzzMethod,
-  random: SeededRandom,
-  all: readonly FuzzMethod[],
-) => Omit<RawCall, 'path'> & { path?: string };
+type CallMaker = (method: FuzzMethod, random: SeededRandom, all: readonly FuzzMethod[]) => MadeCall;
+
+interface MadeCall extends Omit<RawCall, 'path'> {
+  readonly path?: string;
+  /** HTTP/2 itself may refuse it, without a status of gRPC's. */
+  readonly isBadHttp?: boolean;
+}
+
+export interface FuzzCall {
+  readonly method: FuzzMethod;
+  readonly call: RawCall;
+  readonly isBadHttp: boolean;
+}
 
 /** Decompresses to more than either service takes. */
 const BOMB = gzipSync(Buffer.alloc(160 * 1024 * 1024));
@@ -38,10 +46,10 @@ const MAKERS: readonly (readonly [weight: number, make: CallMaker])[] = [
 const WHEEL: readonly CallMaker[] = MAKERS.flatMap(([weight, make]) => Array.from({ length: weight }, () => make));
 
 /** A call made from chance alone, and the method that it is meant for. */
-export function fuzzCall(methods: readonly FuzzMethod[], random: SeededRandom): { method: FuzzMethod; call: RawCall } {
+export function fuzzCall(methods: readonly FuzzMethod[], random: SeededRandom): FuzzCall {
   const method = random.pick(methods);
-  const made = random.pick(WHEEL)(method, random, methods);
-  return { method, call: { isEndless: method.isEndless, ...made, path: made.path ?? method.path } };
+  const { isBadHttp = false, path = method.path, ...made } = random.pick(WHEEL)(method, random, methods);
+  return { method, call: { isEndless: method.isEndless, path, ...made }, isBadHttp };
 }
 
 function framed(messages: readonly Uint8Array[]): Buffer[] {
@@ -66,7 +74,7 @@ function shuffled(method: FuzzMethod, random: SeededRandom): Buffer[] {
   return messages;
 }
 
-function badFlag(method: FuzzMethod, random: SeededRandom): ReturnType<CallMaker> {
+function badFlag(method: FuzzMethod, random: SeededRandom): MadeCall {
   const encoding = random.pick(['identity', 'gzip', 'deflate', 'snappy', 'zstd', 'nonsense']);
   const flag = random.pick([1, 1, 2, 0x7f, 0x80, 0xff]);
   return {
@@ -75,14 +83,14 @@ function badFlag(method: FuzzMethod, random: SeededRandom): ReturnType<CallMaker
   };
 }
 
-function badLength(method: FuzzMethod, random: SeededRandom): ReturnType<CallMaker> {
+function badLength(method: FuzzMethod, random: SeededRandom): MadeCall {
   const messages = method.messages(random, false);
   const length = random.pick([0, 1, 0xffff, 8 * 1024 * 1024 + 1, 128 * 1024 * 1024 + 1, 0x7fff_ffff, 0xffff_ffff]);
   const victim = random.below(messages.length);
   return { body: messages.map((message, index) => (index === victim ? frame(message, { length }) : frame(message))) };
 }
 
-function badCompression(method: FuzzMethod, random: SeededRandom): ReturnType<CallMaker> {
+function badCompression(method: FuzzMethod, random: SeededRandom): MadeCall {
   const encoding = random.pick(['gzip', 'deflate'] as const);
   const [message = Buffer.alloc(0)] = method.messages(random, false);
   const compressed = encoding === 'gzip' ? gzipSync(message) : deflateSync(message);
@@ -90,10 +98,10 @@ function badCompression(method: FuzzMethod, random: SeededRandom): ReturnType<Ca
   return { body: [frame(sent, { flag: 1 })], headers: { 'grpc-encoding': encoding } };
 }
 
-function badHeaders(method: FuzzMethod, random: SeededRandom): ReturnType<CallMaker> {
+function badHeaders(method: FuzzMethod, random: SeededRandom): MadeCall {
   const body = framed(method.messages(random, false));
   const service = method.path.slice(0, method.path.lastIndexOf('/'));
-  return random.pick<() => ReturnType<CallMaker>>([
+  const made = random.pick<() => MadeCall>([
     () => ({
       body,
       headers: { 'grpc-timeout': random.pick(['', '1', 'x', '-1S', '1X', '123456789S', '0n', '1n', '99999999H']) },
@@ -110,6 +118,7 @@ function badHeaders(method: FuzzMethod, random: SeededRandom): ReturnType<CallMa
     }),
     () => ({ body, path: `${service}/${'x'.repeat(10_000)}` }),
   ])();
+  return { ...made, isBadHttp: true };
 }
 
 function cut(frames: readonly Buffer[], random: SeededRandom): Buffer[] {

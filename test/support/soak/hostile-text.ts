@@ -41,10 +41,13 @@ export function hostileText(random: SeededRandom): string {
   for (let parts = random.between(1, 3); parts > 0; parts -= 1) {
     text += random.pick(PARTS);
   }
-  if (random.isChance(0.3)) {
-    // Limits stand at 64, 128, 140, 200, 255, 1000 characters: right before, on and right after each.
-    const length = random.pick([64, 128, 140, 200, 255, 896, 1000]) + random.between(-2, 2);
-    text = `${'a'.repeat(Math.max(0, length - text.length))}${text}`;
+  if (random.isChance(0.4)) {
+    // Limits stand at these lengths, and what is longer is cut there: right before, on and right after each, also in a character.
+    const before = random.pick([64, 128, 140, 200, 255, 896, 1000]) - random.below(4);
+    text = `${'a'.repeat(before)}${random.pick(['', 'aa', '\u00e9\u00e9', '\u{1f52c}\u{1f52c}', text])}`;
+  } else if (random.isChance(0.2)) {
+    // Two code units each: wherever a message cuts it, one of the two cuts a character.
+    text = `${'a'.repeat(random.below(2))}${'\u{1f52c}'.repeat(random.pick([20, 45, 75, 150, 600]))}`;
   } else if (random.isChance(0.03)) {
     text = text.padEnd(random.pick([10_000, 100_000]), random.pick(['x', '\u{1f52c}']));
   }

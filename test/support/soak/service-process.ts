@@ -67,6 +67,11 @@ export class CommandProcess {
     return this.#log;
   }
 
+  /** The end of what it wrote to standard error. */
+  get lastWords(): string {
+    return this.#text.err.slice(-2000);
+  }
+
   get isRunning(): boolean {
     return this.#child.exitCode === null && this.#child.signalCode === null;
   }
@@ -99,7 +104,7 @@ export class CommandProcess {
       }
       if (this.#isOver || deadline.aborted) {
         const how = this.#isOver ? 'it ended' : `${START_LIMIT_MS} ms passed`;
-        throw new Error(`waited for ${what}; ${how}. It wrote:\n${this.#text.out}${this.#text.err.slice(-2000)}`);
+        throw new Error(`waited for ${what}; ${how}. It wrote:\n${this.#text.out}${this.lastWords}`);
       }
       await new Promise<void>((resolve) => this.#listeners.add(resolve));
     }
