@@ -98,8 +98,7 @@ export class EngineProcess {
       serialization: 'advanced',
       // The last one is the image pipe.
       stdio: ['ignore', 'ignore', 'inherit', 'ipc', 'pipe'],
-      // ONNX Runtime's Linux build would otherwise open its telemetry channel and leave files in the temporary folder.
-      env: { ...processEnvironment(), ORT_DISABLE_TELEMETRY: '1' },
+      env: engineEnvironment(),
     });
     const engine = new EngineProcess(child);
     if (child.pid !== undefined) {
@@ -225,6 +224,17 @@ export class EngineProcess {
     // A channel that closed meanwhile is no error here: `exited` tells of it.
     this.#child.send(message, () => undefined);
   }
+}
+
+function engineEnvironment(): NodeJS.ProcessEnv {
+  return {
+    // One heap for native memory instead of one a thread (glibc). An engine works on one image at a time, and what the heaps of
+    // several threads keep for the next large one adds up: after 8000 images of all sizes 530 MiB were resident, with one heap 165.
+    MALLOC_ARENA_MAX: '1',
+    ...processEnvironment(),
+    // ONNX Runtime's Linux build would otherwise open its telemetry channel and leave files in the temporary folder.
+    ORT_DISABLE_TELEMETRY: '1',
+  };
 }
 
 function labels(servables: readonly ServableSpec[]): string {
