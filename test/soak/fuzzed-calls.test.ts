@@ -7,18 +7,17 @@ import { asModelName } from '../../proto/wire/names.ts';
 import { makePicture } from '../support/made-up.ts';
 import { chunkedBlob } from '../support/registry/sample-version.ts';
 import { fuzzCall } from '../support/soak/fuzz-calls.ts';
-import { assertNoGrowth, describeMemory, FUZZ_MODEL, FuzzBench, type Memory } from '../support/soak/fuzz-bench.ts';
+import { FUZZ_MODEL, FuzzBench } from '../support/soak/fuzz-bench.ts';
+import { inHalves } from '../support/soak/halves.ts';
 import { assertListed } from '../support/soak/listed-errors.ts';
 import { RawGrpc, type RawOutcome } from '../support/raw-grpc.ts';
 import { sendRaw, socketGarbage } from '../support/soak/raw-socket.ts';
-import { soakTest, type SoakRun } from '../support/soak/soak.ts';
+import { soakTest } from '../support/soak/soak.ts';
 import { Tally } from '../support/soak/tally.ts';
 import { type FuzzMethod, fuzzMethods } from '../support/soak/valid-requests.ts';
 
 const CALLS = 4_000;
 const SOCKETS = 1_000;
-const AT_ONCE = 4;
-const LOOK_EVERY = 100;
 
 soakTest(
   import.meta.url,
@@ -45,34 +44,11 @@ soakTest(
       ...run.inputs(CALLS).map((input) => () => call(input)),
       ...run.inputs(SOCKETS).map((input) => () => socket(input)),
     ];
-    await inHalves(run, inputs, bench);
+    await inHalves(bench, inputs, run.say);
     await bench.assertClean();
     run.say(`${inputs.length} inputs: ${tally.summary()}`);
   },
 );
-
-/** Runs all inputs, a few at once, and compares the memory of two halves. */
-async function inHalves(run: SoakRun, inputs: readonly (() => Promise<void>)[], bench: FuzzBench): Promise<void> {
-  // Calls and sockets alike in both.
-  const halves = [0, 1].map((half) => inputs.filter((_, index) => index % 2 === half));
-  const memory: Memory[] = [];
-  for (const half of halves) {
-    for (let at = 0; at < half.length; at += LOOK_EVERY) {
-      const queue = half.slice(at, at + LOOK_EVERY).values();
-      const worker = async (): Promise<void> => {
-        for (const input of queue) {
-          await input();
-        }
-      };
-      await Promise.all(Array.from({ length: AT_ONCE }, worker));
-      await bench.assertAlive();
-    }
-    memory.push(await bench.memory());
-    run.say(describeMemory(memory.at(-1) ?? {}));
-  }
-  const [first = {}, second = {}] = memory;
-  assertNoGrowth(first, second);
-}
 
 /** A word for the tally. @throws where the answer is none that the contract knows. */
 function checked(outcome: RawOutcome, isBadHttp: boolean, what: string): string {
