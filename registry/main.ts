@@ -6,10 +6,11 @@ import { isServiceError, ServiceError } from '../proto/wire/errors.ts';
 import { createHandlers } from '../proto/wire/handlers.ts';
 import type { AwsSettings } from './adapters/aws/aws-settings.ts';
 import { FolderBlobStore } from './adapters/embedded/folder-blob-store.ts';
-import { prepareLayout } from './adapters/embedded/layout.ts';
+import { type Layout, prepareLayout } from './adapters/embedded/layout.ts';
 import { openSqliteCatalog } from './adapters/embedded/sqlite-catalog.ts';
 import { MemoryReports } from './adapters/memory/memory-reports.ts';
 import { MemoryWishes } from './adapters/memory/memory-wishes.ts';
+import { sweepPartials } from './adapters/embedded/sweep.ts';
 import type { RegistryConfig } from './config.ts';
 import type { BlobStore } from './release/blob-store.ts';
 import type { Catalog } from './release/catalog.ts';
@@ -94,7 +95,7 @@ interface Store {
 async function openStore({ dataFolder, aws }: RegistryConfig, logger: Logger): Promise<Store> {
   const name = aws === undefined ? `the data folder ${dataFolder}` : `table ${aws.table} and s3://${aws.bucket}/${aws.prefix}`;
   try {
-    return await (aws === undefined ? openFolder(dataFolder) : openAws(name, aws, logger));
+    return await (aws === undefined ? openFolder(dataFolder, logger) : openAws(name, aws, logger));
   } catch (error) {
     // To a caller of a running registry it may pass; to whoever starts one it is a store to put right, unless it is only busy.
     if (isServiceError(error, 'unavailable') && error.retryDelayMs === undefined) {
@@ -106,9 +107,10 @@ async function openStore({ dataFolder, aws }: RegistryConfig, logger: Logger): P
   }
 }
 
-async function openFolder(dataFolder: string): Promise<Store> {
+async function openFolder(dataFolder: string, logger: Logger): Promise<Store> {
   const layout = await prepareLayout(dataFolder);
   const catalog = openSqliteCatalog(layout.catalog);
+  await sweep(layout, logger);
   return { name: layout.root, catalog, blobs: new FolderBlobStore(layout), close: () => catalog.close() };
 }
 
@@ -130,6 +132,18 @@ async function openAws(name: string, settings: AwsSettings, logger: Logger): Pro
       store.close();
     },
   };
+}
+
+/** What cannot be removed is in nobody's way: it stays for the next start. */
+async function sweep(layout: Layout, logger: Logger): Promise<void> {
+  try {
+    const removed = await sweepPartials(layout);
+    if (removed.length > 0) {
+      logger.info({ component: 'registry', removed }, 'leftovers removed');
+    }
+  } catch (error) {
+    logger.warn({ component: 'registry', err: error }, 'leftovers could not be removed');
+  }
 }
 
 function startServer(config: RegistryConfig, { catalog, blobs }: Store, logger: Logger): Promise<RunningServer> {

@@ -120,7 +120,8 @@ function show({ path, events }, { code, signal, isLate, output, ms }) {
     failures.push(`${path}: ${name}`);
     console.log(`  FAILED ${name}\n${detail.replaceAll(/^/gm, '    ')}`);
   }
-  if (failed.length > 0 && output.trim() !== '') {
+  // A soak says what it did: how many kills, which inputs.
+  if ((failed.length > 0 || suite === 'soak') && output.trim() !== '') {
     console.log(`  the file wrote:\n${output.trimEnd().replaceAll(/^/gm, '    ')}`);
   }
 }

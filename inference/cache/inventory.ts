@@ -3,7 +3,7 @@ import { lstat, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Digest } from '../../proto/wire/digest.ts';
 import { isAbsent } from './disk.ts';
-import { type CacheLayout, digestOfName, type PartialName, parsePartialName } from './layout.ts';
+import { type CacheLayout, digestOfName, ownerOfTemporary, type PartialName, parsePartialName } from './layout.ts';
 
 export interface BlobEntry {
   readonly digest: Digest;
@@ -23,6 +23,11 @@ export interface QuarantineEntry extends LeftoverEntry {
   readonly digest: Digest | undefined;
 }
 
+export interface TemporaryEntry extends LeftoverEntry {
+  /** Undefined for a name that does not say. */
+  readonly owner: string | undefined;
+}
+
 export interface PartialEntry extends LeftoverEntry {
   readonly name: PartialName;
 }
@@ -33,7 +38,7 @@ export interface Inventory {
   readonly partials: readonly PartialEntry[];
   readonly quarantined: readonly QuarantineEntry[];
   /** Documents of state that were never finished. */
-  readonly temporaries: readonly LeftoverEntry[];
+  readonly temporaries: readonly TemporaryEntry[];
   readonly unexpected: readonly string[];
 }
 
@@ -71,7 +76,9 @@ export async function takeInventory(layout: CacheLayout): Promise<Inventory> {
     ...leftover(entry),
     digest: digestOfName(entry.name.split('.', 1).join('')),
   }));
-  const temporaries = (await listed(layout.state)).filter(({ name }) => name.endsWith('.tmp')).map(leftover);
+  const temporaries = (await listed(layout.state))
+    .filter(({ name }) => name.endsWith('.tmp'))
+    .map((entry) => ({ ...leftover(entry), owner: ownerOfTemporary(entry.name) }));
   return { blobs, partials, quarantined, temporaries, unexpected };
 }
 

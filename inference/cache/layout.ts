@@ -26,7 +26,7 @@ export interface PartialName {
  *     v1/partial/<hex>-<size>.<owner>       bytes of a download; `.journal`: which chunks of it; `.put`, `.evicting`: short-lived
  *     v1/quarantine/<hex>.<ms>-<random>     what did not match its name
  *     v1/pins/<owner>/<hex>                 empty: this process needs this blob
- *     v1/state/<name>.json                  small documents
+ *     v1/state/<name>.json                  small documents; `.<owner>.<random>.tmp`: one being written
  *
  * Digests and owners are checked here although their types promise their form: a path is where a broken promise would hurt.
  */
@@ -116,6 +116,11 @@ export function parsePartialName(name: string): PartialName | undefined {
     return undefined;
   }
   return { ref: { digest, sizeBytes: Number(match?.[2]) }, owner, part: partOf(match?.[4]) };
+}
+
+/** Who writes, or wrote, an unfinished document of state: `<name>.json.<owner>.<random>.tmp`. */
+export function ownerOfTemporary(name: string): string | undefined {
+  return /^[a-z0-9-]+\.json\.([0-9a-z-]{1,80})\.[0-9a-f]+\.tmp$/.exec(name)?.[1];
 }
 
 function partOf(suffix: string | undefined): PartialPart {

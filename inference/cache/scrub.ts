@@ -3,7 +3,7 @@ import { throwIfAborted } from '../../proto/wire/errors.ts';
 import type { CacheClock } from './clock.ts';
 import { discard } from './disk.ts';
 import type { OnCacheEvent } from './events.ts';
-import { type Inventory, type PartialEntry, takeInventory } from './inventory.ts';
+import { type Inventory, type LeftoverEntry, type PartialEntry, takeInventory } from './inventory.ts';
 import type { CacheLayout } from './layout.ts';
 import type { Owners } from './owners.ts';
 import type { Pins } from './pins.ts';
@@ -30,7 +30,7 @@ interface ScrubDeps {
 
 /** A download that nobody went on with for this long is of a version that nobody wants. */
 const PARTIAL_KEPT_MS = 7 * 24 * 3600 * 1000;
-/** A document of state is written within seconds. */
+/** A document of state is written within seconds: what is older than this is left over, whoever wrote it. */
 const TEMPORARY_KEPT_MS = 3600 * 1000;
 /** Long enough to look at what went wrong. */
 const QUARANTINE_KEPT_MS = 14 * 24 * 3600 * 1000;
@@ -50,7 +50,15 @@ export async function scrubAtStart(deps: ScrubDeps): Promise<ScrubReport> {
     ({ modifiedMs }: { readonly modifiedMs: number }): boolean =>
       deps.clock.nowMs() - modifiedMs > keptMs;
   const old = inventory.quarantined.filter(isOlder(QUARANTINE_KEPT_MS));
-  const removed = [...stale, ...old, ...inventory.temporaries.filter(isOlder(TEMPORARY_KEPT_MS))];
+  const unfinished: LeftoverEntry[] = [];
+  for (const temporary of inventory.temporaries) {
+    const { owner, modifiedMs } = temporary;
+    const isDead = owner !== undefined && !(await deps.owners.isAlive(owner, modifiedMs));
+    if (isDead || isOlder(TEMPORARY_KEPT_MS)(temporary)) {
+      unfinished.push(temporary);
+    }
+  }
+  const removed = [...stale, ...old, ...unfinished];
   for (const { path } of removed) {
     await discard(path, onEvent);
     onEvent({ kind: 'leftover-removed', path });

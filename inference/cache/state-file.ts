@@ -4,6 +4,7 @@ import { dirname } from 'node:path';
 import * as z from 'zod';
 import { type Disk, discard, isAbsent, storageError, syncFolder } from './disk.ts';
 import type { OnCacheEvent } from './events.ts';
+import type { Owners } from './owners.ts';
 
 /** What a document holds. A change that older readers would misread takes the next `version`. */
 export interface StateFormat<T> {
@@ -14,6 +15,7 @@ export interface StateFormat<T> {
 
 interface StateDeps {
   readonly disk: Disk;
+  readonly owners: Owners;
   readonly onEvent: OnCacheEvent;
 }
 
@@ -85,8 +87,8 @@ export class StateFile<T> {
   }
 
   async #replace(bytes: Uint8Array): Promise<void> {
-    // Random: two servers may share the folder.
-    const temporary = `${this.#path}.${randomBytes(6).toString('hex')}.tmp`;
+    // The owner's, so that the next start knows what a killed server left; random, since two writers may have one owner.
+    const temporary = `${this.#path}.${this.#deps.owners.self}.${randomBytes(6).toString('hex')}.tmp`;
     try {
       await mkdir(dirname(this.#path), { recursive: true });
       const file = await open(temporary, 'wx', 0o600);

@@ -33,6 +33,12 @@ export function explainLibraryErrors(logger: Logger): ServerInterceptor {
 /** Reflection answers by its own rules. */
 const LIBRARY_SERVICES = /^\/grpc\.reflection\./;
 
+/**
+ * What the library finds wrong with a call as such: an unknown compression or one that does not open, a timeout that is none,
+ * no message or two where one belongs. It says INTERNAL and UNIMPLEMENTED for these, and has no other sign of them than its text.
+ */
+const CALLERS_FAULT = /decompress|compressed with|grpc-timeout|request message/i;
+
 /** The library has no other sign of what went wrong than code and text. */
 function explain({ code, details, metadata }: SentStatus): ServiceError {
   const text = details ?? '';
@@ -41,6 +47,9 @@ function explain({ code, details, metadata }: SentStatus): ServiceError {
   }
   if (code === status.INTERNAL && /deserializ/i.test(text)) {
     return new ServiceError('invalid-argument', 'MALFORMED_MESSAGE', 'the request is not a message of this method');
+  }
+  if ((code === status.INTERNAL || code === status.UNIMPLEMENTED) && CALLERS_FAULT.test(text)) {
+    return new ServiceError('invalid-argument', 'MALFORMED_MESSAGE', text);
   }
   return fromGrpcError(Object.assign(new Error(text), { code, details: text, metadata: metadata ?? new Metadata() }));
 }

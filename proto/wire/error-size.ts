@@ -10,7 +10,10 @@ const MAX_METADATA_BYTES = 512;
 /** Tags and lengths of one encoded entry. */
 const OVERHEAD_BYTES = 8;
 
-/** The error with as much of its text as trailers can hold; what was left out is counted. */
+/**
+ * The error with as much of its text as trailers can hold; what was left out is counted. The texts are well-formed: on half of a
+ * surrogate pair, as a message has that cuts a caller's text short, grpc-js throws where nobody catches, and the server is gone.
+ */
 export function fitTrailers(error: ServiceError): ServiceError {
   const { kind, reason, message, metadata, violations, retryDelayMs, cause } = error;
   return new ServiceError(kind, reason, shorten(message, MAX_MESSAGE_BYTES), {
@@ -50,7 +53,7 @@ function fittingEntries(metadata: Readonly<Record<string, string>>): Record<stri
 
 function shorten(text: string, maxBytes: number): string {
   if (text.length <= maxBytes && sizeOf(text) <= maxBytes) {
-    return text;
+    return wellFormed(text);
   }
   const note = ` ... (${text.length} characters in all)`;
   // Decoding drops the character that the cut may have split.
@@ -58,6 +61,10 @@ function shorten(text: string, maxBytes: number): string {
     stream: true,
   });
   return `${kept}${note}`;
+}
+
+function wellFormed(text: string): string {
+  return Buffer.from(text).toString();
 }
 
 /** As UTF-8; gRPC percent-encodes a byte outside of ASCII to three, in one of the two copies. */

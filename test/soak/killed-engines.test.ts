@@ -1,5 +1,13 @@
-import { test } from 'node:test';
 import { killEngines } from '../support/engine-kills.ts';
+import { soakTest } from '../support/soak/soak.ts';
 
-test('engines killed 20 times in the middle of a run: each time exactly the request in that engine fails', () =>
-  killEngines(20, 2));
+const KILLS = 20;
+
+soakTest(
+  import.meta.url,
+  'engines killed 20 times in the middle of a run: each time exactly the request in that engine fails',
+  async (run) => {
+    const seen = await killEngines(run.portion(KILLS), run.random('killed engines'));
+    run.say(JSON.stringify(seen));
+  },
+);

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { open, readFile, rename, rm } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
-import { type Digest, digestOf, hexOf } from '../../../proto/wire/digest.ts';
+import { asDigest, type Digest, digestOf, hexOf } from '../../../proto/wire/digest.ts';
 import { ServiceError } from '../../../proto/wire/errors.ts';
 import type { ChunkedBlob } from '../../release/blob-store.ts';
 import { isAbsent, translated } from './fs-errors.ts';
@@ -18,7 +18,8 @@ const FORMAT_VERSION = 1;
  *     blobs/sha256/ab/abcdef...             whole, verified blobs, read-only, named by digest
  *     partials/<digest>-<chunk list>/data   unfinished uploads: verified chunks at their place ...
  *     partials/<digest>-<chunk list>/journal    ... and which ones they are
- *     partials/<id>.publish, <id>.trash     for moments, or left by a crash: nothing reads them
+ *     partials/<digest>-<chunk list>/<id>.publish    for moments: the data about to become the blob
+ *     partials/<id>.trash                   for moments, or left by a crash: the next start removes it
  */
 export interface Layout {
   readonly root: string;
@@ -67,6 +68,12 @@ export async function prepareLayout(folder: string): Promise<Layout> {
     }
   });
   return layout;
+}
+
+/** The blob that a partial upload's folder is for; undefined for any other name. */
+export function digestOfPartial(name: string): Digest | undefined {
+  const hex = /^([0-9a-f]{64})-[0-9a-f]{16}$/.exec(name)?.[1];
+  return hex === undefined ? undefined : asDigest(`sha256:${hex}`);
 }
 
 /** Makes the names in a folder survive a power failure. */

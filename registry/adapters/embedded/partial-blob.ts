@@ -10,6 +10,7 @@ import { checkChunk, checkWhole } from '../../release/verify-chunks.ts';
 import { hashFile } from './file-bytes.ts';
 import { isAbsent } from './fs-errors.ts';
 import { syncFolder } from './layout.ts';
+import { removeFolder } from './sweep.ts';
 
 /** How often opening meets another process that is just removing the folder. */
 const MAX_ATTEMPTS = 10;
@@ -120,17 +121,10 @@ export class PartialBlob {
    * partial's place in the meantime is never taken for it, and two that publish at once give the same file the same name.
    */
   async #takeOver(target: string): Promise<void> {
-    const own = join(dirname(this.#folder), `${randomUUID()}.publish`);
-    try {
-      if (await this.#linkTo(own)) {
-        // Read-only from here on, and not before: a crash must not leave a partial that cannot be written on.
-        await this.#data.chmod(0o444);
-        await rename(own, target);
-        return;
-      }
-    } finally {
-      // It is still there where `target` was a link to the same file already.
-      await rm(own, { force: true });
+    if (await this.#rename(target)) {
+      // Read-only from here on, and not before: a crash must not leave a partial that cannot be written on.
+      await this.#data.chmod(0o444);
+      return;
     }
     const isPublished = await stat(target).then(
       () => true,
@@ -145,31 +139,30 @@ export class PartialBlob {
     }
   }
 
-  /** False when the file at the partial's place is not the one that is open here. */
-  async #linkTo(own: string): Promise<boolean> {
+  /** False when the file at the partial's place is not the one that is open here, or another process removes the folder. */
+  async #rename(target: string): Promise<boolean> {
+    // In the folder, so that it goes with it where a crash leaves it behind.
+    const own = join(this.#folder, `${randomUUID()}.publish`);
     try {
       await link(join(this.#folder, 'data'), own);
+      if ((await stat(own)).ino !== (await this.#data.stat()).ino) {
+        return false;
+      }
+      await rename(own, target);
+      return true;
     } catch (error) {
       if (isAbsent(error)) {
         return false;
       }
       throw error;
+    } finally {
+      // It is still there where `target` was a link to the same file already.
+      await rm(own, { force: true });
     }
-    return (await stat(own)).ino === (await this.#data.stat()).ino;
   }
 
-  /** In one step out of sight of other processes, which may begin a new partial at its place at once. */
-  async #discard(): Promise<void> {
-    const trash = join(dirname(this.#folder), `${randomUUID()}.trash`);
-    try {
-      await rename(this.#folder, trash);
-    } catch (error) {
-      if (isAbsent(error)) {
-        return;
-      }
-      throw error;
-    }
-    await rm(trash, { recursive: true, force: true });
+  #discard(): Promise<void> {
+    return removeFolder(this.#folder, dirname(this.#folder));
   }
 
   /** Drops the lines that do not count, lest they seem to once the file has grown past their chunks. */

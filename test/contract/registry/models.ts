@@ -79,6 +79,13 @@ export function describeModels(registry: () => Registry): void {
       );
     });
 
+    it('refuses a name whatever character its message is cut in', async () => {
+      for (const before of [138, 139, 140]) {
+        const name = `${'a'.repeat(before)}\u{1f52c}\u{1f52c}`;
+        await assert.rejects(registry().getModel(name, never), hasViolationAt('INVALID_REQUEST', 'name'));
+      }
+    });
+
     it('says of too many labels only that', async () => {
       const labels = Object.fromEntries(Array.from({ length: 1000 }, (_, index) => [`NOT A KEY ${index}`, '']));
       await assert.rejects(

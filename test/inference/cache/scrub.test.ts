@@ -40,6 +40,8 @@ test('at start: dead leftovers go, what can be gone on with stays, live and fore
     { path: layout.quarantined(REF.digest, NOW_MS, 'bb'), ageMs: 15 * DAY_MS, isKept: false },
     { path: `${layout.stateFile('aliases')}.abc.tmp`, ageMs: DAY_MS, isKept: false },
     { path: `${layout.stateFile('aliases')}.def.tmp`, ageMs: 1000, isKept: true },
+    { path: `${layout.stateFile('aliases')}.${dead}.abc.tmp`, ageMs: 1000, isKept: false },
+    { path: `${layout.stateFile('aliases')}.${self}.abc.tmp`, ageMs: 1000, isKept: true },
     { path: layout.stateFile('aliases'), ageMs: 90 * DAY_MS, isKept: true },
   ];
   for (const { path, ageMs } of files) {
@@ -64,7 +66,7 @@ test('at start: dead leftovers go, what can be gone on with stays, live and fore
       .map(({ path }) => path)
       .toSorted(),
   );
-  assert.deepEqual(cache.scrubReport, { blobs: 0, blobBytes: 0, resumable: 1, removed: 11, quarantined: 1, unexpected: 3 });
+  assert.deepEqual(cache.scrubReport, { blobs: 0, blobBytes: 0, resumable: 1, removed: 12, quarantined: 1, unexpected: 3 });
   assert.deepEqual((await readdir(layout.pins)).includes(dead), false);
   assert.deepEqual((await readdir(layout.pins)).includes(self), true);
   assert.equal(folder.kinds().filter((kind) => kind === 'unexpected-file').length, 3);

@@ -6,6 +6,7 @@ test('an engine has the environment of its server, keeps freed memory and has no
   const environment = engineEnvironment({ PATH: '/bin', ORT_DISABLE_TELEMETRY: '0' });
   assert.equal(environment['PATH'], '/bin');
   assert.equal(environment['ORT_DISABLE_TELEMETRY'], '1');
+  assert.equal(environment['MALLOC_ARENA_MAX'], '1');
   // glibc takes no more for the first than 32 MiB and ignores a larger number altogether.
   assert.equal(environment['MALLOC_MMAP_THRESHOLD_'], String(32 * 1024 * 1024));
   assert.ok(Number(environment['MALLOC_TRIM_THRESHOLD_']) > 64 * 1024 * 1024);

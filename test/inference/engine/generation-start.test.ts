@@ -49,6 +49,13 @@ test('what fails to load is reported, and no engine is left', onLinux, async () 
   assert.deepEqual(await children(), []);
 });
 
+test('an engine has one heap for native memory, whatever threads it has', onLinux, async (t) => {
+  const { pids } = await scriptedGeneration(t);
+  for (const pid of pids()) {
+    assert.ok((await readFile(`/proc/${pid}/environ`, 'latin1')).split('\0').includes('MALLOC_ARENA_MAX=1'));
+  }
+});
+
 test('an engine that ends while it loads fails the start, and no engine is left', onLinux, async () => {
   const start = Generation.start(1, [scriptedServable('exits')], settingsOf(), quiet, never);
   await assert.rejects(start, isError('unavailable', 'ENGINE_CRASHED'));

@@ -28,6 +28,15 @@ describe('the size of an error', () => {
     );
   });
 
+  it('half of a surrogate pair is replaced: it cannot be sent', () => {
+    const half = 'a model name, found "\u{1f52c}'.slice(0, -1);
+    const sent = fitTrailers(invalid([{ field: half, description: half }]));
+    const whole = 'a model name, found "\ufffd';
+    assert.equal(sent.message, `${whole}: ${whole}`);
+    assert.deepEqual(sent.violations, [{ field: whole, description: whole }]);
+    assert.doesNotThrow(() => encodeURI(toGrpcStatus(invalid([{ field: half, description: half }])).details));
+  });
+
   const texts: readonly (readonly [name: string, letter: string])[] = [
     ['ASCII', 'x'],
     ['two bytes a letter', '\u00e9'],

@@ -2099,7 +2099,8 @@ export const GetStatusResponse: MessageFns<GetStatusResponse> = {
  *
  * Every error carries google.rpc.ErrorInfo (domain "maskterial"); its reason is named in brackets below. Besides the codes
  * listed, each RPC can answer CANCELLED, DEADLINE_EXCEEDED, UNAVAILABLE [SHUTTING_DOWN], INTERNAL [INTERNAL] and, for a request of
- * more bytes than any image may have or of other bytes than its message's, INVALID_ARGUMENT [MESSAGE_TOO_LARGE, MALFORMED_MESSAGE].
+ * more bytes than any image may have or of other bytes than its message's, or one that is not framed, compressed or timed as gRPC has
+ * it, INVALID_ARGUMENT [MESSAGE_TOO_LARGE, MALFORMED_MESSAGE].
  */
 export type InferenceServiceService = typeof InferenceServiceService;
 export const InferenceServiceService = {

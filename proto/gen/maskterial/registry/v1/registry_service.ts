@@ -3979,9 +3979,10 @@ export const PrefetchVersionResponse: MessageFns<PrefetchVersionResponse> = {
  * Every error carries google.rpc.ErrorInfo (domain "maskterial"); its reason is named in brackets below. Besides the codes
  * listed, each RPC can answer CANCELLED [CANCELLED], DEADLINE_EXCEEDED [DEADLINE_EXCEEDED], INTERNAL [INTERNAL],
  * UNAVAILABLE [SHUTTING_DOWN, STORAGE_UNAVAILABLE] and INVALID_ARGUMENT [MESSAGE_TOO_LARGE, MALFORMED_MESSAGE] for a request of more
- * than 8 MiB or of other bytes than its message's, and each one that writes RESOURCE_EXHAUSTED [STORAGE_FULL]. What reads stored
- * bytes (GetStaging, UploadBlob, FinalizeVersion, ResolveVersion, ReadBlob) answers DATA_LOSS [DIGEST_MISMATCH, SIZE_MISMATCH] when
- * they are not the ones that were stored, and NOT_FOUND [BLOB_NOT_FOUND] when they are gone.
+ * than 8 MiB or of other bytes than its message's, or one that is not framed, compressed or timed as gRPC has it; and each one that
+ * writes RESOURCE_EXHAUSTED [STORAGE_FULL]. What reads stored bytes (GetStaging, UploadBlob, FinalizeVersion, ResolveVersion,
+ * ReadBlob) answers DATA_LOSS [DIGEST_MISMATCH, SIZE_MISMATCH] when they are not the ones that were stored, and NOT_FOUND
+ * [BLOB_NOT_FOUND] when they are gone.
  * INVALID_ARGUMENT comes with google.rpc.BadRequest naming every violated field, as many as fit; texts never hold U+0000.
  *
  * Its health (grpc.health.v1, under its own name) is SERVING while its catalog answers.
