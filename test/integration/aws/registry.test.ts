@@ -126,7 +126,7 @@ async function openOn(settings: AwsSettings): Promise<{ readonly registry: Regis
   const { catalog, blobs, close } = await openAwsStore(settings, deps, never);
   const registry = createRegistry(
     { catalog, blobs, ...memoryLiveState(), clock: systemClock, newId: () => randomUUID() },
-    { feedPollMs: 10, serverTtlMs: 10_000 },
+    { feedPollMs: 10, serverTtlMs: 30_000 },
   );
   return { registry, close };
 }
