@@ -5,16 +5,13 @@ import { Template } from 'aws-cdk-lib/assertions';
 import { Role, ServicePrincipal } from 'aws-cdk-lib/aws-iam';
 import { Key } from 'aws-cdk-lib/aws-kms';
 import { ModelStore, type ModelStoreProps } from '../../../infra/aws/model-store.ts';
+import { REGISTRY_BUCKET_ACTIONS, REGISTRY_OBJECT_ACTIONS, REGISTRY_TABLE_ACTIONS } from '../../../infra/aws/permissions.ts';
 import { createTable } from '../../../registry/adapters/aws/create-table.ts';
 import type { DynamoSender } from '../../../registry/adapters/aws/dynamo-table.ts';
 import { readRegistryConfig } from '../../../registry/config.ts';
 import { FakeClient, instantPace } from '../../support/aws/fake-client.ts';
 import { allStatements, statementsOf, tooWide } from '../../support/aws/policy-statements.ts';
 import { never } from '../../support/registry/publish.ts';
-
-const TABLE_ACTIONS = ['BatchGetItem', 'ConditionCheckItem', 'GetItem', 'PutItem', 'Query', 'UpdateItem'];
-const BUCKET_ACTIONS = ['ListBucket', 'ListBucketMultipartUploads', 'ListBucketVersions'];
-const OBJECT_ACTIONS = ['AbortMultipartUpload', 'DeleteObject', 'DeleteObjectVersion', 'GetObject', 'PutObject'];
 
 /** A stack with a store and a role for each service. The example's test checks a whole template against CloudFormation's schemas. */
 function synthesise(props: ModelStoreProps = {}, { hasKey = false } = {}) {
@@ -33,8 +30,8 @@ const [table = ''] = Object.keys(template.findResources('AWS::DynamoDB::Table'))
 const bucketArn = `\${${bucket}.Arn}`;
 const tableArn = `\${${table}.Arn}`;
 
-function allow(service: string, actions: readonly string[], resources: readonly string[]) {
-  return { effect: 'Allow', actions: actions.map((action) => `${service}:${action}`), resources, condition: undefined };
+function allow(actions: readonly string[], resources: readonly string[]) {
+  return { effect: 'Allow', actions, resources, condition: undefined };
 }
 
 describe('the bucket', () => {
@@ -98,8 +95,8 @@ describe('the bucket', () => {
       },
     });
     const keyArn = `\${${key}.Arn}`;
-    assert.deepEqual(statementsOf(withKey, 'Registry').at(-1), allow('kms', ['Decrypt', 'GenerateDataKey'], [keyArn]));
-    assert.deepEqual(statementsOf(withKey, 'Inference').at(-1), allow('kms', ['Decrypt'], [keyArn]));
+    assert.deepEqual(statementsOf(withKey, 'Registry').at(-1), allow(['kms:Decrypt', 'kms:GenerateDataKey'], [keyArn]));
+    assert.deepEqual(statementsOf(withKey, 'Inference').at(-1), allow(['kms:Decrypt'], [keyArn]));
     assert.deepEqual(tooWide(allStatements(withKey, 'AWS::IAM::Policy')), []);
   });
 });
@@ -121,17 +118,17 @@ describe('the table', () => {
 });
 
 describe('the grants', () => {
-  it('give the registry what its requests need', () => {
+  it('give the registry what its requests need, as another test compares them', () => {
     assert.deepEqual(statementsOf(template, 'Registry'), [
-      allow('dynamodb', TABLE_ACTIONS, [tableArn]),
-      allow('s3', BUCKET_ACTIONS, [bucketArn]),
-      allow('s3', OBJECT_ACTIONS, [`${bucketArn}/blobs/*`, `${bucketArn}/partials/*`]),
+      allow(REGISTRY_TABLE_ACTIONS, [tableArn]),
+      allow(REGISTRY_BUCKET_ACTIONS, [bucketArn]),
+      allow(REGISTRY_OBJECT_ACTIONS, [`${bucketArn}/blobs/*`, `${bucketArn}/partials/*`]),
     ]);
   });
 
   it('let inference read finished files: it cannot write, list, or touch the table', () => {
     assert.deepEqual(statementsOf(template, 'Inference'), [
-      allow('s3', ['GetObject', 'GetObjectVersion'], [`${bucketArn}/blobs/*`]),
+      allow(['s3:GetObject', 's3:GetObjectVersion'], [`${bucketArn}/blobs/*`]),
     ]);
   });
 
