@@ -64,8 +64,12 @@ const CASES: Readonly<Record<string, Case>> = {
       { 'proto/wire/a.ts': `import { b } from '../../infra/process/log.ts';` },
       { 'infra/process/a.ts': `import { b } from '../../registry/b.ts';` },
       { 'registry/a.ts': `import { b } from '../test/support/b.ts';` },
+      { 'registry/a.ts': `import { b } from '../infra/aws/b.ts';` },
+      { 'infra/local/a.ts': `import { b } from '../aws/b.ts';` },
+      { 'infra/aws/a.ts': `import { b } from '../../registry/adapters/aws/create-table.ts';` },
     ],
     kept: [
+      { 'infra/aws/a.ts': `import { b } from './b.ts';\nimport { c } from '../../registry/adapters/aws/table-definition.ts';` },
       { 'clients/cli/serve.ts': `import { b } from '../../registry/main.ts';` },
       { 'clients/import/a.ts': `import { b } from '../b.ts';\nimport { c } from '../../proto/wire/digest.ts';` },
       { 'test/registry/a.test.ts': `import { b } from '../../inference/b.ts';` },
@@ -85,8 +89,12 @@ const CASES: Readonly<Record<string, Case>> = {
       { 'registry/rpc/a.ts': `import Database from 'libsql/promise';` },
       { 'registry/main.ts': `import { S3Client } from '@aws-sdk/client-s3';` },
       { 'registry/main.ts': `import { pino } from 'pino';` },
+      { 'registry/adapters/aws/a.ts': `import { Table } from 'aws-cdk-lib/aws-dynamodb';` },
+      { 'infra/local/a.ts': `import type { Construct } from 'constructs';` },
+      { 'infra/aws/a.ts': `import { S3Client } from '@aws-sdk/client-s3';` },
     ],
     kept: [
+      { 'infra/aws/a.ts': `import { Bucket } from 'aws-cdk-lib/aws-s3';\nimport type { Construct } from 'constructs';` },
       {
         'inference/engine/a.ts': `import sharp from 'sharp';`,
         'clients/cli/overlay.ts': `import sharp from 'sharp';`,
