@@ -109,6 +109,8 @@ describe('test runner', () => {
       assert.equal(runSuite(folder, files, []).stdout.trimEnd().split('\n').at(-1), '2 passed, 0 failed');
       assert.equal(runSuite(folder, files, ['unit', 'registry/']).stdout.trimEnd().split('\n').at(-1), '1 passed, 0 failed');
       assert.equal(runSuite(folder, files, ['integration']).stdout.includes('integration/c.test.ts'), true);
+      const soak = { 'soak/d.test.ts': `${one} console.log('what it did');` };
+      assert.equal(runSuite(folder, soak, ['soak']).stdout.includes('what it did'), true);
       assert.equal(runSuite(folder, files, ['unit', 'nothing-like-it']).status, 2);
       assert.equal(runSuite(folder, files, ['other']).status, 2);
     } finally {
