@@ -186,11 +186,7 @@ function rampOf(context: GraphContext, level: Level, scale: number): GraphValue 
   });
 }
 
-/**
- * By target level: the weights of the points, rows head * 4 + point; over all levels they sum to 1 for each head.
- * The softmax is written out, since the points of one token are far apart in planes and ONNX Runtime's own would transpose there
- * and back; subtracting the maximum keeps it from overflowing.
- */
+/** By target level: the weights of the points, rows head * 4 + point; over all levels they sum to 1 for each head. */
 function addWeights(
   context: GraphContext,
   query: GraphValue,
@@ -205,9 +201,7 @@ function addWeights(
   const bias = context.weight(`${layer}.bias`, [heads * perHead, 1]);
   const planes = context.linearToPlanes(query, weight, bias);
   const logits = graph.node('Reshape', [planes, graph.integers(heads, perHead, -1)]);
-  const axis = graph.integers(1);
-  const powers = graph.node('Exp', [graph.node('Sub', [logits, graph.node('ReduceMax', [logits, axis])])]);
-  const shares = graph.node('Div', [powers, graph.node('ReduceSum', [powers, axis])]);
+  const shares = graph.node('Softmax', [logits], { axis: { int: 1 } });
   const byTarget = graph.split(
     shares,
     1,
