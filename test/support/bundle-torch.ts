@@ -73,7 +73,11 @@ export function writePthAround(pickle: Uint8Array, tensors: readonly TestTensor[
 }
 
 /** The opcodes that make one tensor of storage `key`. */
-export function tensorOf(tensor: Omit<TestTensor, 'data'> & { readonly data: { readonly length: number } }, key: number | string, location = 'cpu'): Buffer {
+export function tensorOf(
+  tensor: Omit<TestTensor, 'data'> & { readonly data: { readonly length: number } },
+  key: number | string,
+  location = 'cpu',
+): Buffer {
   const { shape, storage = 'Float', offset = 0 } = tensor;
   const stride = tensor.stride ?? shape.map((_, axis) => shape.slice(axis + 1).reduce((product, size) => product * size, 1));
   const id = op.tupleOf(

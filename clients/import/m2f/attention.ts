@@ -29,10 +29,7 @@ export function addAttention(context: GraphContext, layer: AttentionLayer, input
       perm: { ints: [1, 0, 2] },
     });
   const query = byHead(addProjection(context, layer, 'query', inputs.query));
-  const key = graph.node('Reshape', [
-    addProjection(context, layer, 'key', inputs.key),
-    graph.integers(heads, perHead, -1),
-  ]);
+  const key = graph.node('Reshape', [addProjection(context, layer, 'key', inputs.key), graph.integers(heads, perHead, -1)]);
   const value = byHead(addProjection(context, layer, 'value', inputs.value));
   const scores = graph.node('MatMul', [query, key]);
   const biased = inputs.bias === undefined ? scores : graph.node('Add', [scores, inputs.bias]);
@@ -46,7 +43,12 @@ type Part = 'query' | 'key' | 'value';
 const PARTS: readonly Part[] = ['query', 'key', 'value'];
 
 /** One third of the rows of `in_proj`; keys as planes. The scores' factor 1 / sqrt(perHead) is in the query's. */
-function addProjection(context: GraphContext, { name, width, heads }: AttentionLayer, part: Part, tokens: GraphValue): GraphValue {
+function addProjection(
+  context: GraphContext,
+  { name, width, heads }: AttentionLayer,
+  part: Part,
+  tokens: GraphValue,
+): GraphValue {
   const first = PARTS.indexOf(part) * width;
   const rows = Array.from({ length: width }, (_, row) => first + row);
   const factor = part === 'query' ? 1 / Math.sqrt(width / heads) : 1;

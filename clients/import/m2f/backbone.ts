@@ -1,5 +1,5 @@
 import type { GraphValue } from '../onnx-graph.ts';
-import { EPSILON, type GraphContext, type TensorValues } from './graph-context.ts';
+import { type Checkpoint, EPSILON, type GraphContext } from './graph-context.ts';
 import type { BackboneSettings, StageSettings } from './settings.ts';
 
 /** Maps by stage, `res2` to `res5`: a quarter of the image's size to a thirty-second. */
@@ -73,8 +73,8 @@ interface Convolution {
 function addConvolution(context: GraphContext, input: GraphValue, convolution: Convolution): GraphValue {
   const { name, shape, stride, groups = 1 } = convolution;
   const [outputs, , height, width] = shape;
-  const weight = context.weight(`${name}.weight`, shape, () => foldWeight(context.tensor, name));
-  const bias = context.weight(`${name}.bias`, [outputs], () => foldBias(context.tensor, name));
+  const weight = context.weight(`${name}.weight`, shape, () => foldWeight(context.checkpoint, name));
+  const bias = context.weight(`${name}.bias`, [outputs], () => foldBias(context.checkpoint, name));
   const [top, left] = [(height - 1) / 2, (width - 1) / 2];
   return context.graph.node('Conv', [input, weight, bias], {
     kernel_shape: { ints: [height, width] },
@@ -85,23 +85,23 @@ function addConvolution(context: GraphContext, input: GraphValue, convolution: C
 }
 
 /** weight / sqrt(variance + epsilon), by output channel, in double precision. */
-function normScales(tensor: TensorValues, name: string): Float64Array {
-  const variance = tensor(`${name}.norm.running_var`);
+function normScales(checkpoint: Checkpoint, name: string): Float64Array {
+  const variance = checkpoint.tensor(`${name}.norm.running_var`);
   return Float64Array.from(
-    tensor(`${name}.norm.weight`),
+    checkpoint.tensor(`${name}.norm.weight`),
     (weight, channel) => weight / Math.sqrt((variance[channel] ?? 0) + EPSILON),
   );
 }
 
-function foldWeight(tensor: TensorValues, name: string): Float32Array {
-  const scales = normScales(tensor, name);
-  const weight = tensor(`${name}.weight`);
+function foldWeight(checkpoint: Checkpoint, name: string): Float32Array {
+  const scales = normScales(checkpoint, name);
+  const weight = checkpoint.tensor(`${name}.weight`);
   const perChannel = weight.length / scales.length;
   return weight.map((value, index) => value * (scales[Math.floor(index / perChannel)] ?? 0));
 }
 
-function foldBias(tensor: TensorValues, name: string): Float32Array {
-  const mean = tensor(`${name}.norm.running_mean`);
-  const bias = tensor(`${name}.norm.bias`);
-  return Float32Array.from(normScales(tensor, name), (scale, channel) => (bias[channel] ?? 0) - (mean[channel] ?? 0) * scale);
+function foldBias(checkpoint: Checkpoint, name: string): Float32Array {
+  const mean = checkpoint.tensor(`${name}.norm.running_mean`);
+  const bias = checkpoint.tensor(`${name}.norm.bias`);
+  return Float32Array.from(normScales(checkpoint, name), (scale, channel) => (bias[channel] ?? 0) - (mean[channel] ?? 0) * scale);
 }

@@ -1,7 +1,7 @@
 import { GraphBuilder } from '../onnx-graph.ts';
 import { WeightFile } from '../weight-file.ts';
 import { addBackbone } from './backbone.ts';
-import { GraphContext, type TensorValues } from './graph-context.ts';
+import { type Checkpoint, GraphContext } from './graph-context.ts';
 import { addImageInput } from './image-input.ts';
 import { addMaskDecoder } from './mask-decoder.ts';
 import { addPixelDecoder } from './pixel-decoder.ts';
@@ -13,14 +13,14 @@ export interface M2fGraph {
   readonly files: readonly WeightFile[];
 }
 
-/** The whole model as one graph for images of any size; `tensor` is only called when the weight files are read. */
-export function buildM2fGraph(settings: M2fSettings, tensor: TensorValues): M2fGraph {
+/** The whole model as one graph for images of any size. Tensors are only asked for when the weight files are read. */
+export function buildM2fGraph(settings: M2fSettings, checkpoint: Checkpoint): M2fGraph {
   const graph = new GraphBuilder('mask2former');
   const backbone = new WeightFile('backbone');
   const head = new WeightFile('head');
   const image = addImageInput(graph, settings);
-  const features = addBackbone(new GraphContext(graph, backbone, tensor), image, settings.backbone);
-  const context = new GraphContext(graph, head, tensor);
+  const features = addBackbone(new GraphContext(graph, backbone, checkpoint), image, settings.backbone);
+  const context = new GraphContext(graph, head, checkpoint);
   addMaskDecoder(context, addPixelDecoder(context, features, settings), settings);
   graph.output('class_logits', 'float32', [settings.maskDecoder.queries, CLASS_LOGITS]);
   graph.output('mask_logits', 'float32', [settings.maskDecoder.queries, 'h', 'w']);

@@ -1,8 +1,13 @@
+import { invalidBundle } from '../bundle-error.ts';
 import type { GraphBuilder, GraphValue } from '../onnx-graph.ts';
 import type { WeightFile } from '../weight-file.ts';
 
-/** Values of the checkpoint's tensors by name: every one that the settings ask for is there. */
-export type TensorValues = (name: string) => Float32Array;
+/** The checkpoint's tensors: every one that the settings ask for is there. */
+export interface Checkpoint {
+  /** What to call it in errors. */
+  readonly file: string;
+  tensor(name: string): Float32Array;
+}
 
 /** Epsilon of every normalisation. */
 export const EPSILON = 1e-5;
@@ -13,15 +18,19 @@ export const EPSILON = 1e-5;
  */
 export class GraphContext {
   readonly graph: GraphBuilder;
-  readonly tensor: TensorValues;
+  readonly checkpoint: Checkpoint;
   readonly #file: WeightFile;
   readonly #added = new Set<string>();
   readonly #made = new Map<string, GraphValue>();
 
-  constructor(graph: GraphBuilder, file: WeightFile, tensor: TensorValues) {
+  constructor(graph: GraphBuilder, file: WeightFile, checkpoint: Checkpoint) {
     this.graph = graph;
     this.#file = file;
-    this.tensor = tensor;
+    this.checkpoint = checkpoint;
+  }
+
+  tensor(name: string): Float32Array {
+    return this.checkpoint.tensor(name);
   }
 
   /** A weight; by default the checkpoint's tensor of that name as it is. The same name is the same weight. */
@@ -30,7 +39,14 @@ export class GraphContext {
       return name;
     }
     this.#added.add(name);
-    return this.#file.add(this.graph, name, shape, values);
+    return this.#file.add(this.graph, name, shape, () => {
+      const found = values();
+      // The tensors are finite; a variance of less than nothing, or of next to nothing, makes what is folded from them not so.
+      if (!found.every(Number.isFinite)) {
+        throw invalidBundle(this.checkpoint.file, `${name}: folding its tensors gives values that are not finite`);
+      }
+      return found;
+    });
   }
 
   /** A value that several parts need, made where the first one asks for it. */

@@ -7,7 +7,8 @@ import { requireTensors, stateDictOf } from '../state-dict.ts';
 import { TorchCheckpoint } from '../torch-checkpoint.ts';
 import { MAX_SETTINGS_BYTES } from '../yaml-settings.ts';
 import { buildM2fGraph } from './build-graph.ts';
-import type { TensorValues } from './graph-context.ts';
+import type { Checkpoint } from './graph-context.ts';
+import { estimateMemory } from './memory.ts';
 import { CLASS_LOGITS, type M2fSettings, parseM2fSettings } from './settings.ts';
 import { expectedTensors, IGNORED_TENSORS } from './tensors.ts';
 
@@ -50,6 +51,10 @@ export const m2fImporter: FamilyImporter = {
       ],
       // Masks carry no layer count: without a classifier every flake is of class 1.
       classes: [{ index: 1, name: 'flake' }],
+      memory: estimateMemory(
+        settings,
+        weights.reduce((sum, { described }) => sum + described.ref.sizeBytes, 0),
+      ),
       usedFiles,
     };
   },
@@ -59,12 +64,7 @@ export const m2fImporter: FamilyImporter = {
  * The values of the model's tensors, read in the order of the file and held until the import is published. Of a checkpoint with
  * the state of its optimizer only the model's half is read.
  */
-async function readWeights(
-  bundle: Bundle,
-  name: string,
-  settings: M2fSettings,
-  signal: AbortSignal,
-): Promise<TensorValues> {
+async function readWeights(bundle: Bundle, name: string, settings: M2fSettings, signal: AbortSignal): Promise<Checkpoint> {
   const file = bundleFile(bundle, name);
   const required = expectedTensors(settings);
   const count = [...required.values()].reduce((sum, shape) => sum + shape.reduce((product, size) => product * size, 1), 0);
@@ -76,11 +76,14 @@ async function readWeights(
   const state = mappingGet(checkpoint.root, 'model') ?? checkpoint.root;
   const refs = requireTensors(stateDictOf(state, file.path), { required, ignored: IGNORED_TENSORS }, file.path);
   const tensors = await checkpoint.readTensors(refs);
-  return (tensorName) => {
-    const values = tensors.get(tensorName);
-    if (values === undefined) {
-      throw new Error(`${tensorName} was not required of the checkpoint`);
-    }
-    return values;
+  return {
+    file: file.path,
+    tensor: (tensorName) => {
+      const values = tensors.get(tensorName);
+      if (values === undefined) {
+        throw new Error(`${tensorName} was not required of the checkpoint`);
+      }
+      return values;
+    },
   };
 }

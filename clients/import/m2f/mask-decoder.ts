@@ -3,7 +3,7 @@ import { addAttention } from './attention.ts';
 import type { GraphContext } from './graph-context.ts';
 import { addPositions } from './levels.ts';
 import { CLASS_LOGITS, LEVELS, type M2fSettings } from './settings.ts';
-import type { DecodedLevel, DecodedPixels } from './pixel-decoder.ts';
+import type { DecodedPixels } from './pixel-decoder.ts';
 import { MASK_EMBED_LAYERS, PIXEL_DECODER, PREDICTOR } from './tensors.ts';
 
 export interface Predictions {
@@ -31,11 +31,13 @@ interface Memory {
 export function addMaskDecoder(context: GraphContext, decoded: DecodedPixels, settings: M2fSettings): Predictions {
   const { graph } = context;
   const { width, heads, layers, feedForward, queries } = settings.maskDecoder;
-  const memories = decoded.levels.map((level, index) => addMemory(context, level, index, decoded.quarter, settings));
-  const embedding = context.weight(`${PREDICTOR}.query_embed.weight`, [queries, width]);
+  const memories: Memory[] = [];
   let state = context.weight(`${PREDICTOR}.query_feat.weight`, [queries, width]);
   for (let index = 0; index < layers; index += 1) {
-    const { keys, values, pixels } = memories[index % LEVELS.length] ?? { keys: '', values: '', pixels: '' };
+    const level = index % LEVELS.length;
+    const { keys, values, pixels } = memories[level] ?? addMemory(context, decoded, level, settings);
+    memories[level] = { keys, values, pixels };
+    const embedding = context.weight(`${PREDICTOR}.query_embed.weight`, [queries, width]);
     const masks = addMasks(context, addNormed(context, state, settings), pixels, settings, `masks.${index}`);
     const cross = `${PREDICTOR}.transformer_cross_attention_layers.${index}`;
     const self = `${PREDICTOR}.transformer_self_attention_layers.${index}`;
@@ -72,12 +74,12 @@ function addResult(context: GraphContext, state: GraphValue, quarter: GraphValue
 
 function addMemory(
   context: GraphContext,
-  { size, tokens }: DecodedLevel,
+  { levels, quarter }: DecodedPixels,
   index: number,
-  quarter: GraphValue,
   { pixelDecoder, maskDecoder }: M2fSettings,
 ): Memory {
   const { graph } = context;
+  const { size, tokens } = levels[index] ?? { size: '', tokens: '' };
   const { width } = maskDecoder;
   const projection = `${PREDICTOR}.input_proj.${index}`;
   const projected = maskDecoder.hasInputProjection
@@ -128,10 +130,7 @@ function addMasks(
     embedding = isLast ? layer : graph.node('Relu', [layer]);
   }
   const features = `${PIXEL_DECODER}.mask_features`;
-  const factors = graph.node('MatMul', [
-    embedding,
-    context.weight(`${features}.weight`, [maskWidth, pixelDecoder.width]),
-  ]);
+  const factors = graph.node('MatMul', [embedding, context.weight(`${features}.weight`, [maskWidth, pixelDecoder.width])]);
   const terms = graph.node('MatMul', [embedding, context.weight(`${features}.bias`, [maskWidth, 1])]);
   return graph.node('Gemm', [factors, pixels, terms], {}, output);
 }

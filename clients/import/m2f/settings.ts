@@ -131,8 +131,7 @@ function readSettings(yaml: YamlSettings): M2fSettings {
     maskDecoder: {
       width: widths.hidden,
       heads: widths.heads,
-      // The config counts the first prediction, which no layer comes before.
-      layers: yaml.integer('MODEL.MASK_FORMER.DEC_LAYERS', 1, MAX_LAYERS) - 1,
+      layers: readDecoderLayers(yaml),
       feedForward: yaml.integer('MODEL.MASK_FORMER.DIM_FEEDFORWARD', 1, MAX_WIDTH),
       queries: widths.queries,
       hasInputProjection: yaml.boolean('MODEL.MASK_FORMER.ENFORCE_INPUT_PROJ') || widths.convs !== widths.hidden,
@@ -151,7 +150,9 @@ interface Widths {
 function checkAgreement(yaml: YamlSettings, widths: Widths): Widths {
   const { heads, convs, hidden, queries } = widths;
   if (convs % NORM_GROUPS !== 0 || convs % heads !== 0) {
-    yaml.malformed.push(`MODEL.SEM_SEG_HEAD.CONVS_DIM: ${convs} is not a multiple of ${NORM_GROUPS} groups and of ${heads} heads`);
+    yaml.malformed.push(
+      `MODEL.SEM_SEG_HEAD.CONVS_DIM: ${convs} is not a multiple of ${NORM_GROUPS} groups and of ${heads} heads`,
+    );
   }
   // Sines and cosines of rows and of columns, a quarter each.
   if (hidden % 4 !== 0 || hidden % heads !== 0) {
@@ -172,6 +173,16 @@ function readSizeDivisibility(yaml: YamlSettings): number {
     yaml.unsupported.push(`${key}: expected a multiple of 32, found ${value}`);
   }
   return value;
+}
+
+/** The config counts the first prediction, which no layer comes before. */
+function readDecoderLayers(yaml: YamlSettings): number {
+  const key = 'MODEL.MASK_FORMER.DEC_LAYERS';
+  const value = yaml.integer(key, 1, MAX_LAYERS);
+  if (value <= LEVELS.length) {
+    yaml.unsupported.push(`${key}: expected at least ${LEVELS.length + 1}, a layer for each level, found ${value}`);
+  }
+  return value - 1;
 }
 
 function readBackbone(yaml: YamlSettings): BackboneSettings {

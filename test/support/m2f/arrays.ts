@@ -83,7 +83,13 @@ function addShifted(
 }
 
 /** x Wᵀ + b by rows; `weight` has a row for each output. */
-export function applyLinear(x: Matrix, weight: Values, bias: Values | undefined, firstRow = 0, outputs = undefined as number | undefined): Matrix {
+export function applyLinear(
+  x: Matrix,
+  weight: Values,
+  bias: Values | undefined,
+  firstRow = 0,
+  outputs = undefined as number | undefined,
+): Matrix {
   const count = outputs ?? weight.length / x.columns;
   const doubles = Float64Array.from(weight);
   const result = matrixOf(x.rows, count);

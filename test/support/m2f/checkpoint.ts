@@ -47,7 +47,10 @@ export function checkpointParts(tensors: readonly LazyTensor[], writer: Checkpoi
     dictOf(['_metadata', Buffer.concat([emptyOrderedDict(), op.mark, op.text(''), dictOf(['version', op.int(1)]), op.setItems])]),
     op.build,
   ]);
-  const root = writer.isBare === true ? model : dictOf(['model', model], ['trainer', trainer(moments, reference)], ['iteration', op.int(499)]);
+  const root =
+    writer.isBare === true
+      ? model
+      : dictOf(['model', model], ['trainer', trainer(moments, reference)], ['iteration', op.int(499)]);
   const entry = (name: string, bytes: Uint8Array): TestZipEntry => ({ name: `${prefix}/${name}`, bytes, alignment: 64 });
   const order = torch === 1 ? [...all.keys()].toSorted((a, b) => (String(a) < String(b) ? -1 : 1)) : [...all.keys()];
   const entries = function* (): Generator<TestZipEntry> {

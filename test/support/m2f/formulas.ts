@@ -47,6 +47,8 @@ export interface M2fAnswer {
   /** Tokens of all levels, coarse first. */
   readonly encoderInput: Matrix;
   readonly encoderOutputs: readonly Matrix[];
+  /** What the mask features are made of. */
+  readonly quarter: Plane;
   readonly maskFeatures: Plane;
   /** Mask logits at the size of the level that each layer attends to. */
   readonly attentionMasks: readonly Matrix[];
@@ -167,6 +169,7 @@ interface LevelSize {
 interface DecodedPixels {
   readonly encoderInput: Matrix;
   readonly encoderOutputs: readonly Matrix[];
+  readonly quarter: Plane;
   readonly maskFeatures: Plane;
   readonly levels: readonly LevelSize[];
 }
@@ -185,7 +188,10 @@ function evaluatePixelDecoder(shape: M2fShape, t: Lookup, features: M2fAnswer['f
     parts.push(tokensOf(groupNorm(y, t(`${name}.1.weight`), t(`${name}.1.bias`))));
     const embedding = t(`${DECODER}.transformer.level_embed`);
     placed.push(
-      mapValues(positionsOf(y.height, y.width, convs), (value, index) => value + (embedding[level * convs + (index % convs)] ?? 0)),
+      mapValues(
+        positionsOf(y.height, y.width, convs),
+        (value, index) => value + (embedding[level * convs + (index % convs)] ?? 0),
+      ),
     );
   });
   const encoderInput = stackRows(parts);
@@ -207,12 +213,12 @@ function evaluatePixelDecoder(shape: M2fShape, t: Lookup, features: M2fAnswer['f
   const adapter = convolve(res2, t(`${DECODER}.adapter_1.weight`), undefined, { outputs: convs, kernel: 1 });
   const lateral = groupNorm(adapter, t(`${DECODER}.adapter_1.norm.weight`), t(`${DECODER}.adapter_1.norm.bias`));
   const smooth = convolve(add(lateral, up), t(`${DECODER}.layer_1.weight`), undefined, { outputs: convs, kernel: 3, padding: 1 });
-  const y = relu(groupNorm(smooth, t(`${DECODER}.layer_1.norm.weight`), t(`${DECODER}.layer_1.norm.bias`)));
-  const maskFeatures = convolve(y, t(`${DECODER}.mask_features.weight`), t(`${DECODER}.mask_features.bias`), {
+  const quarter = relu(groupNorm(smooth, t(`${DECODER}.layer_1.norm.weight`), t(`${DECODER}.layer_1.norm.bias`)));
+  const maskFeatures = convolve(quarter, t(`${DECODER}.mask_features.weight`), t(`${DECODER}.mask_features.bias`), {
     outputs: shape.maskWidth,
     kernel: 1,
   });
-  return { encoderInput, encoderOutputs, maskFeatures, levels };
+  return { encoderInput, encoderOutputs, quarter, maskFeatures, levels };
 }
 
 /** Token by token, head by head, point by point. */
@@ -346,15 +352,7 @@ function multiplyPlane(embedding: Matrix, features: Plane): Matrix {
 }
 
 /** Multi-head attention; a row of `masks` forbids where it is negative, unless it is negative everywhere. */
-function attention(
-  t: Lookup,
-  name: string,
-  heads: number,
-  query: Matrix,
-  key: Matrix,
-  value: Matrix,
-  masks?: Matrix,
-): Matrix {
+function attention(t: Lookup, name: string, heads: number, query: Matrix, key: Matrix, value: Matrix, masks?: Matrix): Matrix {
   const width = query.columns;
   const perHead = width / heads;
   const project = (x: Matrix, part: number): Matrix =>

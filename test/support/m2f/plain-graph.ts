@@ -1,6 +1,6 @@
 import { addBackbone, type Features } from '../../../clients/import/m2f/backbone.ts';
 import type { M2fGraph } from '../../../clients/import/m2f/build-graph.ts';
-import { GraphContext, pickRows, type TensorValues } from '../../../clients/import/m2f/graph-context.ts';
+import { type Checkpoint, GraphContext, pickRows } from '../../../clients/import/m2f/graph-context.ts';
 import { addGroupNorm } from '../../../clients/import/m2f/group-norm.ts';
 import { addImageInput } from '../../../clients/import/m2f/image-input.ts';
 import { addPositions } from '../../../clients/import/m2f/levels.ts';
@@ -17,11 +17,11 @@ const LINEAR = { mode: { text: 'linear' }, coordinate_transformation_mode: { tex
  * layers as MatMul and Add, sampling by GridSample, every prediction head at full size. What the product's graph is measured
  * against.
  */
-export function buildPlainM2fGraph(settings: M2fSettings, tensor: TensorValues): M2fGraph {
+export function buildPlainM2fGraph(settings: M2fSettings, checkpoint: Checkpoint): M2fGraph {
   const graph = new GraphBuilder('mask2former-plain');
   const [backbone, head] = [new WeightFile('backbone'), new WeightFile('head')];
-  const features = addBackbone(new GraphContext(graph, backbone, tensor), addImageInput(graph, settings), settings.backbone);
-  const plain = new PlainGraph(new GraphContext(graph, head, tensor), settings);
+  const features = addBackbone(new GraphContext(graph, backbone, checkpoint), addImageInput(graph, settings), settings.backbone);
+  const plain = new PlainGraph(new GraphContext(graph, head, checkpoint), settings);
   plain.addPredictions(plain.addPixels(features));
   graph.output('class_logits', 'float32', [settings.maskDecoder.queries, 2]);
   graph.output('mask_logits', 'float32', [settings.maskDecoder.queries, 'h', 'w']);
@@ -60,10 +60,7 @@ class PlainGraph {
     });
     const embedding = `${DECODER}.transformer.level_embed`;
     const placed = sizes.map((size, index) =>
-      graph.node('Add', [
-        addPositions(this.#context, index, size, width),
-        this.#rows(embedding, index, 1, width),
-      ]),
+      graph.node('Add', [addPositions(this.#context, index, size, width), this.#rows(embedding, index, 1, width)]),
     );
     const positions = graph.node('Concat', placed, { axis: { int: 0 } });
     const references = this.#addReferences(sizes);
@@ -163,7 +160,9 @@ class PlainGraph {
       this.#linear(query, `${name}.attention_weights`, samples, width),
       graph.integers(-1, heads, LEVELS.length * 4),
     ]);
-    const shares = graph.node('Transpose', [graph.node('Softmax', [logits], { axis: { int: -1 } })], { perm: { ints: [1, 0, 2] } });
+    const shares = graph.node('Transpose', [graph.node('Softmax', [logits], { axis: { int: -1 } })], {
+      perm: { ints: [1, 0, 2] },
+    });
     const shareParts = graph.split(shares, 2, [4, 4, 4]);
     const parts = graph.split(offsets, 2, [1, 1, 1]).map((part, level) => {
       const size = graph.cast(this.#reverse(sizes[level] ?? ''), 'float32');
@@ -253,7 +252,9 @@ class PlainGraph {
 
   #rows(name: string, index: number, rows: number, columns: number): GraphValue {
     const picked = Array.from({ length: rows }, (_, row) => index * rows + row);
-    return this.#context.weight(`${name}.${index}`, [rows * columns], () => pickRows(this.#context.tensor(name), columns, picked));
+    return this.#context.weight(`${name}.${index}`, [rows * columns], () =>
+      pickRows(this.#context.tensor(name), columns, picked),
+    );
   }
 
   #splitTokens(tokens: GraphValue, counts: readonly GraphValue[], axis: number): GraphValue[] {
