@@ -20,7 +20,7 @@ export function addPositions(context: GraphContext, index: number, size: GraphVa
     const table = graph.node('Unsqueeze', [addTable(graph, columns, width / 2), graph.integers(0)]);
     const byColumn = graph.node('Expand', [table, graph.node('Concat', [height, one, one], { axis: { int: 0 } })]);
     const both = graph.node('Concat', [byRow, byColumn], { axis: { int: 2 } });
-    return graph.node('Reshape', [both, graph.integers(-1, width)]);
+    return graph.node('Reshape', [both, graph.integers(-1, width)], {}, `encoding.${index}.${width}`);
   });
 }
 
