@@ -1,10 +1,12 @@
-import { LineCounter, parseDocument } from 'yaml';
+import { Lexer, parseDocument, Parser } from 'yaml';
 import { invalidBundle, quote } from './bundle-error.ts';
 
 /** A full dump has 8 KB; reading repeated keys takes quadratic time. */
 export const MAX_SETTINGS_BYTES = 64 * 1024;
 /** Uses of an anchor, those inside repeated content counted each time; a full dump has two. */
 const MAX_ALIASES = 100;
+/** Nodes open at the same time; a full dump nests five mappings. */
+const MAX_DEPTH = 64;
 const UTF8 = new TextDecoder('utf-8', { fatal: true });
 
 /**
@@ -79,8 +81,8 @@ export class YamlSettings {
   /** A list that has to hold these, in any order and nothing else. */
   sameItems(key: string, items: readonly (string | boolean)[]): void {
     const value = this.find(key);
-    const found = Array.isArray(value) ? value.map((item) => JSON.stringify(item) ?? '') : undefined;
-    const expected = items.map((item) => JSON.stringify(item));
+    const found = Array.isArray(value) ? value.map(describeItem) : undefined;
+    const expected = items.map(describeItem);
     if (found === undefined) {
       this.malformed.push(`${key}: expected a list, found ${describeYaml(value)}`);
     } else if (found.toSorted().join() !== expected.toSorted().join()) {
@@ -98,10 +100,15 @@ function describeYaml(value: unknown): string {
     return quote(value, 60);
   }
   if (Array.isArray(value)) {
-    const items = value.slice(0, 8).map((item: unknown) => (Array.isArray(item) ? 'a list' : describeYaml(item)));
+    const items = value.slice(0, 8).map(describeItem);
     return `[${items.join(', ')}${value.length > items.length ? ', ...' : ''}]`;
   }
   return mappingOf(value) === undefined ? String(value) : 'a mapping';
+}
+
+/** Looks no deeper: an alias can make a list an item of itself. */
+function describeItem(item: unknown): string {
+  return Array.isArray(item) ? 'a list' : describeYaml(item);
 }
 
 function mappingOf(value: unknown): Readonly<Record<string, unknown>> | undefined {
@@ -114,16 +121,33 @@ function parseYaml(bytes: Uint8Array, file: string): unknown {
   }
   try {
     const text = UTF8.decode(bytes);
+    checkDepth(text);
     // The core schema makes plain values only: no dates, no bytes, no merging of mappings, and of an unknown tag nothing at all.
-    const document = parseDocument(text, { schema: 'core', prettyErrors: false, lineCounter: new LineCounter() });
+    const document = parseDocument(text, { schema: 'core', prettyErrors: false });
     const [error] = document.errors;
     if (error !== undefined) {
       throw error;
     }
     return document.toJS({ maxAliasCount: MAX_ALIASES });
   } catch (cause) {
-    // Nesting too deep for the parser is a RangeError, an alias that leads nowhere a ReferenceError.
+    // An alias that leads nowhere is a ReferenceError, and so is one that unfolds to too much.
     const problem = cause instanceof Error ? quote(cause.message) : 'unknown';
     throw invalidBundle(file, `not readable YAML: ${problem}`, cause);
+  }
+}
+
+/**
+ * The library takes tokens one by one, but makes nodes of them by recursion: deep nesting overflows the stack, and where that
+ * happens inside a regular expression the whole process ends. So the depth is looked at first, token by token.
+ */
+function checkDepth(text: string): void {
+  const parser = new Parser();
+  for (const lexeme of new Lexer().lex(text)) {
+    for (const _token of parser.next(lexeme)) {
+      // What is complete has been counted while it was open.
+    }
+    if (parser.stack.length > MAX_DEPTH) {
+      throw new Error(`nests deeper than ${MAX_DEPTH}`);
+    }
   }
 }

@@ -151,12 +151,14 @@ function checkAgreement(yaml: YamlSettings, widths: Widths): Widths {
   const { heads, convs, hidden, queries } = widths;
   if (convs % NORM_GROUPS !== 0 || convs % heads !== 0) {
     yaml.malformed.push(
-      `MODEL.SEM_SEG_HEAD.CONVS_DIM: ${convs} is not a multiple of ${NORM_GROUPS} groups and of ${heads} heads`,
+      `MODEL.SEM_SEG_HEAD.CONVS_DIM: ${convs} is not a multiple of ${NORM_GROUPS} groups and of MODEL.MASK_FORMER.NHEADS, ${heads}`,
     );
   }
   // Sines and cosines of rows and of columns, a quarter each.
   if (hidden % 4 !== 0 || hidden % heads !== 0) {
-    yaml.malformed.push(`MODEL.MASK_FORMER.HIDDEN_DIM: ${hidden} is not a multiple of 4 and of ${heads} heads`);
+    yaml.malformed.push(
+      `MODEL.MASK_FORMER.HIDDEN_DIM: ${hidden} is not a multiple of 4 and of MODEL.MASK_FORMER.NHEADS, ${heads}`,
+    );
   }
   const detections = yaml.integer('TEST.DETECTIONS_PER_IMAGE', 1, Number.MAX_SAFE_INTEGER);
   if (detections < queries) {
