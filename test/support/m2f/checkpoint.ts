@@ -20,6 +20,7 @@ export interface CheckpointWriter {
   readonly torch?: 1 | 2;
   /** Adds two moments and a step for each tensor whose name begins so, as AdamW keeps them. */
   readonly optimizerOf?: string;
+  readonly hasChecksums?: boolean;
 }
 
 /** The pieces of a `.pth` as the original trainer writes it. */
@@ -51,7 +52,12 @@ export function checkpointParts(tensors: readonly LazyTensor[], writer: Checkpoi
     writer.isBare === true
       ? model
       : dictOf(['model', model], ['trainer', trainer(moments, reference)], ['iteration', op.int(499)]);
-  const entry = (name: string, bytes: Uint8Array): TestZipEntry => ({ name: `${prefix}/${name}`, bytes, alignment: 64 });
+  const entry = (name: string, bytes: Uint8Array): TestZipEntry => ({
+    name: `${prefix}/${name}`,
+    bytes,
+    alignment: 64,
+    ...(writer.hasChecksums === false ? { crc: 0 } : {}),
+  });
   const order = torch === 1 ? [...all.keys()].toSorted((a, b) => (String(a) < String(b) ? -1 : 1)) : [...all.keys()];
   const entries = function* (): Generator<TestZipEntry> {
     yield entry('data.pkl', pickleOf(root));
