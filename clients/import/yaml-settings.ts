@@ -93,17 +93,23 @@ export class YamlSettings {
 
 /** What a value of a YAML file is, for an error. */
 function describeYaml(value: unknown): string {
-  if (value === undefined) {
-    return 'nothing';
+  switch (typeof value) {
+    case 'undefined':
+      return 'nothing';
+    case 'string':
+      return quote(value, 60);
+    case 'number':
+    case 'bigint':
+    case 'boolean':
+      return `${value}`;
+    default:
+      return Array.isArray(value) ? describeList(value) : value === null ? 'null' : 'a mapping';
   }
-  if (typeof value === 'string') {
-    return quote(value, 60);
-  }
-  if (Array.isArray(value)) {
-    const items = value.slice(0, 8).map(describeItem);
-    return `[${items.join(', ')}${value.length > items.length ? ', ...' : ''}]`;
-  }
-  return mappingOf(value) === undefined ? String(value) : 'a mapping';
+}
+
+function describeList(list: readonly unknown[]): string {
+  const items = list.slice(0, 8).map(describeItem);
+  return `[${items.join(', ')}${list.length > items.length ? ', ...' : ''}]`;
 }
 
 /** Looks no deeper: an alias can make a list an item of itself. */
@@ -143,9 +149,8 @@ function parseYaml(bytes: Uint8Array, file: string): unknown {
 function checkDepth(text: string): void {
   const parser = new Parser();
   for (const lexeme of new Lexer().lex(text)) {
-    for (const _token of parser.next(lexeme)) {
-      // What is complete has been counted while it was open.
-    }
+    // Taken and dropped: what is complete has been counted while it was open.
+    Array.from(parser.next(lexeme));
     if (parser.stack.length > MAX_DEPTH) {
       throw new Error(`nests deeper than ${MAX_DEPTH}`);
     }

@@ -7,6 +7,7 @@ type Bench = (args: readonly string[]) => Promise<void>;
 /** Loaded only when run: ONNX Runtime reads its telemetry switch while it loads. */
 const BENCHES: Readonly<Record<string, () => Promise<Bench>>> = {
   goldens: async () => (await import('./goldens.ts')).benchGoldens,
+  'm2f-graph': async () => (await import('./m2f-graph.ts')).benchM2fGraph,
   predict: async () => (await import('./predict.ts')).benchPredict,
 };
 

@@ -30,7 +30,7 @@ export interface Image {
 
 /** Runs an imported model on images one after the other, weights from memory. `probes` names values inside the graph to see too. */
 export async function runM2f(
-  bundle: ImportedBundle,
+  bundle: Pick<ImportedBundle, 'files'>,
   images: readonly Image[],
   probes: readonly string[] = [],
 ): Promise<M2fOutput[]> {

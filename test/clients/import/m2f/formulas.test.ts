@@ -1,9 +1,12 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { importBundle } from '../../../../clients/import/import-bundle.ts';
+import { fileOfBytes } from '../../../../clients/import/imported-file.ts';
+import { parseM2fSettings } from '../../../../clients/import/m2f/settings.ts';
 import { MemorySource } from '../../../support/bundle-memory-source.ts';
 import { evaluateM2f, type M2fAnswer, type M2fShape } from '../../../support/m2f/formulas.ts';
 import { m2fFiles, type M2fModel, randomImage, randomM2f, TINY } from '../../../support/m2f/random-model.ts';
+import { buildPlainM2fGraph } from '../../../support/m2f/plain-graph.ts';
 import { type M2fOutput, runM2f } from '../../../support/m2f/run-m2f.ts';
 
 const { signal } = new AbortController();
@@ -76,6 +79,21 @@ describe('the graph of a Mask2Former model', () => {
       [1, 1],
       [33, 129],
     ]));
+
+  it('gives what the plain graph gives that it is measured against', async () => {
+    const model = randomM2f(TINY, 5);
+    const image = randomImage(40, 70);
+    const answer = evaluateM2f(TINY, new Map(model.tensors.map(({ name, values }) => [name, values()])), image);
+    const tensors = new Map(model.tensors.map(({ name, values }) => [name, values]));
+    const tensor = (name: string): Float32Array => tensors.get(name)?.() ?? assert.fail(name);
+    const { graph, files } = buildPlainM2fGraph(parseM2fSettings(Buffer.from(model.config), 'config.yaml'), { file: '', tensor });
+    const described = await Promise.all(files.map(async (file) => ({ file, imported: await file.describe() })));
+    const bytes = graph.build('plain', {}, new Map(described.map(({ file, imported }) => file.location(imported))));
+    const plain = await fileOfBytes('model.onnx', bytes);
+    const [output] = await runM2f({ files: [plain, ...described.map(({ imported }) => imported)] }, [image]);
+    assertClose(output?.classLogits ?? [], answer.classLogits.data, 'class logits');
+    assertClose(output?.maskLogits ?? [], answer.maskLogits.data, 'mask logits');
+  });
 
   const shapes: Readonly<Record<string, Partial<M2fShape>>> = {
     'grouped convolutions, strides on the first one': { groups: 2, isStrideIn1x1: true },
