@@ -1,15 +1,19 @@
 import type { Manifest, TensorSpec } from '../../proto/wire/manifest.ts';
 import type { Bundle } from './detect.ts';
+import type { ImportedFile } from './imported-file.ts';
 
 /** What an importer makes of a bundle's files. */
 export interface ImportedGraph {
   readonly contract: Manifest['contract'];
   /** The model file, path `model.onnx`. Equal bundles give equal bytes. */
   readonly graph: Uint8Array;
+  /** Files beside it that it names as the places of its weights. */
+  readonly weights?: readonly ImportedFile[];
   readonly inputs: readonly TensorSpec[];
   readonly outputs: readonly TensorSpec[];
   /** The classes that the model can answer, ascending, background left out. */
   readonly classes: readonly { readonly index: number; readonly name: string }[];
+  readonly memory?: Manifest['memory'];
   /** Names of the bundle's files that went into it. */
   readonly usedFiles: readonly string[];
 }

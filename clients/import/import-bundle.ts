@@ -1,15 +1,16 @@
-import { CHUNK_BYTES, regroup } from '../../proto/wire/chunks.ts';
-import { type BlobRef, type Digest, digestOf, Hasher } from '../../proto/wire/digest.ts';
+import { type BlobRef, Hasher } from '../../proto/wire/digest.ts';
 import {
   encodeManifest,
   type Manifest,
   type ManifestArtifact,
   ONNX_MEDIA_TYPE,
   parseManifest,
+  WEIGHTS_MEDIA_TYPE,
 } from '../../proto/wire/manifest.ts';
 import { asModelName, type ModelName } from '../../proto/wire/names.ts';
 import { type BundleSource, readPieces, type SourceFile } from './bundle-source.ts';
 import { type Bundle, type BundleFamily, bundleFile, detectBundle } from './detect.ts';
+import { fileOfBytes, type ImportedFile } from './imported-file.ts';
 import { importerOf } from './importers.ts';
 
 /** What the files themselves do not say. */
@@ -26,15 +27,6 @@ export interface ImportOptions {
   /** Takes the bundle in this folder of the source, where there are several. */
   readonly folder?: string;
   readonly signal: AbortSignal;
-}
-
-/** A file to publish. */
-export interface ImportedFile {
-  readonly path: string;
-  readonly ref: BlobRef;
-  readonly chunks: readonly Digest[];
-  /** The content, from the start at each call. */
-  read(): AsyncIterable<Uint8Array>;
 }
 
 export interface ImportedBundle {
@@ -59,7 +51,7 @@ export async function importBundle(source: BundleSource, options: ImportOptions)
   const bundle = await detectBundle(source, options.folder, signal);
   const importer = importerOf(bundle);
   const imported = await importer.import(bundle, signal);
-  const file = await fileOf(GRAPH_PATH, imported.graph);
+  const files = [await fileOfBytes(GRAPH_PATH, imported.graph), ...(imported.weights ?? [])];
   const manifest: Manifest = {
     schemaVersion: 1,
     kind: importer.kind,
@@ -67,7 +59,8 @@ export async function importBundle(source: BundleSource, options: ImportOptions)
     contract: imported.contract,
     graph: { path: GRAPH_PATH, inputs: [...imported.inputs], outputs: [...imported.outputs] },
     classes: [...imported.classes],
-    artifacts: [artifactOf(file)],
+    artifacts: files.map(artifactOf),
+    ...(imported.memory === undefined ? {} : { memory: imported.memory }),
     lineage: {
       ...lineageText(lineage),
       sourceFiles: await describeFiles(bundle, imported.usedFiles, signal),
@@ -81,24 +74,14 @@ export async function importBundle(source: BundleSource, options: ImportOptions)
     kind: importer.kind,
     // Read back as every reader will, so that what cannot be published is refused here.
     manifest: parseManifest(encodeManifest(manifest)),
-    files: [file],
+    files,
     ...(suggestedName === undefined ? {} : { suggestedName }),
   };
 }
 
-async function fileOf(path: string, bytes: Uint8Array): Promise<ImportedFile> {
-  const read = async function* (): AsyncGenerator<Uint8Array> {
-    yield bytes;
-  };
-  const chunks: Digest[] = [];
-  for await (const chunk of regroup(read(), CHUNK_BYTES)) {
-    chunks.push(digestOf(chunk));
-  }
-  return { path, ref: { digest: digestOf(bytes), sizeBytes: bytes.byteLength }, chunks, read };
-}
-
 function artifactOf({ path, ref, chunks }: ImportedFile): ManifestArtifact {
-  return { path, role: 'serving', mediaType: ONNX_MEDIA_TYPE, ...ref, chunks: [...chunks] };
+  const mediaType = path === GRAPH_PATH ? ONNX_MEDIA_TYPE : WEIGHTS_MEDIA_TYPE;
+  return { path, role: 'serving', mediaType, ...ref, chunks: [...chunks] };
 }
 
 /** Set one by one: the order of the keys is part of the manifest's bytes. */

@@ -3,11 +3,13 @@ import type { Bundle, BundleFamily } from './detect.ts';
 import type { FamilyImporter } from './family-importer.ts';
 import { ammImporter } from './import-amm.ts';
 import { gmmImporter } from './import-gmm.ts';
+import { m2fImporter } from './m2f/import-m2f.ts';
 
 /** One importer a family; families without one are recognised and refused. */
 const IMPORTERS: Readonly<Partial<Record<BundleFamily, FamilyImporter>>> = {
   AMM: ammImporter,
   GMM: gmmImporter,
+  M2F: m2fImporter,
 };
 
 /** @throws UNSUPPORTED_MODEL naming the family and the files that it was recognised by. */

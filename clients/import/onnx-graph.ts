@@ -4,6 +4,7 @@ import {
   ModelProto,
   type NodeProto,
   TensorProto,
+  TensorProto_DataLocation,
   TensorProto_DataType,
   ValueInfoProto,
 } from '../../proto/gen/onnx/onnx.ts';
@@ -21,10 +22,24 @@ export type ElementType = 'float32' | 'float64' | 'uint8' | 'int64';
 /** A number of elements, or the name of a dimension that the caller of the graph chooses. */
 export type Dimension = number | string;
 
-/** Attribute values by ONNX attribute type: `{ int: 1 }`, `{ float: 0.5 }`, `{ ints: [0, 2, 1] }`. */
-export type AttributeValue = { readonly int: number } | { readonly float: number } | { readonly ints: readonly number[] };
+/** Attribute values by ONNX attribute type: `{ int: 1 }`, `{ float: 0.5 }`, `{ text: 'linear' }`, `{ ints: [0, 2, 1] }`. */
+export type AttributeValue =
+  | { readonly int: number }
+  | { readonly float: number }
+  | { readonly text: string }
+  | { readonly ints: readonly number[] };
+
+export type Attributes = Readonly<Record<string, AttributeValue>>;
 
 export type ConstantData = Float32Array | Float64Array | Uint8Array | BigInt64Array;
+
+/** Where a float32 tensor lies that is kept outside the graph's file. */
+export interface ExternalPlace {
+  /** What `build` is told the location of. */
+  readonly file: string;
+  readonly offsetBytes: number;
+  readonly lengthBytes: number;
+}
 
 /**
  * Collects one ONNX graph, node by node in the order of evaluation, and writes it. Names are given by the caller or counted,
@@ -34,6 +49,7 @@ export class GraphBuilder {
   readonly #name: string;
   readonly #nodes: NodeProto[] = [];
   readonly #constants = new Map<string, TensorProto>();
+  readonly #places = new Map<string, ExternalPlace>();
   readonly #inputs: ValueInfoProto[] = [];
   readonly #outputs: ValueInfoProto[] = [];
 
@@ -62,23 +78,74 @@ export class GraphBuilder {
     return name;
   }
 
+  /** A constant that several parts of a graph use: made once for the same name. */
+  shared(name: string, shape: readonly number[], data: ConstantData): GraphValue {
+    return this.#constants.has(name) ? name : this.constant(name, shape, data);
+  }
+
+  /** A one-dimensional int64 constant, such as a shape. */
+  integers(...values: readonly number[]): GraphValue {
+    return this.shared(`int_${values.join('_')}`, [values.length], BigInt64Array.from(values, BigInt));
+  }
+
+  /** A float32 scalar. */
+  scalar(value: number): GraphValue {
+    return this.shared(`float_${value}`, [], Float32Array.of(value));
+  }
+
+  /** A float32 constant that lies outside the graph's file. ONNX Runtime refuses shapes and sizes there: they are to be inline. */
+  external(name: string, shape: readonly number[], place: ExternalPlace): GraphValue {
+    if (this.#constants.has(name)) {
+      throw new Error(`constant "${name}" is added twice`);
+    }
+    this.#constants.set(
+      name,
+      TensorProto.fromPartial({
+        name,
+        dims: shape.map(BigInt),
+        dataType: ELEMENT_TYPES.float32,
+        dataLocation: TensorProto_DataLocation.EXTERNAL,
+      }),
+    );
+    this.#places.set(name, place);
+    return name;
+  }
+
   /** Adds a node with one output, named `output` or counted, and gives that output. */
   node(
     opType: string,
     inputs: readonly GraphValue[],
-    attributes: Readonly<Record<string, AttributeValue>> = {},
+    attributes: Attributes = {},
     output = `${opType.toLowerCase()}_${this.#nodes.length}`,
   ): GraphValue {
+    this.#add(opType, inputs, attributes, output, [output]);
+    return output;
+  }
+
+  /** Cuts `value` along `axis` into pieces of these sizes. */
+  split(value: GraphValue, axis: number, sizes: readonly number[]): GraphValue[] {
+    const name = `split_${this.#nodes.length}`;
+    const outputs = sizes.map((_, index) => `${name}_${index}`);
+    this.#add('Split', [value, this.integers(...sizes)], { axis: { int: axis } }, name, outputs);
+    return outputs;
+  }
+
+  #add(
+    opType: string,
+    inputs: readonly GraphValue[],
+    attributes: Attributes,
+    name: string,
+    outputs: readonly GraphValue[],
+  ): void {
     this.#nodes.push({
       input: [...inputs],
-      output: [output],
-      name: output,
+      output: [...outputs],
+      name,
       opType,
-      attribute: Object.entries(attributes).map(([name, value]) => attribute(name, value)),
+      attribute: Object.entries(attributes).map(([key, value]) => attribute(key, value)),
       docString: '',
       domain: '',
     });
-    return output;
   }
 
   cast(value: GraphValue, to: ElementType, output?: string): GraphValue {
@@ -89,8 +156,15 @@ export class GraphBuilder {
     this.#outputs.push(valueInfo(name, type, shape));
   }
 
-  /** The model file. `properties` become metadata entries in the order of their keys. */
-  build(producerVersion: string, properties: Readonly<Record<string, string>>): Uint8Array {
+  /**
+   * The model file. `properties` become metadata entries in the order of their keys.
+   * @param locations where the files of external tensors lie, relative to the model's folder
+   */
+  build(
+    producerVersion: string,
+    properties: Readonly<Record<string, string>>,
+    locations: ReadonlyMap<string, string> = new Map(),
+  ): Uint8Array {
     this.#checkUse();
     const message = ModelProto.fromPartial({
       irVersion: IR_VERSION,
@@ -100,7 +174,7 @@ export class GraphBuilder {
       graph: {
         name: this.#name,
         node: this.#nodes,
-        initializer: [...this.#constants.values()],
+        initializer: [...this.#constants.values()].map((tensor) => this.#placed(tensor, locations)),
         input: this.#inputs,
         output: this.#outputs,
       },
@@ -111,12 +185,30 @@ export class GraphBuilder {
     return ModelProto.encode(message).finish();
   }
 
+  #placed(tensor: TensorProto, locations: ReadonlyMap<string, string>): TensorProto {
+    const place = this.#places.get(tensor.name);
+    if (place === undefined) {
+      return tensor;
+    }
+    const location = locations.get(place.file);
+    if (location === undefined) {
+      throw new Error(`constant "${tensor.name}" lies in file "${place.file}", whose location is not given`);
+    }
+    const externalData = [
+      { key: 'location', value: location },
+      { key: 'offset', value: String(place.offsetBytes) },
+      { key: 'length', value: String(place.lengthBytes) },
+    ];
+    return { ...tensor, externalData };
+  }
+
   /** A value that nothing reads, or that nothing makes, is a mistake of the importer. */
   #checkUse(): void {
     const made = new Set([...this.#inputs.map(({ name }) => name), ...this.#constants.keys()]);
     const read = new Set(this.#outputs.map(({ name }) => name));
     for (const { input, output, opType } of this.#nodes) {
-      for (const name of input) {
+      // An empty name leaves an optional input out.
+      for (const name of input.filter((each) => each !== '')) {
         if (!made.has(name)) {
           throw new Error(`${opType} reads "${name}", which nothing before it makes`);
         }
@@ -173,6 +265,9 @@ function attribute(name: string, value: AttributeValue): AttributeProto {
   }
   if ('float' in value) {
     return AttributeProto.fromPartial({ name, type: AttributeProto_AttributeType.FLOAT, f: value.float });
+  }
+  if ('text' in value) {
+    return AttributeProto.fromPartial({ name, type: AttributeProto_AttributeType.STRING, s: Buffer.from(value.text) });
   }
   return AttributeProto.fromPartial({ name, type: AttributeProto_AttributeType.INTS, ints: value.ints.map(BigInt) });
 }

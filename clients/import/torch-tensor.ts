@@ -103,6 +103,9 @@ export function lastElement({ offset, shape, stride }: TensorRef): number {
  * `bytes` are those of the storage's elements from `ref.offset` to the last one.
  */
 export function toFloat32(ref: TensorRef, bytes: Uint8Array): Float32Array {
+  if (ref.element === 'float32' && IS_LITTLE_ENDIAN && isContiguous(ref)) {
+    return new Float32Array(Uint8Array.from(bytes).buffer);
+  }
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const read = ELEMENT_READERS[ref.element];
   const elementBytes = ELEMENT_BYTES[ref.element];
@@ -124,6 +127,21 @@ export function toFloat32(ref: TensorRef, bytes: Uint8Array): Float32Array {
     }
   }
   return result;
+}
+
+const IS_LITTLE_ENDIAN = new Uint8Array(Uint16Array.of(1).buffer)[0] === 1;
+
+/** Whether the elements lie in C order without gaps, as those of weights do: millions of them need not be looked at one by one. */
+function isContiguous({ shape, stride }: TensorRef): boolean {
+  let expected = 1;
+  for (let axis = shape.length - 1; axis >= 0; axis -= 1) {
+    const size = shape[axis] ?? 0;
+    if (size !== 1 && stride[axis] !== expected) {
+      return false;
+    }
+    expected *= size;
+  }
+  return true;
 }
 
 const ELEMENT_READERS: Readonly<Record<ElementKind, (view: DataView, at: number) => number>> = {

@@ -4,6 +4,8 @@ import { asDigest, type BlobRef, type Digest } from './digest.ts';
 import { ServiceError } from './errors.ts';
 
 export const ONNX_MEDIA_TYPE = 'application/vnd.onnx';
+/** Weights that a graph names by the path of their artifact. */
+export const WEIGHTS_MEDIA_TYPE = 'application/octet-stream';
 
 /** A manifest is read whole into memory by every reader. 64 artifacts of 80 GB in 8 MiB chunks would not fit; 100 GB does. */
 export const MAX_MANIFEST_BYTES = 1024 * 1024;
@@ -68,6 +70,14 @@ const lineageSchema = z.strictObject({
   metrics: z.record(z.string(), z.number()).default({}),
 });
 
+/** What a run of the graph takes at its peak, weights included, for whoever has to decide whether it fits: an estimate. */
+const memorySchema = z.strictObject({
+  /** Whatever the image is. */
+  baseBytes: z.int().min(0),
+  /** For each pixel of the image. */
+  bytesPerPixel: z.int().min(0),
+});
+
 const manifestSchema = z.strictObject({
   schemaVersion: z.literal(1),
   kind: z.enum(['segmentation', 'classification', 'postprocessing', 'generic']),
@@ -75,13 +85,18 @@ const manifestSchema = z.strictObject({
   family: z.enum(['M2F', 'AMM', 'GMM', 'MLP', 'L2', '']),
   /**
    * What the graph takes and gives. `pixel-classifier.v1`: input `contrast` float32 [N, 3], B G R on the half-precision grid of
-   * the contrast table; output `class` uint8 [N], 0 = background, and `distance` float32 [N, K]. `tensors.v1`: as `graph` says.
+   * the contrast table; output `class` uint8 [N], 0 = background, and `distance` float32 [N, K].
+   * `mask2former-segmenter.v1`: input `image` uint8 [H, W, 3], B G R as decoded, not resized, not padded; output `class_logits`
+   * float32 [Q, 2], flake and no object, and `mask_logits` float32 [Q, h, w] at a quarter of the padded size, which is H and W
+   * rounded up to the next multiples of the model's own divisibility. Normalising and padding are the graph's.
+   * `tensors.v1`: as `graph` says.
    */
-  contract: z.enum(['pixel-classifier.v1', 'tensors.v1']),
+  contract: z.enum(['pixel-classifier.v1', 'mask2former-segmenter.v1', 'tensors.v1']),
   graph: z.strictObject({ path, inputs: z.array(tensorSchema).min(1), outputs: z.array(tensorSchema).min(1) }),
   /** The classes that the model can answer, background left out, ascending. */
   classes: z.array(z.strictObject({ index: z.int().min(1).max(255), name: z.string().min(1).max(100) })).default([]),
   artifacts: z.array(artifactSchema).min(1).max(MAX_ARTIFACTS),
+  memory: memorySchema.optional(),
   lineage: lineageSchema.prefault({}),
 });
 

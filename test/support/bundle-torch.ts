@@ -73,7 +73,11 @@ export function writePthAround(pickle: Uint8Array, tensors: readonly TestTensor[
 }
 
 /** The opcodes that make one tensor of storage `key`. */
-export function tensorOf(tensor: TestTensor, key: number | string, location = 'cpu'): Buffer {
+export function tensorOf(
+  tensor: Omit<TestTensor, 'data'> & { readonly data: { readonly length: number } },
+  key: number | string,
+  location = 'cpu',
+): Buffer {
   const { shape, storage = 'Float', offset = 0 } = tensor;
   const stride = tensor.stride ?? shape.map((_, axis) => shape.slice(axis + 1).reduce((product, size) => product * size, 1));
   const id = op.tupleOf(
@@ -118,7 +122,10 @@ function metadata({ normalised = [], normVersion = 1, hasMetadata = true }: Torc
   return Buffer.concat([op.emptyDict, op.mark, op.text('_metadata'), all, op.setItems, op.build]);
 }
 
-function encodeElements(data: ArrayLike<number>, storage: StorageName): Buffer {
+export function encodeElements(data: ArrayLike<number>, storage: StorageName): Buffer {
+  if (storage === 'Float' && data instanceof Float32Array) {
+    return Buffer.from(data.buffer, data.byteOffset, data.byteLength);
+  }
   const size = { Float: 4, Double: 8, Half: 2, BFloat16: 2, Long: 8, Int: 4, Byte: 1, Bool: 1 }[storage];
   const bytes = Buffer.alloc(data.length * size);
   Array.from(data).forEach((value, index) => {

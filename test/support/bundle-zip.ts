@@ -18,23 +18,29 @@ export interface TestZipEntry {
 
 /** Writes a zip; with `isZip64`, sizes and offsets stand in zip64 fields. */
 export function writeZip(entries: readonly TestZipEntry[], isZip64 = false): Buffer {
-  const parts: Buffer[] = [];
+  return Buffer.concat([...zipParts(entries, isZip64)]);
+}
+
+/** The same piece by piece, for what is better not held in memory: entries are asked for one after the other. */
+export function* zipParts(entries: Iterable<TestZipEntry>, isZip64 = false): Generator<Buffer> {
   const directory: Buffer[] = [];
   let offset = 0;
   for (const entry of entries) {
-    const packed = entry.isDeflated === true ? deflateRawSync(entry.bytes) : Buffer.from(entry.bytes);
+    const { bytes } = entry;
+    const packed =
+      entry.isDeflated === true ? deflateRawSync(bytes) : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     const local = header(entry, packed.byteLength, { isZip64, padding: paddingOf(entry, offset) });
     directory.push(header(entry, packed.byteLength, { isZip64, offset }));
-    parts.push(local, packed);
+    yield local;
+    yield packed;
     offset += local.byteLength + packed.byteLength;
   }
   const central = Buffer.concat(directory);
-  return Buffer.concat([
-    ...parts,
-    central,
-    ...(isZip64 ? [zip64End(entries.length, central.byteLength, offset)] : []),
-    end(entries.length, central.byteLength, offset, isZip64),
-  ]);
+  yield central;
+  if (isZip64) {
+    yield zip64End(directory.length, central.byteLength, offset);
+  }
+  yield end(directory.length, central.byteLength, offset, isZip64);
 }
 
 interface Place {

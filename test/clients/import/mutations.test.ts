@@ -9,9 +9,12 @@ import { isBundleError } from '../../support/bundle-errors.ts';
 import { MemorySource } from '../../support/bundle-memory-source.ts';
 import { ammFiles, contrastDict, randomAmm, randomGmm, seededRandom } from '../../support/bundle-models.ts';
 import { writeZip } from '../../support/bundle-zip.ts';
+import { m2fFiles, randomM2f, TINY } from '../../support/m2f/random-model.ts';
 
 const { signal } = new AbortController();
 const ROUNDS = 300;
+/** A Mask2Former takes longer. */
+const M2F_ROUNDS = 100;
 
 /** Damages a file in one of five ways, the same for the same seed. */
 function mutate(bytes: Uint8Array, seed: number): Buffer {
@@ -67,6 +70,18 @@ describe('damaged files', () => {
         counts[await outcome(() => importBundle(new MemorySource(damaged), { signal }), seed)] += 1;
       }
       assert.ok(counts.refused > ROUNDS / 4, `only ${counts.refused} refused: the damage reaches nothing`);
+    });
+  }
+
+  const m2f = m2fFiles(randomM2f({ ...TINY, encoderLayers: 1, decoderLayers: 3 }), { hasChecksums: false });
+  for (const name of Object.keys(m2f)) {
+    it(`are imported or refused, nothing else: ${name} of Mask2Former`, async () => {
+      let refused = 0;
+      for (let seed = 0; seed < M2F_ROUNDS; seed += 1) {
+        const damaged = { ...m2f, [name]: mutate(m2f[name] ?? Buffer.alloc(0), seed) };
+        refused += (await outcome(() => importBundle(new MemorySource(damaged), { signal }), seed)) === 'refused' ? 1 : 0;
+      }
+      assert.ok(refused > M2F_ROUNDS / 4, `only ${refused} refused: the damage reaches nothing`);
     });
   }
 

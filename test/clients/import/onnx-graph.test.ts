@@ -26,6 +26,35 @@ describe('the graph builder', () => {
     ]);
   });
 
+  it('names the places of constants outside the file', () => {
+    const graph = new GraphBuilder('external');
+    const place = { file: 'weights', offsetBytes: 64, lengthBytes: 8 };
+    graph.node('Mul', [graph.input('x', 'float32', ['N', 2]), graph.external('factor', [2], place)], {}, 'y');
+    graph.output('y', 'float32', ['N', 2]);
+    assert.throws(() => graph.build('test 1', {}), /weights/);
+    assert.throws(() => graph.external('factor', [2], place), /twice/);
+    const [tensor] = ModelProto.decode(graph.build('test 1', {}, new Map([['weights', 'abc']]))).graph?.initializer ?? [];
+    assert.equal(tensor?.dataLocation, 1);
+    assert.deepEqual(tensor?.externalData, [
+      { key: 'location', value: 'abc' },
+      { key: 'offset', value: '64' },
+      { key: 'length', value: '8' },
+    ]);
+    assert.equal(tensor.rawData.byteLength, 0);
+  });
+
+  it('makes shared constants once, splits, and leaves optional inputs out', async () => {
+    const graph = new GraphBuilder('parts');
+    const input = graph.input('x', 'float32', [3, 2]);
+    const [first = '', second = ''] = graph.split(input, 0, [1, 2]);
+    assert.equal(graph.integers(1, 2), graph.integers(1, 2));
+    const high = graph.node('Clip', [second, '', graph.scalar(3)]);
+    graph.node('Concat', [high, first, graph.node('Mul', [first, graph.scalar(3)])], { axis: { int: 0 } }, 'y');
+    graph.output('y', 'float32', [4, 2]);
+    const { y } = await runGraph(graph.build('test 1', {}), 'x', Float32Array.of(1, 2, 3, 4, 5, 6), [3, 2]);
+    assert.deepEqual([...(y?.data ?? [])], [3, 3, 3, 3, 1, 2, 3, 6]);
+  });
+
   const mistakes: readonly (readonly [string, (graph: GraphBuilder) => void])[] = [
     ['a constant that nothing reads', (graph) => graph.constant('dead', [1], Float32Array.of(1))],
     ['a node that nothing reads', (graph) => graph.node('Neg', ['x'])],
