@@ -81,11 +81,18 @@ describe('importing a bundle', () => {
     });
   }
 
+  for (const files of [
+    { 'config.yaml': NOTHING, 'model_final.pth': NOTHING },
+    { 'config.yaml': NOTHING, 'model.pth': NOTHING, last_checkpoint: NOTHING },
+  ]) {
+    it(`reads the configuration of ${Object.keys(files).join(', ')} first`, async () => {
+      assert.match(await rejectsBundle(importFrom(files), 'config.yaml'), /YAML/);
+    });
+  }
+
   const unsupported: readonly (readonly [string, Record<string, Uint8Array>])[] = [
     ['MLP', without('loc.npy', 'cov.npy')],
     ['L2', { 'model.joblib': NOTHING, 'metadata.json': NOTHING }],
-    ['M2F', { 'config.yaml': NOTHING, 'model_final.pth': NOTHING }],
-    ['M2F', { 'config.yaml': NOTHING, 'model.pth': NOTHING, last_checkpoint: NOTHING }],
   ];
   for (const [family, files] of unsupported) {
     it(`names a family that it has no importer for: ${family} in ${Object.keys(files).join(', ')}`, async () => {
