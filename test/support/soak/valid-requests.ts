@@ -12,6 +12,8 @@ import {
 import { ServableState } from '../../../proto/gen/maskterial/registry/v1/rollout.ts';
 import { messagesOf } from '../../../proto/wire/chunks.ts';
 import { digestOf } from '../../../proto/wire/digest.ts';
+import { ServiceError } from '../../../proto/wire/errors.ts';
+import { toRpcStatus } from '../../../proto/wire/status.ts';
 import { hostileText } from './hostile-text.ts';
 import type { SeededRandom } from './seeded-random.ts';
 
@@ -41,7 +43,7 @@ interface MethodDefinition<Q> {
   readonly requestSerialize: (request: Q) => Buffer;
 }
 
-/** All methods of both services. */
+/** All methods of both services. @throws when one is missing here. */
 export function fuzzMethods({ version: published, manifestJson, stagingId, lacking, image }: RequestValues): FuzzMethod[] {
   const { model, version, artifacts } = published;
   const registry = RegistryServiceService;
@@ -74,7 +76,7 @@ export function fuzzMethods({ version: published, manifestJson, stagingId, lacki
     labels,
     requestId: '',
   });
-  return [
+  const methods = [
     entry('registry', registry.createModel, (random) => [created(random)]),
     entry('registry', registry.getModel, () => [{ name: model }]),
     entry('registry', registry.listModels, () => [{ ...page, labels }]),
@@ -109,13 +111,19 @@ export function fuzzMethods({ version: published, manifestJson, stagingId, lacki
     entry('inference', inference.predictStream, (random) => streamOf(random, image, options)),
     entry('inference', inference.getStatus, () => [{}]),
   ];
+  const known = new Set(methods.map(({ path }) => path));
+  const missing = [...Object.values(registry), ...Object.values(inference)].filter(({ path }) => !known.has(path));
+  if (missing.length > 0) {
+    throw new Error(`nothing is sent to ${missing.map(({ path }) => path).join(', ')}`);
+  }
+  return methods;
 }
 
 function reportOf({ model, version, manifest }: Version, server: number): ReportServablesRequest {
   const since = new Date(1000);
   const manifestDigest = manifest?.digest ?? '';
   const state = ServableState.SERVABLE_STATE_FAILED;
-  const error = { code: 9, message: 'a test', details: [] };
+  const error = toRpcStatus(new ServiceError('failed-precondition', 'LOAD_FAILED', 'a test', { metadata: { file: 'x' } }));
   return {
     server: {
       id: `fuzzed-server-${server}`,
@@ -175,8 +183,10 @@ const ODD_NUMBERS = [0, 1, 2, 1000, 1001, 3600, 3601, 2 ** 31 - 1, 2 ** 31, 2 **
 const ODD_DOUBLES = [Number.NaN, Number.POSITIVE_INFINITY, -1, 1e308, 5e-324];
 const ODD_BIGINTS = [0n, 2n ** 53n - 1n, 2n ** 53n, 2n ** 63n, 2n ** 64n - 1n];
 const CHANGED = 0.4;
-/** Fields of an enumeration: a number with a sign, on the wire and in the encoder. */
-const ENUMS: ReadonlySet<string> = new Set(['kind', 'priority']);
+/** Before 1970, in the year 10000 and the last that there is. */
+const ODD_DATES = [-1, 0, 253_402_300_800_000, 8.64e15];
+/** Enumerations and int32: numbers with a sign, on the wire and in the encoder. */
+const ENUMS: ReadonlySet<string> = new Set(['kind', 'priority', 'state', 'code']);
 const ODD_ENUMS = [0, 1, 2, 99, 2 ** 31 - 1, -1];
 
 /** A copy in which fields hold, each with a chance, another value of their type. */
@@ -186,6 +196,9 @@ function withOddFields(value: unknown, random: SeededRandom): unknown {
   }
   if (Buffer.isBuffer(value)) {
     return random.isChance(CHANGED) ? random.bytes(random.between(0, 200)) : value;
+  }
+  if (value instanceof Date) {
+    return random.isChance(CHANGED) ? new Date(random.pick(ODD_DATES)) : value;
   }
   if (typeof value === 'object' && value !== null) {
     const copy: Record<string, unknown> = {};
