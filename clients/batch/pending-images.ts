@@ -75,7 +75,6 @@ export class PendingImages {
   async *take(over: AbortSignal): AsyncGenerator<StreamImage> {
     over.addEventListener('abort', () => this.#change.all(), { once: true });
     for (let next = await this.#next(over); next !== undefined; next = await this.#next(over)) {
-      this.#sent.set(next.image.id, { pending: next, isAccepted: false });
       yield next.image;
     }
   }
@@ -133,6 +132,7 @@ export class PendingImages {
     void (async () => this.#source.return?.())().catch(() => undefined);
   }
 
+  /** Counts it as sent. */
   async #next(over: AbortSignal): Promise<PendingImage | undefined> {
     while (!over.aborted) {
       if (this.#failure !== undefined) {
@@ -142,6 +142,8 @@ export class PendingImages {
       const isFree = !this.isPaused && this.#sent.size < this.#maxSent;
       const next = isFree ? (this.#takePutBack(nowMs) ?? this.#takeAhead()) : undefined;
       if (next !== undefined) {
+        // In this very turn: a call that breaks in the next one must find it among those sent.
+        this.#sent.set(next.image.id, { pending: next, isAccepted: false });
         return next;
       }
       if (this.#isSourceOver && this.#ahead === undefined && this.#putBack.length === 0 && this.#sent.size === 0) {

@@ -115,8 +115,15 @@ async function prepare([index, input]: [number, Input], earlier: EarlierResults 
   } catch (error) {
     return { index, file, error };
   }
-  const answer = file.ref && (await earlier?.find(file.path, file.ref, bytes));
-  return { index, file, answer };
+  try {
+    return { index, file, answer: file.ref && (await earlier?.find(file.path, file.ref, bytes)) };
+  } catch (error) {
+    // One kept result that cannot be read is that image's trouble.
+    if (isServiceError(error) && error.reason === 'UNREADABLE_FILE') {
+      return { index, file, error };
+    }
+    throw error;
+  }
 }
 
 /** Filters and draws. A picture that fails does not take the flakes with it. */

@@ -28,7 +28,7 @@ export function endedWhileLoading(servables: readonly ServableSpec[], reason: Ki
 
 /**
  * What an engine that ended in the middle of a run is to the caller. Beyond a limit without a retry delay: the image may well be
- * what caused it, and is not to be tried again at once.
+ * what caused it, and the caller's own growing delays come between its few tries.
  */
 export function endedWhileRunning(pid: number, reason: KillReason | undefined, how: string): ServiceError {
   switch (reason) {

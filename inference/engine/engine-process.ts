@@ -69,6 +69,7 @@ export class EngineProcess {
   readonly #child: ChildProcess;
   #running: Running | undefined;
   #killedFor: KillReason | undefined;
+  #isKilled = false;
   #lastId = 0;
   #onReady: ((failures: readonly LoadFailure[]) => void) | undefined;
 
@@ -162,8 +163,14 @@ export class EngineProcess {
     });
   }
 
+  /** Killed by this side, though the process may not be gone yet: no run is to be given to it. */
+  get isEnding(): boolean {
+    return this.#isKilled;
+  }
+
   /** Ends the process at once; a run under way fails with ENGINE_CRASHED. */
   kill(): void {
+    this.#isKilled = true;
     this.#child.kill('SIGKILL');
   }
 

@@ -175,7 +175,7 @@ export class Generation implements LoadedSet {
   }
 
   #freeSeat(): Seat<EngineProcess> | undefined {
-    return this.#seats.find((seat) => seat.engine !== undefined && !seat.isBusy);
+    return this.#seats.find((seat) => seat.engine !== undefined && !seat.isBusy && !seat.engine.isEnding);
   }
 
   #dispatch(): void {

@@ -130,7 +130,8 @@ async function predictOnceAdmitted(
     try {
       return await set.predict(job);
     } catch (error) {
-      if (!isServiceError(error, 'resource-exhausted')) {
+      // An answer that would come too late does so all the more after a wait.
+      if (!isServiceError(error, 'resource-exhausted') || error.reason !== 'QUEUE_FULL') {
         throw error;
       }
       await waitForRoom(error.retryDelayMs ?? DEFAULT_RETRY_DELAY_MS, job.signal);

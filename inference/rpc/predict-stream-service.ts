@@ -23,7 +23,7 @@ export function createPredictStream<G extends PipelineSet>(
   settings: ImageStreamSettings,
 ): (requests: AsyncIterable<PredictStreamRequest>, context: CallContext) => AsyncGenerator<PredictStreamResponse> {
   return async function* predictStream(requests, context) {
-    const { requestId } = context;
+    const { requestId, deadlineMs } = context;
     const tally = new StreamTally(context);
     const predict = async function* (
       image: Uint8Array,
@@ -31,7 +31,7 @@ export function createPredictStream<G extends PipelineSet>(
       signal: AbortSignal,
     ): AsyncGenerator<PredictResponse> {
       tally.received(image.byteLength);
-      const request = parsePredictRequest({ image, options }, settings);
+      const request = { ...parsePredictRequest({ image, options }, settings), deadlineMs };
       for await (const event of predictImage(request, deps, signal)) {
         yield* toMessages(event, request, { requestId, annotate: () => undefined });
       }

@@ -61,7 +61,8 @@ function refuse(
     },
     { endStream: true },
   );
-  stream.close(constants.NGHTTP2_NO_ERROR);
+  // A turn later: Node 22 would send the reset alone, and the caller never learn why.
+  setImmediate(() => stream.close(constants.NGHTTP2_NO_ERROR));
   report({
     method: path,
     requestId,

@@ -47,7 +47,7 @@ export interface RunningServer {
 /**
  * Calls at once on one connection; further ones wait at the client, and one that wants more opens another connection. The library
  * holds a whole message before a handler sees it, and reads one more of a stream ahead, so a connection can make a server hold this
- * many times two of the largest messages and no more. HTTP/2 advises against fewer (RFC 9113, 6.5.2).
+ * many times two of the largest messages. HTTP/2 advises against fewer (RFC 9113, 6.5.2).
  */
 export const MAX_CALLS_PER_CONNECTION = 100;
 

@@ -89,11 +89,13 @@ function notesOn({ otherFileCount, folderCount }: FoundImages, { umPerPx }: Opti
 type Patience = Required<Pick<BatchOptions, 'retryForMs' | 'silenceMs' | 'onTrouble' | 'onRecovery'>>;
 
 function patienceOf({ retryFor, timeout }: Options, note: (text: string) => Promise<void>): Patience {
+  // Nobody who reads standard error any more is no reason to end the run.
+  const tell = (text: string): void => void note(text).catch(() => undefined);
   return {
     retryForMs: retryFor * 1000,
     silenceMs: timeout * 1000,
-    onTrouble: (error) => void note(`maskterial: waiting up to ${retryFor} s: ${messageOf(error)}\n`),
-    onRecovery: () => void note('maskterial: going on\n'),
+    onTrouble: (error) => tell(`maskterial: waiting up to ${retryFor} s: ${messageOf(error)}\n`),
+    onRecovery: () => tell('maskterial: going on\n'),
   };
 }
 

@@ -262,5 +262,7 @@ test('only a full queue is waited for, and the wait ends with the call', async (
     return next(events).then(() => next(events));
   };
   await assert.rejects(run(new ServiceError('unavailable', 'ENGINE_CRASHED', 'x')), isError('unavailable', 'ENGINE_CRASHED'));
+  const late = new ServiceError('resource-exhausted', 'DEADLINE_UNREACHABLE', 'x', { retryDelayMs: 1 });
+  await assert.rejects(run(late), isError('resource-exhausted', 'DEADLINE_UNREACHABLE'));
   await assert.rejects(run(new ServiceError('resource-exhausted', 'QUEUE_FULL', 'x')), isError('cancelled', 'CANCELLED'));
 });

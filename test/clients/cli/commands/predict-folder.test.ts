@@ -70,6 +70,17 @@ test('what is new, what changed and what failed is done; the rest is not asked f
   assert.equal(second.inference.requests.length, 1 + 3);
 });
 
+test('a kept result that cannot be read is one failure at the end, and the others are done', async () => {
+  await predictCommand([scan, '--out', out], byVersion(3));
+  const kept = (await readdir(out)).find((name) => name.startsWith('2.png')) ?? assert.fail('no result');
+  await rm(join(out, kept));
+  await mkdir(join(out, kept));
+  const again = await predictCommand([scan, '--out', out], byVersion(3));
+  assert.equal(again.code, EXIT.failed);
+  assert.match(again.err, /^2 of 3 images done \(2 of them before\), 4 flakes/m);
+  assert.ok(again.err.includes(kept), again.err);
+});
+
 test('where another version answers now, what the old one did is done again, unless it is to be kept', async () => {
   await predictCommand([scan, '--out', out], byVersion(3));
   await writeFile(join(scan, '11.png'), await pictureOf(79));
