@@ -1,7 +1,7 @@
 /** glibc's largest: what it takes from the kernel for each block above is given back with it. */
 const MMAP_THRESHOLD_BYTES = 32 * 1024 * 1024;
-/** More than one image's buffers, so that these stay with the process from one image to the next. */
-const TRIM_THRESHOLD_BYTES = 256 * 1024 * 1024;
+/** Freed memory that an engine may keep: about what the buffers of one image take, which so stay from one image to the next. */
+export const KEPT_FREE_BYTES = 64 * 1024 * 1024;
 
 /**
  * The environment of an engine process: the server's, and what only takes effect before a process starts.
@@ -15,7 +15,7 @@ export function engineEnvironment(server: Readonly<Record<string, string | undef
   return {
     MALLOC_ARENA_MAX: '1',
     MALLOC_MMAP_THRESHOLD_: String(MMAP_THRESHOLD_BYTES),
-    MALLOC_TRIM_THRESHOLD_: String(TRIM_THRESHOLD_BYTES),
+    MALLOC_TRIM_THRESHOLD_: String(KEPT_FREE_BYTES),
     ...server,
     // ONNX Runtime's Linux build would otherwise open its telemetry channel and leave files in the temporary folder.
     ORT_DISABLE_TELEMETRY: '1',
