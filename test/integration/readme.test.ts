@@ -110,7 +110,7 @@ function expectations(text: string): RegExp[] {
     [/maskterial promote .* --wait/, /1 of 1 servers serve CLS_GMM_Demo:2/],
     [/maskterial prefetch/, /CLS_GMM_Demo:2 is held ready by 1 or more servers/],
     [/maskterial rollout/, /CLS_GMM_Demo@production +2 +\d+ +1 of 1 /],
-    [/GetRollout/, /"servingServers": 1/],
+    [/GetRollout/, /"requiredServers": 1/],
     [/predictFlakes/, /\d layers? \d+\.\d \{ x: /],
     [/maskterial predict/, /17 flakes/],
   ];
