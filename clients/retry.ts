@@ -10,6 +10,10 @@ export interface RetrySettings {
 }
 
 export const DEFAULT_RETRY: RetrySettings = { attempts: 5, firstDelayMs: 200, maxDelayMs: 5_000 };
+/** The engine was ended at a limit, after a minute or with a machine's memory: the same image would most likely do that again. */
+const COSTLY_REASONS: ReadonlySet<string> = new Set(['ENGINE_HUNG', 'ENGINE_OUT_OF_MEMORY']);
+const COSTLY_ATTEMPTS = 2;
+
 export const NO_RETRY: RetrySettings = { attempts: 1, firstDelayMs: 0, maxDelayMs: 0 };
 
 /** Time and chance, so that tests wait for nothing. */
@@ -40,7 +44,8 @@ export interface Attempt {
 
 /**
  * Calls `body` until it succeeds, fails for good, or no try is left. Only `unavailable` and `resource-exhausted` are tried again:
- * `aborted` needs the caller to read again first, and everything else would fail the same way.
+ * `aborted` needs the caller to read again first, and everything else would fail the same way. What ran an engine into its limits
+ * is tried twice at most: once more in case others did it.
  * @throws what the last try threw; the signal's reason when aborted while waiting.
  */
 export async function retry<R>(
@@ -55,12 +60,21 @@ export async function retry<R>(
       return await body({ number, timeoutMs: endMs === undefined ? undefined : Math.max(0, endMs - deps.now()) });
     } catch (error) {
       const delayMs = isRetryable(error) ? retryDelay(number, error, settings, deps) : undefined;
-      if (delayMs === undefined || number >= settings.attempts || (endMs !== undefined && deps.now() + delayMs >= endMs)) {
+      if (
+        delayMs === undefined ||
+        number >= attemptsFor(error, settings.attempts) ||
+        (endMs !== undefined && deps.now() + delayMs >= endMs)
+      ) {
         throw error;
       }
       await deps.sleep(delayMs, options.signal);
     }
   }
+}
+
+/** How often one request is tried that fails with `error`, where `attempts` is the rule. */
+export function attemptsFor(error: unknown, attempts: number): number {
+  return isServiceError(error) && COSTLY_REASONS.has(error.reason) ? Math.min(attempts, COSTLY_ATTEMPTS) : attempts;
 }
 
 export function isRetryable(error: unknown): error is ServiceError {

@@ -34,6 +34,8 @@ export interface InferenceConfig {
   readonly maxWaitingBytes: number;
   /** Images of one PredictStream call at once, in work or with results that the caller did not read yet. */
   readonly maxImagesAtOnce: number;
+  /** Encoded images that all PredictStream calls hold together before they begin further ones. */
+  readonly maxStreamBytes: number;
   readonly maxImageBytes: number;
   readonly maxImagePixels: number;
   /** How long calls in hand may take at shutdown. */
@@ -73,6 +75,7 @@ const RUN_LIMIT_MS = 60_000;
  * | MAX_WAITING_IMAGES | 32 | images that may wait for an engine |
  * | MAX_WAITING_BYTES | 536870912 | size of the encoded images that may wait |
  * | MAX_STREAM_IMAGES | twice ENGINES | images of one stream in work at once |
+ * | MAX_STREAM_BYTES | 536870912 | encoded images that all streams hold before they begin more |
  * | MAX_IMAGE_BYTES | 33554432 | size of an encoded image |
  * | MAX_IMAGE_PIXELS | 50000000 | size of a decoded one |
  * | GRACE_MS | 30000 | for calls in hand at shutdown |
@@ -112,6 +115,7 @@ export function readInferenceConfig(env: Environment): InferenceConfig {
     maxWaitingBytes: reader.integer('MAX_WAITING_BYTES', 512 * MIB, 0, Number.MAX_SAFE_INTEGER),
     // Twice: an engine that gets free finds the next image there.
     maxImagesAtOnce: reader.integer('MAX_STREAM_IMAGES', 2 * engines, 1, 1000),
+    maxStreamBytes: reader.integer('MAX_STREAM_BYTES', 512 * MIB, 1, Number.MAX_SAFE_INTEGER),
     maxImageBytes: reader.integer('MAX_IMAGE_BYTES', 32 * MIB, 1, 64 * MIB),
     maxImagePixels: reader.integer('MAX_IMAGE_PIXELS', 50_000_000, 1, 1_000_000_000),
     graceMs: reader.integer('GRACE_MS', 30_000, 0, 3_600_000),

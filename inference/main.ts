@@ -27,6 +27,7 @@ import { lastKnownFormat } from './rollout/last-known.ts';
 import { Reporter } from './rollout/reporter.ts';
 import { Rollout } from './rollout/rollout.ts';
 import { createPredict } from './rpc/predict-service.ts';
+import { StreamRoom } from './pipeline/stream-room.ts';
 import { createPredictStream } from './rpc/predict-stream-service.ts';
 import { toStatusResponse } from './rpc/status-service.ts';
 
@@ -145,7 +146,9 @@ async function startServer(config: InferenceConfig, rollout: Rollout<Generation>
   const serverVersion = projectVersion();
   const implementation = {
     predict: handlers.serverStream(createPredict(deps, config)),
-    predictStream: handlers.bidiStream(createPredictStream({ ...deps, waitForRoom }, config)),
+    predictStream: handlers.bidiStream(
+      createPredictStream({ ...deps, waitForRoom }, config, new StreamRoom(config.maxStreamBytes)),
+    ),
     getStatus: handlers.unary(async () => {
       const generations = [rollout.current, ...rollout.draining].filter((generation) => generation !== undefined);
       return toStatusResponse({ rollout: rollout.status(), generations, serverVersion });

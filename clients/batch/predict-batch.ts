@@ -1,6 +1,6 @@
 import { abortError, isServiceError, ServiceError } from '../../proto/wire/errors.ts';
 import { collectOutcomes, type ImageEvent, type ImageOutcome, type StreamImage } from '../predict-stream.ts';
-import { isRetryable, type RetryDeps, type RetrySettings, retryDelay } from '../retry.ts';
+import { attemptsFor, isRetryable, type RetryDeps, type RetrySettings, retryDelay } from '../retry.ts';
 import { endOnSilence } from './silence.ts';
 import { Patience, type PatienceListener } from './patience.ts';
 import { type PendingImage, PendingImages } from './pending-images.ts';
@@ -115,7 +115,7 @@ function settle(
     return outcome;
   }
   const failed: PendingImage = { ...sent.pending, failureCount: sent.pending.failureCount + 1 };
-  if (failed.failureCount >= MAX_IMAGE_TRIES) {
+  if (failed.failureCount >= attemptsFor(error, MAX_IMAGE_TRIES)) {
     return { imageId: outcome.imageId, error: givenUp(error, `tried ${failed.failureCount} times`) };
   }
   pending.putBack(failed, deps.now() + retryDelay(failed.failureCount, error, retry, deps));

@@ -19,6 +19,9 @@ export class ImageIntake<O, E> {
   readonly #maxImageBytes: number;
   readonly #signal: AbortSignal;
   readonly #shutdown: AbortSignal;
+  readonly #leaving = new AbortController();
+  /** No more images are begun. Not of `shutdown` itself, which lives as long as the server and would keep every stream's. */
+  readonly #noMore: AbortSignal;
   #arriving: Arriving<O> | undefined;
 
   constructor(slots: ImageSlots<O, E>, { maxImageBytes }: ImageStreamSettings, signal: AbortSignal, shutdown: AbortSignal) {
@@ -26,6 +29,7 @@ export class ImageIntake<O, E> {
     this.#maxImageBytes = maxImageBytes;
     this.#signal = signal;
     this.#shutdown = shutdown;
+    this.#noMore = AbortSignal.any([signal, this.#leaving.signal]);
   }
 
   /**
@@ -65,6 +69,7 @@ export class ImageIntake<O, E> {
    * At shutdown: fails the image that is being sent, since its end may never come, and ends the reading once no image is in hand.
    */
   async #leave(over: AbortController): Promise<void> {
+    this.#leaving.abort();
     const image = this.#arriving?.image;
     if (image !== undefined) {
       await this.#drop(image, shuttingDown());
@@ -99,7 +104,8 @@ export class ImageIntake<O, E> {
     const bytes = new ImageBytes(this.#maxImageBytes);
     this.#arriving = { image: undefined, bytes };
     // What this stream may hold is held: the images on their way stay in the transport, and in time with the caller.
-    await this.#slots.untilRoom();
+    // At a shutdown too: the image is refused then.
+    await this.#slots.untilRoom(this.#noMore).catch(() => throwIfAborted(this.#signal));
     if (this.#shutdown.aborted) {
       await this.#slots.refuse(imageId, shuttingDown());
     } else if (this.#slots.find(imageId) === undefined) {
@@ -119,6 +125,7 @@ export class ImageIntake<O, E> {
     }
     try {
       bytes.append(data);
+      this.#slots.hold(image, data.byteLength);
     } catch (error) {
       await this.#drop(image, error);
     }

@@ -1,12 +1,15 @@
 import { abortError, ServiceError, throwIfAborted } from '../../proto/wire/errors.ts';
 import type { Outbox } from './outbox.ts';
 import type { ImageStreamDeps, ImageStreamSettings, StreamEvent } from './stream-contract.ts';
+import type { StreamShare } from './stream-room.ts';
 
 /** An image whose last event was not taken yet. */
 export interface LiveImage<O> {
   readonly imageId: string;
   readonly options: O;
   readonly cancelling: AbortController;
+  /** Of the stream's share of the room. */
+  heldBytes: number;
 }
 
 interface WholeImage<O> {
@@ -19,6 +22,7 @@ export class ImageSlots<O, E> {
   readonly #outbox: Outbox<StreamEvent<E>>;
   readonly #deps: ImageStreamDeps<O, E>;
   readonly #maxAtOnce: number;
+  readonly #share: StreamShare;
   readonly #signal: AbortSignal;
   readonly #live = new Map<string, LiveImage<O>>();
   readonly #running = new Set<Promise<void>>();
@@ -29,11 +33,13 @@ export class ImageSlots<O, E> {
     outbox: Outbox<StreamEvent<E>>,
     deps: ImageStreamDeps<O, E>,
     { maxImagesAtOnce }: ImageStreamSettings,
+    share: StreamShare,
     signal: AbortSignal,
   ) {
     this.#outbox = outbox;
     this.#deps = deps;
     this.#maxAtOnce = maxImagesAtOnce;
+    this.#share = share;
     this.#signal = signal;
   }
 
@@ -48,9 +54,15 @@ export class ImageSlots<O, E> {
 
   /** Takes the id. To be called for ids that are free. */
   admit(imageId: string, options: O): LiveImage<O> {
-    const image = { imageId, options, cancelling: new AbortController() };
+    const image = { imageId, options, cancelling: new AbortController(), heldBytes: 0 };
     this.#live.set(imageId, image);
     return image;
+  }
+
+  /** Notes that so many more bytes of the image are held. */
+  hold(image: LiveImage<O>, bytes: number): void {
+    image.heldBytes += bytes;
+    this.#share.hold(bytes);
   }
 
   /** Runs an admitted image, or has it wait; to be called after `untilRoom`. */
@@ -73,6 +85,7 @@ export class ImageSlots<O, E> {
   /** Tells the caller that an image is over, and gives its id back. @throws the stream's reason when that is aborted first. */
   async fail(image: LiveImage<O>, error: unknown): Promise<void> {
     const { imageId } = image;
+    this.#letGo(image);
     if (this.#live.get(imageId) === image) {
       await this.#outbox.put({ kind: 'failed', imageId, error }, this.#signal, () => this.#live.delete(imageId));
     }
@@ -83,9 +96,13 @@ export class ImageSlots<O, E> {
     return this.#outbox.put({ kind: 'failed', imageId, error }, this.#signal);
   }
 
-  /** Resolves once no image waits for a slot. */
-  async untilRoom(): Promise<void> {
+  /**
+   * Resolves once no image waits for a slot, and there is room for one more among all streams of the server.
+   * @throws the signal's reason.
+   */
+  async untilRoom(signal: AbortSignal): Promise<void> {
     await this.until(() => this.#next === undefined);
+    await this.#share.untilRoom(signal);
   }
 
   /** Resolves once every image that was started has told its last event, or was aborted. */
@@ -110,6 +127,11 @@ export class ImageSlots<O, E> {
     const wake = this.#onChange;
     this.#onChange = undefined;
     wake?.();
+  }
+
+  #letGo(image: LiveImage<O>): void {
+    this.#share.release(image.heldBytes);
+    image.heldBytes = 0;
   }
 
   #dispatch(): void {
@@ -137,6 +159,8 @@ export class ImageSlots<O, E> {
     } catch (error) {
       // Rejected only where the whole stream is aborted: nobody listens any more.
       await this.fail(image, signal.aborted ? abortError(signal) : error).catch(() => undefined);
+    } finally {
+      this.#letGo(image);
     }
   }
 }

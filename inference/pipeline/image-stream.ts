@@ -17,7 +17,8 @@ export interface StreamSignals {
 /**
  * Many images over one stream: several at once, events as they come, each image failing alone. An image keeps its slot until its
  * last event was taken. So a caller that does not take results stops new work, and with all slots taken commands are read only
- * up to the next image but one: neither side can make the other hold more than `maxImagesAtOnce + 1` images and their results.
+ * up to the next image but one: neither side can make the other hold more than `maxImagesAtOnce + 1` images and their results, and
+ * all streams together begin none while they hold what the server has room for.
  * @throws ServiceError invalid-argument INVALID_REQUEST for commands out of order; unavailable SHUTTING_DOWN; the signal's reason.
  */
 export async function* imageStream<O, E>(
@@ -29,7 +30,8 @@ export async function* imageStream<O, E>(
   const outbox = new Outbox<StreamEvent<E>>();
   const leaving = new AbortController();
   const both = AbortSignal.any([signal, leaving.signal]);
-  const slots = new ImageSlots(outbox, deps, settings, both);
+  const share = deps.room.share();
+  const slots = new ImageSlots(outbox, deps, settings, share, both);
   const work = new ImageIntake(slots, settings, both, shutdown).run(commands).then(
     () => outbox.end(),
     (error: unknown) => {
@@ -43,5 +45,6 @@ export async function* imageStream<O, E>(
     leaving.abort(new ServiceError('cancelled', 'CANCELLED', 'the stream is over'));
     await work;
     await slots.finished();
+    share.close();
   }
 }

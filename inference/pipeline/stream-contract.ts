@@ -1,3 +1,5 @@
+import type { StreamRoom } from './stream-room.ts';
+
 /** What a caller says, in the order it says it. */
 export type StreamCommand<O> =
   | { readonly kind: 'begin'; readonly imageId: string; readonly options: O }
@@ -14,6 +16,8 @@ export interface ImageStreamDeps<O, E> {
   /** The events of one image, the last one last. */
   readonly predict: (image: Uint8Array, options: O, signal: AbortSignal) => AsyncIterable<E>;
   readonly isLast: (event: E) => boolean;
+  /** Shared by all streams of the server. */
+  readonly room: StreamRoom;
 }
 
 export interface ImageStreamSettings {

@@ -10,6 +10,7 @@ import { toRpcStatus } from '../../proto/wire/status.ts';
 import { imageStream } from '../pipeline/image-stream.ts';
 import { type PipelineSet, type PredictImageDeps, predictImage } from '../pipeline/predict-image.ts';
 import type { ImageStreamSettings, StreamCommand, StreamEvent } from '../pipeline/stream-contract.ts';
+import type { StreamRoom } from '../pipeline/stream-room.ts';
 import { toMessages } from './predict-events.ts';
 import { parsePredictRequest } from './predict-request.ts';
 import { StreamTally } from './stream-tally.ts';
@@ -21,6 +22,7 @@ type PredictStreamDeps<G extends PipelineSet> = Required<PredictImageDeps<G>>;
 export function createPredictStream<G extends PipelineSet>(
   deps: PredictStreamDeps<G>,
   settings: ImageStreamSettings,
+  room: StreamRoom,
 ): (requests: AsyncIterable<PredictStreamRequest>, context: CallContext) => AsyncGenerator<PredictStreamResponse> {
   return async function* predictStream(requests, context) {
     const { requestId, deadlineMs } = context;
@@ -36,7 +38,7 @@ export function createPredictStream<G extends PipelineSet>(
         yield* toMessages(event, request, { requestId, annotate: () => undefined });
       }
     };
-    for await (const event of imageStream(commandsOf(requests), { predict, isLast }, settings, context)) {
+    for await (const event of imageStream(commandsOf(requests), { predict, isLast, room }, settings, context)) {
       if (event.kind === 'failed') {
         tally.failed(event.error);
       } else {

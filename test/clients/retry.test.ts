@@ -1,20 +1,25 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type RetrySettings, retry } from '../../clients/retry.ts';
-import { type ErrorKind, ServiceError } from '../../proto/wire/errors.ts';
+import { type ErrorKind, type ErrorReason, ServiceError } from '../../proto/wire/errors.ts';
 import { manualRetry } from '../support/manual-retry.ts';
 import { rejection } from '../support/service-errors.ts';
 
 const SETTINGS: RetrySettings = { attempts: 4, firstDelayMs: 100, maxDelayMs: 250 };
 
-function failing(kind: ErrorKind, times: number, retryDelayMs?: number): { body: () => Promise<string>; calls: () => number } {
+function failing(
+  kind: ErrorKind,
+  times: number,
+  retryDelayMs?: number,
+  reason: ErrorReason = 'QUEUE_FULL',
+): { body: () => Promise<string>; calls: () => number } {
   let calls = 0;
   return {
     calls: () => calls,
     body: async () => {
       calls += 1;
       if (calls <= times) {
-        throw new ServiceError(kind, 'QUEUE_FULL', `failure ${calls}`, retryDelayMs === undefined ? {} : { retryDelayMs });
+        throw new ServiceError(kind, reason, `failure ${calls}`, retryDelayMs === undefined ? {} : { retryDelayMs });
       }
       return 'done';
     },
@@ -41,6 +46,14 @@ test('gives up after the last attempt with its error', async () => {
   assert.match((await rejection(retry(body, { retry: SETTINGS }, deps))).message, /failure 4/);
   assert.equal(calls(), 4);
 });
+
+for (const reason of ['ENGINE_HUNG', 'ENGINE_OUT_OF_MEMORY'] as const) {
+  test(`tries once more after ${reason}`, async () => {
+    const { body, calls } = failing('unavailable', 9, undefined, reason);
+    assert.match((await rejection(retry(body, { retry: SETTINGS }, manualRetry()))).message, /failure 2/);
+    assert.equal(calls(), 2);
+  });
+}
 
 const FINAL: ErrorKind[] = [
   'invalid-argument',

@@ -2,6 +2,7 @@ import type { TestContext } from 'node:test';
 import { EventQueue } from '../../inference/pipeline/event-queue.ts';
 import { imageStream } from '../../inference/pipeline/image-stream.ts';
 import type { StreamCommand, StreamEvent } from '../../inference/pipeline/stream-contract.ts';
+import { StreamRoom } from '../../inference/pipeline/stream-room.ts';
 import { abortError, isServiceError } from '../../proto/wire/errors.ts';
 import { type Deferred, deferred } from './deferred.ts';
 import { eventually } from './eventually.ts';
@@ -24,10 +25,11 @@ export class ImageStreamBench {
   /** Commands that the stream asked for. */
   asked = 0;
 
-  constructor(t: TestContext, settings = { maxImagesAtOnce: 2, maxImageBytes: 10 }) {
+  constructor(t: TestContext, settings = { maxImagesAtOnce: 2, maxImageBytes: 10 }, room = new StreamRoom(1000)) {
     const predict = (image: Uint8Array, options: string, signal: AbortSignal) => this.#predict(image, options, signal);
     const signals = { signal: this.call.signal, shutdown: this.shutdown.signal };
-    this.events = imageStream(this.#counted(), { predict, isLast: (event) => event === 'done' }, settings, signals);
+    const isLast = (event: string) => event === 'done';
+    this.events = imageStream(this.#counted(), { predict, isLast, room }, settings, signals);
     t.after(() => {
       this.call.abort();
       this.commands.end();

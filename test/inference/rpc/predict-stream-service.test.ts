@@ -6,6 +6,7 @@ import type { EngineJob } from '../../../inference/engine/engine-process.ts';
 import { type EngineAnswer, fromWireError, toWireError } from '../../../inference/engine/protocol.ts';
 import { EventQueue } from '../../../inference/pipeline/event-queue.ts';
 import type { PipelineSet } from '../../../inference/pipeline/predict-image.ts';
+import { StreamRoom } from '../../../inference/pipeline/stream-room.ts';
 import { createPredictStream } from '../../../inference/rpc/predict-stream-service.ts';
 import {
   InferenceServiceClient,
@@ -66,7 +67,7 @@ async function startService(t: TestContext, run: (job: EngineJob) => Promise<Eng
   };
   const limits = { maxImagesAtOnce: SLOTS, maxImageBytes: 4 * 1024 * 1024 };
   const server = await startGrpcServer(InferenceServiceService, {
-    predictStream: wire.bidiStream(createPredictStream(deps, limits)),
+    predictStream: wire.bidiStream(createPredictStream(deps, limits, new StreamRoom(512 * 1024 * 1024))),
   });
   const client = new InferenceServiceClient(server.address, credentials.createInsecure());
   t.after(async () => {
