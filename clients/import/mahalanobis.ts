@@ -1,4 +1,5 @@
-import type { ConstantData, GraphBuilder, GraphValue } from './onnx-graph.ts';
+import type { GraphBuilder, GraphValue } from './onnx-graph.ts';
+import type { ConstantData } from './onnx-values.ts';
 
 /** One Gaussian as the distance needs it. */
 export interface Gaussian<T extends Float32Array | Float64Array> {

@@ -1,4 +1,4 @@
-import { Lexer, parseDocument, Parser } from 'yaml';
+import { Lexer, Parser, parseDocument } from 'yaml';
 import { invalidBundle, quote } from './bundle-error.ts';
 
 /** A full dump has 8 KB; reading repeated keys takes quadratic time. */

@@ -1,6 +1,7 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type ElementType, GraphBuilder } from '../../clients/import/onnx-graph.ts';
+import { GraphBuilder } from '../../clients/import/onnx-graph.ts';
+import type { ElementType } from '../../clients/import/onnx-values.ts';
 import type { ServableId, ServableSpec } from '../../inference/rollout/servable.ts';
 import { refOf } from '../../proto/wire/digest.ts';
 import { encodeManifest, type Manifest, parseManifest } from '../../proto/wire/manifest.ts';

@@ -22,8 +22,8 @@ export interface AttentionShape {
  * Multi-scale deformable attention: each token samples, for each head, four points of each level's values, at its own place in the
  * map moved by learned offsets, and adds them up by learned weights.
  *
- * One `DeformConv` does that for the queries of one level and the values of another: a kernel of 1 x 4 ones whose four taps are the
- * points, one group a channel, one offset group a head. It samples bilinearly with zeros outside, as the attention does, around
+ * One `DeformConv` does that for the queries of one level and the values of another: the heads as a batch, a group for each channel,
+ * a kernel of 1 x 4 ones whose four taps are the points. It samples bilinearly with zeros outside, as the attention does, around
  * positions of its own: the difference between these and the attention's goes into the offsets. Where the queries' map is as fine
  * as the values' or coarser, that is a stride, and a constant that the offsets' bias takes up. Where it is finer, the values' map
  * is padded with zeros to the size of the queries' and the difference is a ramp along rows and columns.
@@ -58,9 +58,9 @@ export function addDeformableAttention(
 }
 
 interface Sampling {
-  /** [1, heads * 4 * 2, h, w]: y and x of each point. */
+  /** [heads, 4 * 2, h, w]: y and x of each point. */
   readonly offsets: GraphValue;
-  /** [1, heads * 4, h, w]. */
+  /** [heads, 4, h, w]. */
   readonly weights: GraphValue;
 }
 
@@ -72,16 +72,17 @@ function addSampling(
   { width, heads }: AttentionShape,
 ): GraphValue {
   const { graph } = context;
-  const taps = graph.shared('taps', [width, 1, 1, SAMPLING_POINTS], new Float32Array(width * SAMPLING_POINTS).fill(1));
+  const perHead = width / heads;
+  const taps = graph.shared('taps', [perHead, 1, 1, SAMPLING_POINTS], new Float32Array(perHead * SAMPLING_POINTS).fill(1));
   const stride = Math.max(1, scaleOf(target, level));
-  return graph.node('DeformConv', [addCanvas(context, values, target, level, width), taps, offsets, '', weights], {
+  return graph.node('DeformConv', [addCanvas(context, values, target, level, { width, heads }), taps, offsets, '', weights], {
     kernel_shape: { ints: [1, SAMPLING_POINTS] },
     strides: { ints: [stride, stride] },
     // Room for the last three taps, so that there are as many places as queries.
     pads: { ints: [0, 0, 0, SAMPLING_POINTS - 1] },
     dilations: { ints: [1, 1] },
-    group: { int: width },
-    offset_group: { int: heads },
+    group: { int: perHead },
+    offset_group: { int: 1 },
   });
 }
 
@@ -91,8 +92,14 @@ function scaleOf(target: Level, level: Level): number {
 }
 
 /** The values of `target` as a map that has a place for each query. */
-function addCanvas(context: GraphContext, values: GraphValue, target: Level, level: Level, width: number): GraphValue {
-  const map = context.unflatten(values, width, target.size);
+function addCanvas(
+  context: GraphContext,
+  values: GraphValue,
+  target: Level,
+  level: Level,
+  { width, heads }: AttentionShape,
+): GraphValue {
+  const map = context.unflattenHeads(values, heads, width / heads, target.size);
   if (scaleOf(target, level) >= 1) {
     return map;
   }
@@ -131,9 +138,8 @@ function addOffsets(
   );
   return byTarget.map((planes, target) => {
     const scale = 2 ** (target - level.index);
-    return scale >= 1
-      ? context.unflatten(planes, perLevel, level.size)
-      : context.unflatten(addRamp(context, planes, level, scale, heads), perLevel, level.size);
+    const moved = scale >= 1 ? planes : addRamp(context, planes, level, scale, heads);
+    return context.unflattenHeads(moved, heads, SAMPLING_POINTS * 2, level.size);
   });
 }
 
@@ -164,10 +170,8 @@ function offsetBias(bias: Float32Array, level: Level, heads: number): Float32Arr
 /** Adds (scale - 1) times the row to offsets of y, and times the column to those of x. */
 function addRamp(context: GraphContext, planes: GraphValue, level: Level, scale: number, heads: number): GraphValue {
   const { graph } = context;
-  const perLevel = heads * SAMPLING_POINTS * 2;
   const pairs = graph.node('Reshape', [planes, graph.integers(heads * SAMPLING_POINTS, 2, -1)]);
-  const moved = graph.node('Add', [pairs, rampOf(context, level, scale)]);
-  return graph.node('Reshape', [moved, graph.integers(perLevel, -1)]);
+  return graph.node('Add', [pairs, rampOf(context, level, scale)]);
 }
 
 /** [2, h w]: (scale - 1) row, (scale - 1) column. */
@@ -207,5 +211,5 @@ function addWeights(
     1,
     LEVELS.map(() => SAMPLING_POINTS),
   );
-  return byTarget.map((each) => context.unflatten(each, heads * SAMPLING_POINTS, level.size));
+  return byTarget.map((each) => context.unflattenHeads(each, heads, SAMPLING_POINTS, level.size));
 }

@@ -99,7 +99,12 @@ export class GraphContext {
 
   /** Planes [C, n] to [1, C, h, w]; `size` is the int64 tensor (h, w). */
   unflatten(planes: GraphValue, channels: number, size: GraphValue, output?: string): GraphValue {
-    const shape = this.graph.node('Concat', [this.graph.integers(1, channels), size], { axis: { int: 0 } });
+    return this.unflattenHeads(planes, 1, channels, size, output);
+  }
+
+  /** Planes [heads * C, n] to [heads, C, h, w]. */
+  unflattenHeads(planes: GraphValue, heads: number, channels: number, size: GraphValue, output?: string): GraphValue {
+    const shape = this.graph.node('Concat', [this.graph.integers(heads, channels), size], { axis: { int: 0 } });
     return this.graph.node('Reshape', [planes, shape], {}, output);
   }
 

@@ -2,8 +2,8 @@ import type { GraphValue } from '../onnx-graph.ts';
 import { addAttention } from './attention.ts';
 import type { GraphContext } from './graph-context.ts';
 import { addPositions } from './levels.ts';
-import { CLASS_LOGITS, LEVELS, type M2fSettings } from './settings.ts';
 import type { DecodedPixels } from './pixel-decoder.ts';
+import { CLASS_LOGITS, LEVELS, type M2fSettings } from './settings.ts';
 import { MASK_EMBED_LAYERS, PIXEL_DECODER, PREDICTOR } from './tensors.ts';
 
 export interface Predictions {

@@ -2,7 +2,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import sharp from 'sharp';
 import { parseNpy } from '../../../clients/import/npy.ts';
 import { referencePath } from '../reference-data.ts';
-import { instanceOf, type Instance } from './instance.ts';
+import { type Instance, instanceOf } from './instance.ts';
 import type { Image, M2fOutput } from './run-m2f.ts';
 
 /** How far from the reference a case may be: three times what an independent evaluation showed (README of the data). */

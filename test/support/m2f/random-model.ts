@@ -2,8 +2,8 @@ import { stringify } from 'yaml';
 import { parseM2fSettings } from '../../../clients/import/m2f/settings.ts';
 import { expectedTensors } from '../../../clients/import/m2f/tensors.ts';
 import { seededRandom } from '../bundle-models.ts';
-import { checkpointParts, type CheckpointWriter, type LazyTensor } from './checkpoint.ts';
-import type { M2fShape } from './formulas.ts';
+import { type CheckpointWriter, checkpointParts, type LazyTensor } from './checkpoint.ts';
+import type { M2fShape } from './shape.ts';
 
 export interface M2fModel {
   readonly shape: M2fShape;

@@ -28,7 +28,10 @@ export interface Image {
   readonly data: Uint8Array;
 }
 
-/** Runs an imported model on images one after the other, weights from memory. `probes` names values inside the graph to see too. */
+/**
+ * Runs an imported model on images one after the other, weights from memory. `probes` names values inside the graph to see too.
+ * On one thread: other tests run beside this one, and two threads that wait for each other by spinning would take turns with them.
+ */
 export async function runM2f(
   bundle: Pick<ImportedBundle, 'files'>,
   images: readonly Image[],
@@ -42,6 +45,7 @@ export async function runM2f(
   }
   const session = await InferenceSession.create(withOutputs(await collect(graph.read()), probes), {
     ...M2F_SESSION_OPTIONS,
+    intraOpNumThreads: 1,
     externalData,
   });
   try {

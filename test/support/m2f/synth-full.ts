@@ -1,6 +1,6 @@
-import { crc32 } from 'node:zlib';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { crc32 } from 'node:zlib';
 import { referencePath } from '../reference-data.ts';
 import type { LazyTensor } from './checkpoint.ts';
 

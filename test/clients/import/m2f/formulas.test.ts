@@ -4,10 +4,11 @@ import { importBundle } from '../../../../clients/import/import-bundle.ts';
 import { fileOfBytes } from '../../../../clients/import/imported-file.ts';
 import { parseM2fSettings } from '../../../../clients/import/m2f/settings.ts';
 import { MemorySource } from '../../../support/bundle-memory-source.ts';
-import { evaluateM2f, type M2fAnswer, type M2fShape } from '../../../support/m2f/formulas.ts';
-import { m2fFiles, type M2fModel, randomImage, randomM2f, TINY } from '../../../support/m2f/random-model.ts';
+import { evaluateM2f, type M2fAnswer } from '../../../support/m2f/formulas.ts';
 import { buildPlainM2fGraph } from '../../../support/m2f/plain-graph.ts';
+import { type M2fModel, m2fFiles, randomImage, randomM2f, TINY } from '../../../support/m2f/random-model.ts';
 import { type M2fOutput, runM2f } from '../../../support/m2f/run-m2f.ts';
+import type { M2fShape } from '../../../support/m2f/shape.ts';
 
 const { signal } = new AbortController();
 const LEVELS = [0, 1, 2] as const;
