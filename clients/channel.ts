@@ -33,7 +33,7 @@ export function connect<C>(Client: Constructor<C>, settings: ConnectionSettings)
     'grpc.enable_retries': 0,
     // Well below a few retries' waits, so that a retry meets a new connection attempt and not the memory of the last.
     'grpc.initial_reconnect_backoff_ms': 200,
-    'grpc.max_reconnect_backoff_ms': 5_000,
+    'grpc.max_reconnect_backoff_ms': 1_000,
   });
 }
 
