@@ -13,14 +13,16 @@ export function createServedSet({ models, aliases }: ServedSetSettings): (model:
 }
 
 export function isServedModel(patterns: readonly string[], model: ModelName): boolean {
-  return patterns.some((pattern) => matches(pattern, model));
+  return patterns.some((pattern) => matchesNamePattern(pattern, model));
 }
 
 /**
+ * Whether `*` in the pattern can stand for what the text has there.
+ *
  * Takes the shortest run for each `*` and lengthens only the last one: the steps are bounded by the product of the lengths. Patterns
  * come from peers too, and a regular expression of many `.*` would take for ever on a name that hardly misses it.
  */
-function matches(pattern: string, text: string): boolean {
+export function matchesNamePattern(pattern: string, text: string): boolean {
   let at = 0;
   let inPattern = 0;
   let star: { readonly after: number; from: number } | undefined;
