@@ -40,6 +40,8 @@ export interface PublishedVersion {
   readonly version: Version;
   /** False when the model already had this very content. */
   readonly created: boolean;
+  /** Contents of which the registry lacked all or some. */
+  readonly uploadedFiles: number;
   readonly uploadedBytes: number;
 }
 
@@ -70,7 +72,8 @@ export async function publishVersion(
     requestId: randomUUID(),
   };
   const staged = await caller.call((bounds) => callUnary(stub.stageVersion.bind(stub), stageRequest, bounds), options);
-  const uploadedBytes = await uploadMissing(deps, request, staged.stagingId, missingBlobs(staged.missing), options);
+  const missing = missingBlobs(staged.missing);
+  const uploadedBytes = await uploadMissing(deps, request, staged.stagingId, missing, options);
   request.onProgress?.({ stage: 'finalizing', sentBytes: uploadedBytes, missingBytes: uploadedBytes });
   const finalizeRequestId = randomUUID();
   const { version, created } = await caller.call(
@@ -80,7 +83,7 @@ export async function publishVersion(
   if (version === undefined) {
     throw new ServiceError('internal', 'INTERNAL', 'FinalizeVersion answered without version');
   }
-  return { version, created, uploadedBytes };
+  return { version, created, uploadedFiles: missing.length, uploadedBytes };
 }
 
 /** Gives the bytes that were missing at first. */

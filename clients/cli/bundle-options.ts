@@ -8,6 +8,7 @@ export interface BundleOptions {
   readonly sourceUrl?: string;
   readonly dataset?: string;
   readonly licence?: string;
+  readonly keepSources?: true;
 }
 
 /** Adds the options of commands that import: which bundle of several, and where it comes from. */
@@ -17,7 +18,8 @@ export function withBundleOptions(command: Command): Command {
     .addOption(new Option('--doi <doi>', 'where the bundle was published; kept in the manifest, like the next three'))
     .addOption(new Option('--source-url <url>', 'where it was downloaded'))
     .addOption(new Option('--dataset <name>', 'what it was trained on'))
-    .addOption(new Option('--licence <name>', 'under which licence it may be used'));
+    .addOption(new Option('--licence <name>', 'under which licence it may be used'))
+    .option('--keep-sources', "keep the bundle's own files with the version too; inference never fetches them");
 }
 
 export function lineageOf({ doi, sourceUrl, dataset, licence }: BundleOptions): ImportLineage {

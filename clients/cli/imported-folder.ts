@@ -8,7 +8,7 @@ import { parseManifest } from '../../proto/wire/manifest.ts';
 import type { PublishFile } from '../publish.ts';
 import type { Publishable } from './publishable.ts';
 
-const MANIFEST_FILE = 'manifest.json';
+export const MANIFEST_FILE = 'manifest.json';
 
 /**
  * Writes what an import made: `manifest.json` and every artifact under its path. All of it or nothing: the folder appears with its

@@ -23,6 +23,7 @@ export async function openBundle(path: string, signal: AbortSignal, options: Bun
     const { manifest, files, suggestedName } = await importBundle(source, {
       lineage: lineageOf(options),
       ...(options.bundle === undefined ? {} : { folder: options.bundle }),
+      keepSources: options.keepSources === true,
       signal,
     });
     return { manifest, manifestBytes: encodeManifest(manifest), files, suggestedName, close: () => source.close() };

@@ -1,56 +1,61 @@
 import type { PublishProgress } from '../publish.ts';
+import { LiveLine } from './live-line.ts';
 import { formatBytes } from './registry-json.ts';
 import { messageOf } from './report-error.ts';
+import { printable } from './table.ts';
 import type { TextOutput } from './text-output.ts';
 
 export interface UploadProgress {
   readonly show: (progress: PublishProgress) => void;
+  /** A file on its way here, before it can be published. */
+  readonly fetching: (path: string, doneBytes: number, sizeBytes: number) => void;
+  /** What takes a moment and cannot be measured: on a terminal only. */
+  readonly working: (text: string) => void;
+  readonly print: (text: string) => void;
   /** Takes the line off the terminal. */
   readonly finish: () => Promise<void>;
 }
 
-/** Shows an upload: one line that is drawn anew on a terminal, a line a file in a pipe. */
-export function createUploadProgress(output: TextOutput): UploadProgress {
-  let shownPath: string | undefined;
-  let isDrawn = false;
-  // Progress comes from a generator that must not wait; a lost line of it harms nobody.
-  const write = (text: string): void => {
-    output.write(text).catch(() => undefined);
-  };
-  const line = (text: string): void => {
-    write(`${isDrawn ? '\r\u001b[K' : ''}${text}\n`);
-    isDrawn = false;
+/** Shows what is sent: one line that is drawn anew on a terminal, a line a file in a pipe. `prefix` stands before every line. */
+export function createUploadProgress(output: TextOutput, prefix = ''): UploadProgress {
+  const live = new LiveLine(output);
+  let shown: string | undefined;
+  const print = (text: string): void => live.print(`${prefix}${text}`);
+  const moving = (verb: string, path: string, amount: string): void => {
+    const text = `${verb} ${printable(path)}`;
+    if (live.isTerminal) {
+      live.draw(`${prefix}${amount}  ${printable(path)}`);
+    } else if (text !== shown) {
+      print(text);
+    }
+    shown = text;
   };
   return {
-    show(progress) {
-      const { stage, path = '', sentBytes, missingBytes } = progress;
-      const amount = `${formatBytes(sentBytes)} of ${formatBytes(missingBytes)}`;
+    print,
+    show({ stage, path = '', sentBytes, missingBytes, error }) {
+      const amount = amountOf(sentBytes, missingBytes);
       switch (stage) {
         case 'staged':
-          line(missingBytes === 0 ? 'the registry holds every file already' : `uploading ${formatBytes(missingBytes)}`);
+          print(missingBytes === 0 ? 'the registry holds every file already' : `uploading ${formatBytes(missingBytes)}`);
           break;
         case 'uploading':
-          if (output.isTerminal) {
-            write(`\r\u001b[K${amount}  ${path}`.slice(0, output.columns + 3));
-            isDrawn = true;
-          } else if (path !== shownPath) {
-            line(`uploading ${path}`);
-          }
-          shownPath = path;
+          moving('uploading', path, amount);
           break;
         case 'resuming':
-          line(`upload broke (${messageOf(progress.error)}); resuming at ${amount}`);
-          shownPath = undefined;
+          print(`upload broke (${messageOf(error)}); resuming at ${amount}`);
+          shown = undefined;
           break;
         case 'finalizing':
-          line('verifying');
+          print('verifying');
           break;
       }
     },
-    finish: async () => {
-      if (isDrawn) {
-        await output.write('\r\u001b[K');
-      }
-    },
+    fetching: (path, doneBytes, sizeBytes) => moving('fetching', path, amountOf(doneBytes, sizeBytes)),
+    working: (text) => live.draw(`${prefix}${text}`),
+    finish: () => live.finish(),
   };
+}
+
+function amountOf(doneBytes: number, sizeBytes: number): string {
+  return `${formatBytes(doneBytes)} of ${formatBytes(sizeBytes)}`;
 }

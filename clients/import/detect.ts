@@ -13,6 +13,29 @@ export interface Bundle {
   readonly files: ReadonlyMap<string, SourceFile>;
 }
 
+/** A folder of a listing that makes up a bundle, or part of one. */
+export interface FoundFolder {
+  /** Empty at the top. */
+  readonly folder: string;
+  /** Every file directly in it, by name. */
+  readonly files: ReadonlyMap<string, SourceFile>;
+  /** None where files are missing; two where the files of two bundles lie in one folder. */
+  readonly families: readonly BundleFamily[];
+}
+
+/** The folders of a listing, at any depth, that hold files of a bundle; those without any are left out. */
+export function findBundleFolders(files: readonly SourceFile[]): FoundFolder[] {
+  return [...byFolder(files)].flatMap(([folder, inFolder]) => {
+    const families = familiesOf(inFolder);
+    return families.length > 0 || BUNDLE_FILES.some((name) => inFolder.has(name)) ? [{ folder, files: inFolder, families }] : [];
+  });
+}
+
+/** Whether bundles have files of this name: the others in a bundle's folder need not be there. */
+export function isBundleFileName(name: string): boolean {
+  return BUNDLE_FILES.includes(name);
+}
+
 /**
  * Finds the one bundle of a source, at any depth; files that belong to none are ignored.
  * @param folder takes the bundle of this folder where there are several
@@ -21,16 +44,8 @@ export interface Bundle {
 export async function detectBundle(source: BundleSource, folder: string | undefined, signal: AbortSignal): Promise<Bundle> {
   const wanted = folder?.replace(/\/+$/, '');
   const files = await source.list(signal);
-  const folders = [...byFolder(files)].filter(([path]) => wanted === undefined || path === wanted);
-  const bundles: Bundle[] = [];
-  const incomplete: string[] = [];
-  for (const [path, inFolder] of folders) {
-    const families = familiesOf(inFolder);
-    bundles.push(...families.map((family) => ({ family, source, folder: path, files: inFolder })));
-    if (families.length === 0 && BUNDLE_FILES.some((name) => inFolder.has(name))) {
-      incomplete.push(describeIncomplete(path, inFolder));
-    }
-  }
+  const folders = findBundleFolders(files).filter((found) => wanted === undefined || found.folder === wanted);
+  const bundles = folders.flatMap(({ families, ...found }) => families.map((family): Bundle => ({ family, source, ...found })));
   const [bundle] = bundles;
   if (bundles.length > 1) {
     const found = listSome(bundles.map((each) => `${each.family} in ${place(each.folder)}`));
@@ -38,7 +53,8 @@ export async function detectBundle(source: BundleSource, folder: string | undefi
   }
   if (bundle === undefined) {
     const inside = wanted === undefined ? '' : ` in ${place(wanted)}`;
-    const found = incomplete.length > 0 ? listSome(incomplete) : `found ${listFiles(files.map(({ path }) => path))}`;
+    const found =
+      folders.length > 0 ? listSome(folders.map(describeIncomplete)) : `found ${listFiles(files.map(({ path }) => path))}`;
     throw invalidBundle(source.name, `holds no model bundle${inside}: ${found}`);
   }
   return bundle;
@@ -111,7 +127,8 @@ function byFolder(files: readonly SourceFile[]): Map<string, Map<string, SourceF
   return folders;
 }
 
-function describeIncomplete(folder: string, files: ReadonlyMap<string, SourceFile>): string {
+/** What a folder without a whole bundle has, and what it misses. */
+export function describeIncomplete({ folder, files }: FoundFolder): string {
   const found = BUNDLE_FILES.filter((name) => files.has(name));
   const isPixelClassifier = ['meta_data.json', 'loc.npy', 'cov.npy', 'model.pth'].some((name) => files.has(name));
   const missing = ['meta_data.json', 'model.pth', 'loc.npy', 'cov.npy'].filter((name) => !files.has(name));

@@ -1,16 +1,16 @@
-import { type BlobRef, Hasher } from '../../proto/wire/digest.ts';
 import {
   encodeManifest,
   type Manifest,
   type ManifestArtifact,
   ONNX_MEDIA_TYPE,
   parseManifest,
+  SOURCE_MEDIA_TYPE,
   WEIGHTS_MEDIA_TYPE,
 } from '../../proto/wire/manifest.ts';
 import { asModelName, type ModelName } from '../../proto/wire/names.ts';
-import { type BundleSource, readPieces, type SourceFile } from './bundle-source.ts';
+import { type BundleSource, readPieces } from './bundle-source.ts';
 import { type Bundle, type BundleFamily, bundleFile, detectBundle } from './detect.ts';
-import { fileOfBytes, type ImportedFile } from './imported-file.ts';
+import { describeContent, fileOfBytes, type ImportedFile } from './imported-file.ts';
 import { importerOf } from './importers.ts';
 
 /** What the files themselves do not say. */
@@ -26,6 +26,8 @@ export interface ImportOptions {
   readonly lineage?: ImportLineage;
   /** Takes the bundle in this folder of the source, where there are several. */
   readonly folder?: string;
+  /** Publishes the bundle's own files too, for provenance and to convert them anew; inference never fetches them. */
+  readonly keepSources?: boolean;
   readonly signal: AbortSignal;
 }
 
@@ -40,6 +42,8 @@ export interface ImportedBundle {
 }
 
 const GRAPH_PATH = 'model.onnx';
+/** No weights' path is like it: those are digests. */
+const SOURCE_FOLDER = 'source';
 
 /**
  * Turns the one bundle of a source into an ONNX graph and its manifest. Nothing of the bundle is executed and nothing written;
@@ -47,11 +51,13 @@ const GRAPH_PATH = 'model.onnx';
  * @throws ServiceError invalid-argument INVALID_BUNDLE or UNSUPPORTED_MODEL naming the file and the reason.
  */
 export async function importBundle(source: BundleSource, options: ImportOptions): Promise<ImportedBundle> {
-  const { signal, lineage = {} } = options;
+  const { signal, lineage = {}, keepSources = false } = options;
   const bundle = await detectBundle(source, options.folder, signal);
   const importer = importerOf(bundle);
   const imported = await importer.import(bundle, signal);
-  const files = [await fileOfBytes(GRAPH_PATH, imported.graph), ...(imported.weights ?? [])];
+  const serving = [await fileOfBytes(GRAPH_PATH, imported.graph), ...(imported.weights ?? [])];
+  const sources = await describeSources(bundle, imported.usedFiles, signal);
+  const kept = keepSources ? sources : [];
   const manifest: Manifest = {
     schemaVersion: 1,
     kind: importer.kind,
@@ -59,11 +65,11 @@ export async function importBundle(source: BundleSource, options: ImportOptions)
     contract: imported.contract,
     graph: { path: GRAPH_PATH, inputs: [...imported.inputs], outputs: [...imported.outputs] },
     classes: [...imported.classes],
-    artifacts: files.map(artifactOf),
+    artifacts: [...serving.map(servingArtifact), ...kept.map(sourceArtifact)],
     ...(imported.memory === undefined ? {} : { memory: imported.memory }),
     lineage: {
       ...lineageText(lineage),
-      sourceFiles: await describeFiles(bundle, imported.usedFiles, signal),
+      sourceFiles: sources.map(({ name, ref }) => ({ name, ...ref })),
       converter: `maskterial-serving ${importer.name}`,
       metrics: { ...lineage.metrics },
     },
@@ -74,14 +80,22 @@ export async function importBundle(source: BundleSource, options: ImportOptions)
     kind: importer.kind,
     // Read back as every reader will, so that what cannot be published is refused here.
     manifest: parseManifest(encodeManifest(manifest)),
-    files,
+    files: [...serving, ...kept],
     ...(suggestedName === undefined ? {} : { suggestedName }),
   };
 }
 
-function artifactOf({ path, ref, chunks }: ImportedFile): ManifestArtifact {
+interface BundleFile extends ImportedFile {
+  readonly name: string;
+}
+
+function servingArtifact({ path, ref, chunks }: ImportedFile): ManifestArtifact {
   const mediaType = path === GRAPH_PATH ? ONNX_MEDIA_TYPE : WEIGHTS_MEDIA_TYPE;
   return { path, role: 'serving', mediaType, ...ref, chunks: [...chunks] };
+}
+
+function sourceArtifact({ path, ref, chunks }: ImportedFile): ManifestArtifact {
+  return { path, role: 'source', mediaType: SOURCE_MEDIA_TYPE, ...ref, chunks: [...chunks] };
 }
 
 /** Set one by one: the order of the keys is part of the manifest's bytes. */
@@ -94,24 +108,15 @@ function lineageText({ doi, sourceUrl, dataset, licence }: ImportLineage): Parti
   };
 }
 
-async function describeFiles(
-  bundle: Bundle,
-  names: readonly string[],
-  signal: AbortSignal,
-): Promise<Manifest['lineage']['sourceFiles']> {
+/** The bundle's own files that went into the graph; each is read piece by piece, whenever it is asked for. */
+async function describeSources(bundle: Bundle, names: readonly string[], signal: AbortSignal): Promise<BundleFile[]> {
   const described = [];
   for (const name of names) {
-    described.push({ name, ...(await refOfFile(bundle.source, bundleFile(bundle, name), signal)) });
+    const file = bundleFile(bundle, name);
+    const read = (): AsyncIterable<Uint8Array> => readPieces(bundle.source, file, signal);
+    described.push({ name, path: `${SOURCE_FOLDER}/${name}`, ...(await describeContent(read())), read });
   }
   return described;
-}
-
-async function refOfFile(source: BundleSource, file: SourceFile, signal: AbortSignal): Promise<BlobRef> {
-  const hasher = new Hasher();
-  for await (const piece of readPieces(source, file, signal)) {
-    hasher.update(piece);
-  }
-  return hasher.finish();
 }
 
 /** `CLS_AMM_GrapheneH/` or `CLS_AMM_GrapheneH.zip`. */

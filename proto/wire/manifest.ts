@@ -6,6 +6,8 @@ import { ServiceError } from './errors.ts';
 export const ONNX_MEDIA_TYPE = 'application/vnd.onnx';
 /** Weights that a graph names by the path of their artifact. */
 export const WEIGHTS_MEDIA_TYPE = 'application/octet-stream';
+/** Of a bundle's own file: only an importer knows what it is. */
+export const SOURCE_MEDIA_TYPE = 'application/octet-stream';
 
 /** A manifest is read whole into memory by every reader. 64 artifacts of 80 GB in 8 MiB chunks would not fit; 100 GB does. */
 export const MAX_MANIFEST_BYTES = 1024 * 1024;

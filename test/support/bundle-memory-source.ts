@@ -1,10 +1,11 @@
 import type { BundleSource } from '../../clients/import/bundle-source.ts';
 import { invalidBundle } from '../../clients/import/bundle-error.ts';
 
-/** A bundle in memory. Counts what is read of each file. */
+/** A bundle in memory. Counts what is read of each file, and keeps the largest range asked for. */
 export class MemorySource implements BundleSource {
   readonly name: string;
   readonly readBytes = new Map<string, number>();
+  largestRead = 0;
   readonly #files: ReadonlyMap<string, Uint8Array>;
 
   constructor(files: Readonly<Record<string, Uint8Array>>, name = 'memory') {
@@ -21,6 +22,7 @@ export class MemorySource implements BundleSource {
     if (bytes === undefined || offsetBytes + lengthBytes > bytes.byteLength) {
       throw invalidBundle(path, 'out of range');
     }
+    this.largestRead = Math.max(this.largestRead, lengthBytes);
     this.readBytes.set(path, (this.readBytes.get(path) ?? 0) + lengthBytes);
     return bytes.subarray(offsetBytes, offsetBytes + lengthBytes);
   }

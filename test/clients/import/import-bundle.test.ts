@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { type ImportedBundle, importBundle } from '../../../clients/import/import-bundle.ts';
+import { MESSAGE_BYTES } from '../../../proto/wire/chunks.ts';
 import { digestOf, refOf } from '../../../proto/wire/digest.ts';
 import { encodeManifest, parseManifest } from '../../../proto/wire/manifest.ts';
 import { rejectsBundle } from '../../support/bundle-errors.ts';
@@ -129,6 +130,39 @@ describe('importing a bundle', () => {
       })),
     });
     assert.deepEqual(parseManifest(encodeManifest(manifest)), manifest);
+  });
+
+  it('keeps the files that it was made from where that is asked for, as the lineage has them', async () => {
+    const source = new MemorySource({ ...inFolder('m', AMM), 'm/train.log': NOTHING });
+    const { manifest, files } = await importBundle(source, { signal, keepSources: true });
+    const kept = manifest.artifacts.filter(({ role }) => role === 'source');
+    assert.deepEqual(
+      kept.map(({ path, digest, sizeBytes }) => ({ name: path.replace(/^source\//, ''), digest, sizeBytes })),
+      manifest.lineage.sourceFiles,
+    );
+    assert.deepEqual(
+      manifest.artifacts.map(({ path, role }) => [path, role]),
+      [['model.onnx', 'serving'], ...Object.keys(AMM).map((name) => [`source/${name}`, 'source'])],
+    );
+    for (const { path, ref, chunks, read } of files.slice(1)) {
+      const bytes = await collect(read());
+      assert.deepEqual(bytes, AMM[path.replace(/^source\//, '')]);
+      assert.deepEqual([ref, chunks], [refOf(bytes), [digestOf(bytes)]]);
+    }
+    const plain = await importFrom(inFolder('m', AMM));
+    assert.deepEqual(plain.manifest.lineage, manifest.lineage);
+  });
+
+  it('never holds a kept file: it is read piece by piece', async () => {
+    const padding = Buffer.alloc(3 * 1024 * 1024, ' ');
+    const large = Buffer.concat([contrastDict(randomGmm(['1'])), padding]);
+    const source = new MemorySource({ 'contrast_dict.json': large });
+    const { files } = await importBundle(source, { signal, keepSources: true });
+    source.largestRead = 0;
+    const kept = files[1];
+    assert.ok(kept !== undefined);
+    assert.deepEqual(await collect(kept.read()), large);
+    assert.equal(source.largestRead, MESSAGE_BYTES);
   });
 
   it('gives the same bytes each time', async () => {

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
 import { createDynamoClient } from '../../../registry/adapters/aws/aws-clients.ts';
-import { needsLocalAws, startAwsTestServers } from '../../support/aws/aws-test-store.ts';
+import { needsAws, startAwsTestStores } from '../../support/aws/aws-test-store.ts';
 import { measureCosts } from '../../support/aws/costs.ts';
 
-it('DynamoDB counts the capacity units that item sizes give', needsLocalAws(), async () => {
-  const servers = await startAwsTestServers();
+it('DynamoDB counts the capacity units that item sizes give', needsAws(), async () => {
+  const servers = await startAwsTestStores();
   try {
     const settings = await servers.newStore();
     const costs = await measureCosts(createDynamoClient(settings), settings.table);

@@ -1,18 +1,18 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import { type AwsTestServers, needsLocalAws, registryEnv, startAwsTestServers } from '../../support/aws/aws-test-store.ts';
+import { type AwsTestServers, needsAws, registryEnv, startAwsTestStores } from '../../support/aws/aws-test-store.ts';
 import { startFaultProxy } from '../../support/aws/fault-proxy.ts';
 import { checkGoldenFlakes } from '../../support/golden-flakes.ts';
 import { readGoldens } from '../../support/goldens.ts';
 import { needsReferenceData } from '../../support/reference-data.ts';
 import { TestSystem } from '../../support/system.ts';
 
-const needed = { skip: needsLocalAws().skip || needsReferenceData.skip };
+const needed = { skip: needsAws().skip || needsReferenceData.skip };
 
 describe('both services on AWS', needed, () => {
   let servers: AwsTestServers;
   before(async () => {
-    servers = await startAwsTestServers();
+    servers = await startAwsTestStores();
   });
   after(() => servers.stop());
 

@@ -9,9 +9,9 @@ import { describeRegistry } from '../../contract/registry-contract.ts';
 import {
   type AwsTestServers,
   ignoreLeftover,
-  needsLocalAws,
+  needsAws,
   registryEnv,
-  startAwsTestServers,
+  startAwsTestStores,
 } from '../../support/aws/aws-test-store.ts';
 import { deferred } from '../../support/deferred.ts';
 import { createClassifier, never, promotion, publish } from '../../support/registry/publish.ts';
@@ -19,10 +19,10 @@ import { type RegistryServer, startRegistryServer } from '../../support/registry
 import { smallVersion } from '../../support/registry/sample-version.ts';
 import { memoryLiveState } from '../../support/registry/live-state.ts';
 
-describe('a registry on AWS', needsLocalAws(), () => {
+describe('a registry on AWS', needsAws(), () => {
   let servers: AwsTestServers;
   before(async () => {
-    servers = await startAwsTestServers();
+    servers = await startAwsTestStores();
   });
   after(() => servers.stop());
 

@@ -5,18 +5,12 @@ import { S3BlobStore } from '../../../registry/adapters/aws/s3-blob-store.ts';
 import { S3Bucket } from '../../../registry/adapters/aws/s3-bucket.ts';
 import { s3LayoutOf } from '../../../registry/adapters/aws/s3-layout.ts';
 import { describeBlobStore } from '../../contract/blob-store-contract.ts';
-import {
-  type AwsTestServers,
-  ignoreLeftover,
-  needsLocalAws,
-  pace,
-  startAwsTestServers,
-} from '../../support/aws/aws-test-store.ts';
+import { type AwsTestServers, ignoreLeftover, needsAws, pace, startAwsTestStores } from '../../support/aws/aws-test-store.ts';
 
-describe('on S3', needsLocalAws(), () => {
+describe('on S3', needsAws(), () => {
   let servers: AwsTestServers;
   before(async () => {
-    servers = await startAwsTestServers();
+    servers = await startAwsTestStores();
   });
   after(() => servers.stop());
 
