@@ -88,6 +88,7 @@ const CASES: Readonly<Record<string, Case>> = {
       { 'registry/rpc/a.ts': `import Database from 'libsql';` },
       { 'registry/rpc/a.ts': `import Database from 'libsql/promise';` },
       { 'registry/main.ts': `import { S3Client } from '@aws-sdk/client-s3';` },
+      { 'clients/cli/a.ts': `import { S3Client } from '@aws-sdk/client-s3';` },
       { 'registry/main.ts': `import { pino } from 'pino';` },
       { 'registry/adapters/aws/a.ts': `import { Table } from 'aws-cdk-lib/aws-dynamodb';` },
       { 'infra/local/a.ts': `import type { Construct } from 'constructs';` },

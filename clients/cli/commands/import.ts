@@ -1,31 +1,49 @@
 import { join } from 'node:path';
 import type { Command } from 'commander';
-import { type BundleOptions, withBundleOptions } from '../bundle-options.ts';
+import { takeOver } from '../bucket/take-over.ts';
 import type { Cli } from '../cli.ts';
 import { usageError } from '../exit-codes.ts';
 import { writeImported } from '../imported-folder.ts';
 import { openBundle } from '../open-publishable.ts';
-import { jsonOption, parseModel } from '../options.ts';
+import { parseModel } from '../options.ts';
+import { type PublishOptions, withPublishOptions } from '../publish-options.ts';
 import type { Publishable } from '../publishable.ts';
 import { writeJson } from '../registry-command.ts';
 import { formatBytes } from '../registry-json.ts';
 import { formatTable, printable } from '../table.ts';
 
-interface Options extends BundleOptions {
+interface Options extends PublishOptions {
   readonly name?: string;
   readonly out?: string;
-  readonly json?: true;
 }
 
-/** `maskterial import PATH` */
+const BUCKET = /^s3:/i;
+const PUBLISH_OPTIONS = ['registry', 'timeout', 'create', 'promote', 'label', 'actor', 'reason'];
+
+/** `maskterial import PATH`, `maskterial import s3://BUCKET/PREFIX` */
 export function addImport(program: Command, cli: Cli): void {
-  const command = program.command('import').description('turn a MaskTerial bundle into an ONNX graph and a manifest');
-  withBundleOptions(command)
-    .argument('<path>', 'a bundle: a folder or a zip')
+  const command = program
+    .command('import')
+    .description('turn a MaskTerial bundle into an ONNX graph and a manifest; or publish every model of a bucket (s3://)')
+    .argument('<path>', 'a bundle: a folder or a zip; or s3://bucket/prefix, filled as <model>/<file>')
     .option('--name <model>', "the model's name; default: the bundle's own", parseModel)
-    .option('--out <folder>', 'where to write; must not exist yet; default: a folder of the name here')
-    .addOption(jsonOption())
-    .action((path: string, options: Options) => importBundle(cli, path, options));
+    .option('--out <folder>', 'where to write; must not exist yet; default: a folder of the name here');
+  withPublishOptions(command, cli).action((path: string, options: Options) => {
+    if (BUCKET.test(path)) {
+      refuseOptions(command, ['name', 'out', 'bundle'], 'is for a folder or zip');
+      return takeOver(cli, path, options);
+    }
+    refuseOptions(command, PUBLISH_OPTIONS, 'is for s3:// only: publish what was imported with maskterial publish');
+    return importBundle(cli, path, options);
+  });
+}
+
+/** An option that means nothing here is not passed over. */
+function refuseOptions(command: Command, names: readonly string[], why: string): void {
+  const given = names.find((name) => command.getOptionValueSource(name) === 'cli');
+  if (given !== undefined) {
+    throw usageError(`--${given === 'create' ? 'no-create' : given} ${why}`);
+  }
 }
 
 async function importBundle(cli: Cli, path: string, options: Options): Promise<void> {

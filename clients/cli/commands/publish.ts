@@ -31,6 +31,10 @@ export function addPublish(program: Command, cli: Cli): void {
 async function publish(cli: Cli, paths: readonly string[], options: Options): Promise<void> {
   const signal = cli.interrupts();
   const [path = ''] = paths;
+  const bucket = paths.find((each) => /^s3:/i.test(each));
+  if (bucket !== undefined) {
+    throw usageError(`${bucket}: maskterial import takes a bucket over`);
+  }
   const isNamed = options.model !== undefined || options.bundle !== undefined;
   if (paths.length > 1 && isNamed) {
     throw usageError('--model and --bundle name a single bundle: give one path');

@@ -102,7 +102,10 @@ const PACKAGES: readonly { readonly name: RegExp; readonly in: RegExp; readonly 
   { name: /^libsql$/, in: /^registry\/adapters\/embedded\// },
   { name: /^pino$/, in: /^infra\/process\/log\.ts$/ },
   { name: /^(?:aws-cdk-lib|constructs)$/, in: /^infra\/aws\// },
-  { name: /^@aws-sdk\//, in: /^(?:registry\/adapters\/aws\/|inference\/adapters\/s3-source\.ts$)/ },
+  {
+    name: /^@aws-sdk\//,
+    in: /^(?:registry\/adapters\/aws\/|inference\/adapters\/s3-source\.ts$|clients\/adapters\/s3-object-bucket\.ts$)/,
+  },
 ];
 
 export const packagesStayInPlace: Rule = (sources) => {

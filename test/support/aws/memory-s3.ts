@@ -41,6 +41,11 @@ export class MemoryS3 {
     return [...this.objects.keys()].filter((key) => this.#latest(key) !== undefined).toSorted();
   }
 
+  /** As somebody else puts an object. */
+  store(key: string, bytes: Buffer): void {
+    this.#put(key, bytes, sha256(bytes));
+  }
+
   #answer({ name, input }: Sent): unknown {
     const key = String(input['Key']);
     switch (name) {
@@ -101,7 +106,7 @@ export class MemoryS3 {
           this.pageSize,
         );
         return {
-          Contents: page.map((Key) => ({ Key, Size: this.#latest(Key)?.bytes.byteLength })),
+          Contents: page.map((Key) => ({ Key, Size: this.#latest(Key)?.bytes.byteLength, ETag: this.#latest(Key)?.versionId })),
           ...(next !== undefined && { NextContinuationToken: next }),
         };
       }
