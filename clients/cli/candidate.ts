@@ -9,4 +9,6 @@ export interface Candidate {
   readonly fallbackName: string;
   /** @throws ServiceError when it holds no bundle that can be imported. */
   open(progress: UploadProgress, signal: AbortSignal): Promise<Publishable>;
+  /** Called once its version is in the registry and what it was opened from is closed. */
+  readonly published?: () => Promise<void>;
 }

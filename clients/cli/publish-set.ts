@@ -86,6 +86,7 @@ async function publishCandidate(
     } finally {
       await publishable.close();
     }
+    await candidate.published?.();
     return row;
   } catch (error) {
     progress.print(errorLine(error));

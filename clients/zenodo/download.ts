@@ -151,9 +151,10 @@ function sizeMismatch(file: RecordFile, found: string): ServiceError {
 
 async function md5OfFile(path: string, signal: AbortSignal): Promise<Hash> {
   const hash = createHash('md5');
-  for await (const piece of createReadStream(path, { highWaterMark: 1024 * 1024 })) {
+  const pieces: AsyncIterable<Uint8Array> = createReadStream(path, { highWaterMark: 1024 * 1024 });
+  for await (const piece of pieces) {
     throwIfAborted(signal);
-    hash.update(piece as Uint8Array);
+    hash.update(piece);
   }
   return hash;
 }

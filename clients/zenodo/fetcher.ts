@@ -75,7 +75,7 @@ export class Fetcher {
       return {
         status,
         rangeStart: rangeStartOf(response.headers.get('content-range')),
-        body: pieces(response.body, watch),
+        body: piecesOf(response.body, watch),
         leave,
       };
     } catch (error) {
@@ -85,7 +85,7 @@ export class Fetcher {
   }
 }
 
-async function* pieces(body: ReadableStream<Uint8Array> | null, watch: Silence): AsyncGenerator<Uint8Array> {
+async function* piecesOf(body: ReadableStream<Uint8Array> | null, watch: Silence): AsyncGenerator<Uint8Array> {
   try {
     if (body !== null) {
       for await (const piece of body) {
@@ -108,7 +108,7 @@ class Silence {
   readonly #outer: AbortSignal;
   readonly #own = new AbortController();
   readonly #stop = (): void => this.#own.abort(abortError(this.#outer));
-  #timer: NodeJS.Timeout;
+  readonly #timer: NodeJS.Timeout;
 
   constructor(url: string, idleMs: number, outer: AbortSignal) {
     this.#url = url;

@@ -10,7 +10,9 @@ import { promisify } from 'node:util';
 import sharp from 'sharp';
 import { processEnvironment } from '../../infra/process/env.ts';
 import { repositoryRoot } from '../support/reference-data.ts';
+import { writeZip } from '../support/bundle-zip.ts';
 import { findTool, needsTool } from '../support/tools.ts';
+import { ZenodoServer } from '../support/zenodo-server.ts';
 
 const run = promisify(execFile);
 
@@ -28,11 +30,15 @@ interface Recipe {
 const recipes = readRecipes(readFileSync(join(repositoryRoot, 'README.md'), 'utf8'));
 let folder: string;
 let services: ChildProcess;
+let zenodo: ZenodoServer | undefined;
 
 before(async () => {
   folder = await mkdtemp(join(tmpdir(), 'maskterial-readme-'));
   await rm(DEMO_FOLDER, { recursive: true, force: true });
   await run('npm', ['run', 'demo', '--', '--out', DEMO_FOLDER], { cwd: repositoryRoot, env: environment() });
+  const bundle = await readFile(join(DEMO_FOLDER, 'CLS_GMM_Demo', 'contrast_dict.json'));
+  const published = writeZip([{ name: 'CLS_GMM_GrapheneH/contrast_dict.json', bytes: bundle }]);
+  zenodo = await ZenodoServer.start('15765516', new Map([['CLS_GMM_GrapheneH.zip', published]]));
   // In a group of its own: npm does not pass a signal on to what it runs.
   services = spawn('npm', ['start'], {
     cwd: repositoryRoot,
@@ -47,6 +53,7 @@ after(async () => {
   const exited = once(services, 'exit');
   process.kill(-(services.pid ?? 0), 'SIGTERM');
   await exited;
+  await zenodo?.[Symbol.asyncDispose]();
   await rm(folder, { recursive: true, force: true });
   await rm(DEMO_FOLDER, { recursive: true, force: true });
 });
@@ -105,6 +112,7 @@ function expectations(text: string): RegExp[] {
     [/Health\/Check/, /"status": "SERVING"/],
     [/WatchAliases/, /"snapshot": \{/],
     [/ list$/m, /maskterial\.registry\.v1\.RegistryService/],
+    [/maskterial import zenodo/, /1 new, 0 known before/],
     [/maskterial publish/, /sha256:[0-9a-f]{64}/],
     [/maskterial history/, /rollback/],
     [/maskterial promote .* --wait/, /1 of 1 servers serve CLS_GMM_Demo:2/],
@@ -135,6 +143,8 @@ function environment(): NodeJS.ProcessEnv {
     REGISTRY_DATA: join(folder, 'registry'),
     MODEL_PATH: join(folder, 'models'),
     LOG_LEVEL: 'error',
+    // Zenodo cannot be asked from everywhere, nor as often as tests run.
+    ...(zenodo === undefined ? {} : { MASKTERIAL_ZENODO: zenodo.url }),
   };
 }
 

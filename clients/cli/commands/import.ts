@@ -6,34 +6,51 @@ import { usageError } from '../exit-codes.ts';
 import { writeImported } from '../imported-folder.ts';
 import { openBundle } from '../open-publishable.ts';
 import { parseModel } from '../options.ts';
-import { type PublishOptions, withPublishOptions } from '../publish-options.ts';
+import { withPublishOptions } from '../publish-options.ts';
 import type { Publishable } from '../publishable.ts';
 import { writeJson } from '../registry-command.ts';
 import { formatBytes } from '../registry-json.ts';
 import { formatTable, printable } from '../table.ts';
+import { parseRecordName } from '../../zenodo/record.ts';
+import { importRecord, type RecordOptions } from '../zenodo/import-record.ts';
 
-interface Options extends PublishOptions {
+interface Options extends RecordOptions {
   readonly name?: string;
   readonly out?: string;
 }
 
 const BUCKET = /^s3:/i;
+const RECORD_OPTIONS = ['only', 'originalDeployment', 'downloads'];
 const PUBLISH_OPTIONS = ['registry', 'timeout', 'create', 'promote', 'label', 'actor', 'reason'];
 
-/** `maskterial import PATH`, `maskterial import s3://BUCKET/PREFIX` */
+/** `maskterial import PATH`, `maskterial import s3://BUCKET/PREFIX`, `maskterial import zenodo:ID` */
 export function addImport(program: Command, cli: Cli): void {
   const command = program
     .command('import')
-    .description('turn a MaskTerial bundle into an ONNX graph and a manifest; or publish every model of a bucket (s3://)')
-    .argument('<path>', 'a bundle: a folder or a zip; or s3://bucket/prefix, filled as <model>/<file>')
+    .description(
+      'turn a MaskTerial bundle into an ONNX graph and a manifest; or publish every model of a bucket (s3://) or of a Zenodo record (zenodo:)',
+    )
+    .argument('<path>', 'a bundle: a folder or a zip; or s3://bucket/prefix, filled as <model>/<file>; or zenodo:15765516')
     .option('--name <model>', "the model's name; default: the bundle's own", parseModel)
-    .option('--out <folder>', 'where to write; must not exist yet; default: a folder of the name here');
+    .option('--out <folder>', 'where to write; must not exist yet; default: a folder of the name here')
+    .option('--only <pattern>', 'of a record: the bundles whose names match, * for anything; may be repeated', collect)
+    .option('--original-deployment', 'of a record: the eight models of the original deployment')
+    .option('--downloads <folder>', 'of a record: keep the downloaded files there; default: gone once published');
   withPublishOptions(command, cli).action((path: string, options: Options) => {
+    const record = parseRecordName(path);
+    if (record !== undefined) {
+      refuseOptions(command, ['name', 'out', 'bundle'], 'is for a folder or zip');
+      return importRecord(cli, record, options);
+    }
+    refuseOptions(command, RECORD_OPTIONS, 'is for zenodo: only');
     if (BUCKET.test(path)) {
       refuseOptions(command, ['name', 'out', 'bundle'], 'is for a folder or zip');
       return takeOver(cli, path, options);
     }
-    refuseOptions(command, PUBLISH_OPTIONS, 'is for s3:// only: publish what was imported with maskterial publish');
+    if (/^zenodo:/i.test(path)) {
+      throw usageError(`expected zenodo:<number of a record>, found "${path}"`);
+    }
+    refuseOptions(command, PUBLISH_OPTIONS, 'is for s3:// and zenodo: only: publish what was imported with maskterial publish');
     return importBundle(cli, path, options);
   });
 }
@@ -42,8 +59,16 @@ export function addImport(program: Command, cli: Cli): void {
 function refuseOptions(command: Command, names: readonly string[], why: string): void {
   const given = names.find((name) => command.getOptionValueSource(name) === 'cli');
   if (given !== undefined) {
-    throw usageError(`--${given === 'create' ? 'no-create' : given} ${why}`);
+    throw usageError(`--${given === 'create' ? 'no-create' : kebab(given)} ${why}`);
   }
+}
+
+function kebab(name: string): string {
+  return name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+}
+
+function collect(value: string, before: readonly string[] | undefined): readonly string[] {
+  return [...(before ?? []), value];
 }
 
 async function importBundle(cli: Cli, path: string, options: Options): Promise<void> {
