@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import type { Alias, AliasEvent, Model, ModelKind, Version } from '../proto/gen/maskterial/registry/v1/model.ts';
+import type { Alias, AliasEvent, Deprecation, Model, ModelKind, Version } from '../proto/gen/maskterial/registry/v1/model.ts';
 import {
   type PromoteVersionResponse,
   RegistryServiceClient,
@@ -9,12 +9,14 @@ import {
 } from '../proto/gen/maskterial/registry/v1/registry_service.ts';
 import type { Rollout } from '../proto/gen/maskterial/registry/v1/rollout.ts';
 import { callUnary } from '../proto/wire/calls.ts';
-import { isServiceError, ServiceError } from '../proto/wire/errors.ts';
+import { isServiceError } from '../proto/wire/errors.ts';
 import type { ModelReference } from '../proto/wire/names.ts';
 import { type ClientCallOptions, type ConnectionSettings, connect, createCaller } from './channel.ts';
 import { pages } from './pages.ts';
 import { type PublishedVersion, type PublishRequest, publishVersion } from './publish.ts';
+import { required } from './required.ts';
 import { type RetryDeps, SYSTEM_RETRY_DEPS } from './retry.ts';
+import { createUpkeep } from './upkeep.ts';
 import { watchAliases, watchRollout } from './watch.ts';
 
 export type Labels = Readonly<Record<string, string>>;
@@ -38,6 +40,9 @@ export interface PromoteOptions extends MoveOptions {
   /** Inference servers that must hold the version ready. */
   readonly requireReady?: number | undefined;
 }
+
+/** Who deletes a version and why. */
+export type DeleteOptions = Omit<MoveOptions, 'expectedRevision'>;
 
 export interface ListOptions extends ClientCallOptions {
   /** Exact matches; all of them must hold. */
@@ -65,7 +70,8 @@ export interface RegistryClient {
   publishVersion(request: PublishRequest, options?: ClientCallOptions): Promise<PublishedVersion>;
   resolve(reference: ModelReference, options?: ClientCallOptions): Promise<ResolveVersionResponse>;
   /**
-   * @throws aborted REVISION_CONFLICT with metadata current_revision; failed-precondition NOT_ENOUGH_READY with metadata ready and
+   * With the advice against the version, where there is one.
+   * @throws aborted REVISION_CONFLICT with metadata current_revision; failed-precondition VERSION_DELETED or NOT_ENOUGH_READY with metadata ready and
    * required.
    */
   promote(
@@ -73,7 +79,7 @@ export interface RegistryClient {
     version: number,
     alias: string,
     options?: PromoteOptions,
-  ): Promise<{ alias: Alias; previousVersion: number }>;
+  ): Promise<{ alias: Alias; previousVersion: number; deprecation?: Deprecation }>;
   /** @throws failed-precondition NO_PREVIOUS_VERSION; aborted REVISION_CONFLICT. */
   rollback(model: string, alias: string, options?: MoveOptions): Promise<{ alias: Alias; previousVersion: number }>;
   /** The audit history, newest first; of all aliases when `alias` is not given. */
@@ -92,6 +98,11 @@ export interface RegistryClient {
     version: number,
     options?: ClientCallOptions & { readonly holdSeconds?: number | undefined },
   ): Promise<Date>;
+  /** Advises against a version; it is served and promoted as before. */
+  deprecate(model: string, version: number, reason: string, options?: ClientCallOptions): Promise<Version>;
+  undeprecate(model: string, version: number, options?: ClientCallOptions): Promise<Version>;
+  /** @throws failed-precondition VERSION_IN_USE with metadata aliases. */
+  deleteVersion(model: string, version: number, options?: DeleteOptions): Promise<void>;
   close(): void;
 }
 
@@ -163,7 +174,7 @@ export function createRegistryClient(settings: ConnectionSettings, deps: RetryDe
     async promote(model, version, alias, options = {}) {
       const request = { model, version, alias, requireReady: options.requireReady ?? 0, ...moveFields(options) };
       const answer = await call((bounds) => callUnary(stub.promoteVersion.bind(stub), request, bounds), options);
-      return moved(answer, 'PromoteVersion');
+      return { ...moved(answer, 'PromoteVersion'), ...(answer.deprecation && { deprecation: answer.deprecation }) };
     },
     async rollback(model, alias, options = {}) {
       const request = { model, alias, ...moveFields(options) };
@@ -191,6 +202,7 @@ export function createRegistryClient(settings: ConnectionSettings, deps: RetryDe
       const answer = await call((bounds) => callUnary(stub.prefetchVersion.bind(stub), request, bounds), options);
       return required(answer.expireTime, 'PrefetchVersion', 'expire_time');
     },
+    ...createUpkeep(stub, call),
     close: () => stub.close(),
   };
 }
@@ -209,12 +221,4 @@ function moved(
   method: string,
 ): { alias: Alias; previousVersion: number } {
   return { alias: required(answer.alias, method, 'alias'), previousVersion: answer.previousVersion };
-}
-
-/** A message field that the contract promises. */
-function required<T>(value: T | undefined, method: string, field: string): T {
-  if (value === undefined) {
-    throw new ServiceError('internal', 'INTERNAL', `${method} answered without ${field}`);
-  }
-  return value;
 }

@@ -1,6 +1,8 @@
 import { Command, CommanderError } from 'commander';
 import { projectVersion } from '../../infra/process/version.ts';
 import type { Cli } from './cli.ts';
+import { addDelete } from './commands/delete.ts';
+import { addDeprecate } from './commands/deprecate.ts';
 import { addHistory } from './commands/history.ts';
 import { addImport } from './commands/import.ts';
 import { addModels } from './commands/models.ts';
@@ -69,6 +71,8 @@ function createProgram(cli: Cli, help: { out: string; err: string }): Command {
   addPrefetch(program, cli);
   addPromote(program, cli);
   addRollback(program, cli);
+  addDeprecate(program, cli);
+  addDelete(program, cli);
   addModels(program, cli);
   addVersions(program, cli);
   addHistory(program, cli);

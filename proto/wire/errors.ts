@@ -66,7 +66,8 @@ export type ErrorReason =
   | 'UNSUPPORTED_MODEL'
   | 'UNWRITABLE_FILE'
   | 'UPLOAD_STALLED'
-  | 'VERSION_NOT_FINALIZED'
+  | 'VERSION_DELETED'
+  | 'VERSION_IN_USE'
   | 'VERSION_NOT_FOUND';
 
 export interface FieldViolation {

@@ -9,6 +9,7 @@ import { aliasName, draftFor, modelName, record, request, targetOf } from '../su
 import { never } from '../support/registry/publish.ts';
 import { fileRef, smallVersion } from '../support/registry/sample-version.ts';
 import { isError } from '../support/service-errors.ts';
+import { describeDeletions } from './catalog/deletions.ts';
 
 export interface CatalogFixture {
   readonly catalog: Catalog;
@@ -379,6 +380,8 @@ export function describeCatalog(name: string, create: () => Promise<CatalogFixtu
         }
       });
     });
+
+    describeDeletions({ catalog: () => catalog, openAnother: () => fixture.openAnother, added });
 
     it('does nothing for a caller who left', async () => {
       const left = AbortSignal.abort();

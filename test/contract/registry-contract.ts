@@ -2,6 +2,7 @@ import { afterEach, beforeEach, describe } from 'node:test';
 import type { Registry } from '../../registry/release/registry.ts';
 import { describeAliases } from './registry/aliases.ts';
 import { describeBadUploads } from './registry/bad-uploads.ts';
+import { describeDeletion } from './registry/deletion.ts';
 import { describeModels } from './registry/models.ts';
 import { describePrefetch } from './registry/prefetch.ts';
 import { describePublishing } from './registry/publishing.ts';
@@ -31,6 +32,7 @@ export function describeRegistry(
     describePublishing(registry);
     describeBadUploads(registry, canSendAnyNumber);
     describeAliases(registry);
+    describeDeletion(registry);
     describeWatch(registry);
     describeRollout(registry);
     describePrefetch(registry);

@@ -3,6 +3,7 @@ import { ServiceError } from '../../../proto/wire/errors.ts';
 import type { Catalog } from '../../release/catalog.ts';
 import { integerOf, type Row, textOf } from './attributes.ts';
 import { moveAlias, readAlias, readAliasEvent, readAliasEvents, readFeedHead } from './dynamo-aliases.ts';
+import { deleteVersion, readDeletion, writeDeprecation } from './dynamo-deletions.ts';
 import { readFeed, readSnapshot } from './dynamo-feed.ts';
 import { readModel, readModels, readNeighbouringNames, writeModel } from './dynamo-models.ts';
 import { readRequest, writeRequest } from './dynamo-requests.ts';
@@ -31,6 +32,9 @@ export async function openDynamoCatalog(
     neighbouringNames: (name, limit, at) => readNeighbouringNames(table, name, limit, at),
     addVersion: (stagingId, draft, request, at) => addVersion(table, stagingId, draft, request, at),
     getVersion: (model, version, at) => readVersion(table, model, version, at),
+    getDeletion: (model, version, at) => readDeletion(table, model, version, at),
+    setDeprecation: (version, deprecation, at) => writeDeprecation(table, version, deprecation, at),
+    deleteVersion: (deletion, request, at) => deleteVersion(table, deletion, request, at),
     listVersions: (model, slice, at) => readVersions(table, model, slice, at),
     isReferenced: (blob, at) => isBlobReferenced(table, blob, at),
     addStaging: (staging, request, at) => writeStaging(table, staging, request, at),

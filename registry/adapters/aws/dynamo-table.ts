@@ -26,6 +26,7 @@ export type Write =
   | { readonly kind: 'put'; readonly key: Key; readonly item: Attributes; readonly condition?: Condition }
   /** Changes one attribute of an item. */
   | { readonly kind: 'set'; readonly key: Key; readonly attribute: string; readonly value: Value; readonly condition: Condition }
+  | { readonly kind: 'delete'; readonly key: Key; readonly condition?: Condition }
   | { readonly kind: 'check'; readonly key: Key; readonly condition: Condition };
 
 export interface PartitionRead {
@@ -162,6 +163,8 @@ export class DynamoTable {
           Update: { TableName, Key, UpdateExpression, ...condition, ExpressionAttributeNames, ExpressionAttributeValues },
         };
       }
+      case 'delete':
+        return { Delete: { TableName, Key, ...condition } };
       case 'check':
         return { ConditionCheck: { TableName, Key, ...toCondition(write.condition) } };
     }

@@ -2,6 +2,7 @@ import type { BlobRef, Digest } from '../../../proto/wire/digest.ts';
 import { ServiceError } from '../../../proto/wire/errors.ts';
 import type { ManifestLineage } from '../../../proto/wire/manifest.ts';
 import type { ModelName } from '../../../proto/wire/names.ts';
+import type { Deprecation } from '../../model/deletion.ts';
 import { hasLabels, type Labels } from '../../model/labels.ts';
 import type { ModelKind } from '../../model/model.ts';
 import type { ArtifactRecord, Version, VersionDraft } from '../../model/version.ts';
@@ -34,13 +35,14 @@ export function addVersion(
         key: keys.staging(stagingId),
         attribute: 'version',
         value: version.version,
-        condition: 'present',
+        // A staging becomes one version: when that was deleted, no other.
+        condition: isCreated ? { attribute: 'version', equals: 0 } : 'present',
       },
       ...requestWrites(record),
     ];
     const failed = await table.transact(isCreated ? await withVersion(table, ending, version, signal) : ending, signal);
     if (failed.has(STAGING)) {
-      throw new ServiceError('not-found', 'STAGING_NOT_FOUND', `staging "${stagingId}" does not exist any more`);
+      await throwIfEnded(table, stagingId, signal);
     }
     if (record !== undefined && failed.has(REQUEST)) {
       return { kind: 'request-exists' };
@@ -138,6 +140,18 @@ export function manifestRef(row: Row): BlobRef {
   return { digest: textOf(row, 'manifestDigest') as Digest, sizeBytes: integerOf(row, 'manifestSizeBytes') };
 }
 
+async function throwIfEnded(table: DynamoTable, stagingId: string, signal: AbortSignal): Promise<void> {
+  const staging = await readStaging(table, stagingId, signal);
+  if (staging === undefined) {
+    throw new ServiceError('not-found', 'STAGING_NOT_FOUND', `staging "${stagingId}" does not exist any more`);
+  }
+  const { model, version } = staging;
+  if (version !== 0 && (await table.get(keys.deletion(model, version), signal)) !== undefined) {
+    const message = `staging "${stagingId}" became ${model}:${version}, which was deleted`;
+    throw new ServiceError('failed-precondition', 'VERSION_DELETED', message);
+  }
+}
+
 /** The model's version with the draft's manifest. */
 async function readVersionOf(
   table: DynamoTable,
@@ -219,6 +233,7 @@ function toItem(version: Version): Attributes {
 }
 
 function toVersion(row: Row): Version {
+  const deprecation = row['deprecation'];
   return {
     model: textOf(row, 'pk').slice(keys.version('', 0).pk.length) as ModelName,
     version: Number(textOf(row, 'sk')),
@@ -229,5 +244,6 @@ function toVersion(row: Row): Version {
     lineage: JSON.parse(textOf(row, 'lineage')) as ManifestLineage,
     labels: row['labels'] as Labels,
     createTimeMs: integerOf(row, 'createTimeMs'),
+    ...(typeof deprecation === 'object' && { deprecation: deprecation as Deprecation }),
   };
 }

@@ -29,6 +29,7 @@ export const keys = {
     pk: `blob#${digest}`,
     sk: `${padded(sizeBytes, SIZE_DIGITS)}#${model}#${padded(version, VERSION_DIGITS)}`,
   }),
+  deletion: (model: string, version: number): Key => ({ pk: `deletions#${model}`, sk: padded(version, VERSION_DIGITS) }),
   staging: (id: string): Key => ({ pk: `staging#${id}`, sk: 'staging' }),
   request: (operation: Operation, id: string): Key => ({ pk: `request#${operation}#${id}`, sk: 'request' }),
   alias: (model: string, alias: string): Key => ({ pk: 'aliases', sk: `${model}#${alias}` }),

@@ -10,6 +10,7 @@ import {
   updateAlias,
 } from './sqlite-aliases.ts';
 import { SqliteDatabase } from './sqlite-database.ts';
+import { removeVersion, selectDeletion, updateDeprecation } from './sqlite-deletions.ts';
 import { insertModel, selectModel, selectModels, selectNeighbouringNames } from './sqlite-models.ts';
 import { insertRequest, selectRequest } from './sqlite-requests.ts';
 import { prepareSchema } from './sqlite-schema.ts';
@@ -52,6 +53,9 @@ export function openSqliteCatalog(path: string, settings = { busyTimeoutMs: BUSY
     neighbouringNames: (name, limit, signal) => call(signal, () => selectNeighbouringNames(database, name, limit)),
     addVersion: (stagingId, draft, request, signal) => call(signal, () => insertVersion(database, stagingId, draft, request)),
     getVersion: (model, version, signal) => call(signal, () => selectVersion(database, model, version)),
+    getDeletion: (model, version, signal) => call(signal, () => selectDeletion(database, model, version)),
+    setDeprecation: (version, deprecation, signal) => call(signal, () => updateDeprecation(database, version, deprecation)),
+    deleteVersion: (deletion, request, signal) => call(signal, () => removeVersion(database, deletion, request)),
     listVersions: (model, slice, signal) => call(signal, () => selectVersions(database, model, slice)),
     isReferenced: (blob, signal) => call(signal, () => isBlobReferenced(database, blob)),
     addStaging: (staging, request, signal) => call(signal, () => insertStaging(database, staging, request)),

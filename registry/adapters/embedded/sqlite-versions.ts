@@ -2,6 +2,7 @@ import type { BlobRef, Digest } from '../../../proto/wire/digest.ts';
 import { ServiceError } from '../../../proto/wire/errors.ts';
 import type { ManifestLineage } from '../../../proto/wire/manifest.ts';
 import type { ModelName } from '../../../proto/wire/names.ts';
+import type { Deprecation } from '../../model/deletion.ts';
 import type { Labels } from '../../model/labels.ts';
 import type { ModelKind } from '../../model/model.ts';
 import type { ArtifactRecord, Version, VersionDraft } from '../../model/version.ts';
@@ -25,9 +26,15 @@ export function insertVersion(
     if (isCreated) {
       insertVersionRows(database, version);
     }
-    if (database.run('UPDATE stagings SET version = ? WHERE id = ?', version.version, stagingId) === 0) {
+    const staging = selectStaging(database, stagingId);
+    if (staging === undefined) {
       throw new ServiceError('not-found', 'STAGING_NOT_FOUND', `staging "${stagingId}" does not exist any more`);
     }
+    if (isCreated && staging.version !== 0) {
+      const message = `staging "${stagingId}" became ${draft.model}:${staging.version}, which was deleted`;
+      throw new ServiceError('failed-precondition', 'VERSION_DELETED', message);
+    }
+    database.run('UPDATE stagings SET version = ? WHERE id = ?', version.version, stagingId);
     if (request !== undefined) {
       insertRequest(database, { ...request, subject: String(version.version), isEffective: isCreated });
     }
@@ -162,6 +169,7 @@ function insertVersionRows(database: SqliteDatabase, version: Version): void {
 }
 
 function toVersion(row: Row): Version {
+  const deprecation = row['deprecation'];
   return {
     model: textOf(row, 'model') as ModelName,
     version: integerOf(row, 'version'),
@@ -172,5 +180,6 @@ function toVersion(row: Row): Version {
     lineage: JSON.parse(textOf(row, 'lineage')) as ManifestLineage,
     labels: JSON.parse(textOf(row, 'labels')) as Labels,
     createTimeMs: integerOf(row, 'create_time_ms'),
+    ...(typeof deprecation === 'string' && { deprecation: JSON.parse(deprecation) as Deprecation }),
   };
 }

@@ -92,7 +92,7 @@ export function describeAliases(registry: () => Registry): void {
       await promote(1);
       const version = await rejection(promote(9));
       assert.deepEqual([version.kind, version.reason], ['not-found', 'VERSION_NOT_FOUND']);
-      assert.match(version.message, /1 to 3/);
+      assert.match(version.message, /newest is 3/);
       await assert.rejects(promote(1, { model: 'GMM' }), isError('not-found', 'MODEL_NOT_FOUND'));
       await assert.rejects(rollback({ model: 'GMM' }), isError('not-found', 'MODEL_NOT_FOUND'));
       const alias = await rejection(

@@ -1,0 +1,30 @@
+import { randomUUID } from 'node:crypto';
+import type { RegistryServiceClient } from '../proto/gen/maskterial/registry/v1/registry_service.ts';
+import { callUnary } from '../proto/wire/calls.ts';
+import type { Caller } from './channel.ts';
+import type { RegistryClient } from './registry-client.ts';
+import { required } from './required.ts';
+
+/** The calls of the registry's client that keep it tidy. */
+export function createUpkeep(
+  stub: RegistryServiceClient,
+  call: Caller['call'],
+): Pick<RegistryClient, 'deprecate' | 'undeprecate' | 'deleteVersion'> {
+  return {
+    async deprecate(model, version, reason, options) {
+      const request = { model, version, reason };
+      const answer = await call((bounds) => callUnary(stub.deprecateVersion.bind(stub), request, bounds), options);
+      return required(answer.version, 'DeprecateVersion', 'version');
+    },
+    async undeprecate(model, version, options) {
+      const request = { model, version };
+      const answer = await call((bounds) => callUnary(stub.undeprecateVersion.bind(stub), request, bounds), options);
+      return required(answer.version, 'UndeprecateVersion', 'version');
+    },
+    async deleteVersion(model, version, { reason = '', actor = '', ...options } = {}) {
+      // The same id for every try: one whose answer was lost is not told that there is no such version.
+      const request = { model, version, reason, actor, requestId: randomUUID() };
+      await call((bounds) => callUnary(stub.deleteVersion.bind(stub), request, bounds), options);
+    },
+  };
+}
