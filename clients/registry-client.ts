@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { Alias, AliasEvent, Deprecation, Model, ModelKind, Version } from '../proto/gen/maskterial/registry/v1/model.ts';
 import {
+  type CollectGarbageResponse,
   type PromoteVersionResponse,
   RegistryServiceClient,
   type ResolveVersionResponse,
@@ -103,6 +104,10 @@ export interface RegistryClient {
   undeprecate(model: string, version: number, options?: ClientCallOptions): Promise<Version>;
   /** @throws failed-precondition VERSION_IN_USE with metadata aliases. */
   deleteVersion(model: string, version: number, options?: DeleteOptions): Promise<void>;
+  /** Removes what nothing refers to, or only says what that is. `graceSeconds`: a week unless said otherwise. */
+  collectGarbage(
+    options?: ClientCallOptions & { readonly isDryRun?: boolean; readonly graceSeconds?: number | undefined },
+  ): Promise<CollectGarbageResponse>;
   close(): void;
 }
 

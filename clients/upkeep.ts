@@ -9,7 +9,7 @@ import { required } from './required.ts';
 export function createUpkeep(
   stub: RegistryServiceClient,
   call: Caller['call'],
-): Pick<RegistryClient, 'deprecate' | 'undeprecate' | 'deleteVersion'> {
+): Pick<RegistryClient, 'deprecate' | 'undeprecate' | 'deleteVersion' | 'collectGarbage'> {
   return {
     async deprecate(model, version, reason, options) {
       const request = { model, version, reason };
@@ -25,6 +25,10 @@ export function createUpkeep(
       // The same id for every try: one whose answer was lost is not told that there is no such version.
       const request = { model, version, reason, actor, requestId: randomUUID() };
       await call((bounds) => callUnary(stub.deleteVersion.bind(stub), request, bounds), options);
+    },
+    collectGarbage({ isDryRun = false, graceSeconds, ...options } = {}) {
+      const request = { dryRun: isDryRun, graceSeconds };
+      return call((bounds) => callUnary(stub.collectGarbage.bind(stub), request, bounds), options);
     },
   };
 }

@@ -3,6 +3,7 @@ import { projectVersion } from '../../infra/process/version.ts';
 import type { Cli } from './cli.ts';
 import { addDelete } from './commands/delete.ts';
 import { addDeprecate } from './commands/deprecate.ts';
+import { addGc } from './commands/gc.ts';
 import { addHistory } from './commands/history.ts';
 import { addImport } from './commands/import.ts';
 import { addModels } from './commands/models.ts';
@@ -73,6 +74,7 @@ function createProgram(cli: Cli, help: { out: string; err: string }): Command {
   addRollback(program, cli);
   addDeprecate(program, cli);
   addDelete(program, cli);
+  addGc(program, cli);
   addModels(program, cli);
   addVersions(program, cli);
   addHistory(program, cli);

@@ -6,10 +6,11 @@ import { RequestCheck } from '../model/request-check.ts';
 import { draftOf, type Version } from '../model/version.ts';
 import type { BlobStore, ChunkedBlob } from './blob-store.ts';
 import type { RequestIdentity, Staging } from './catalog.ts';
-import { declaredBlobs, readManifest, requireStaging, uploadStates } from './declared-blobs.ts';
+import { declaredBlobs, requireStaging, uploadStates } from './declared-blobs.ts';
 import type { RegistryDeps } from './dependencies.ts';
 import { findEarlier, MAX_REQUEST_ID_LENGTH, recordOf } from './idempotency.ts';
 import { throwIfDeleted } from './promote.ts';
+import { readStagedManifest, throwIfSetAside } from './set-aside.ts';
 
 /** How many blobs an error names one by one. */
 const MAX_NAMED = 10;
@@ -47,7 +48,7 @@ export async function finalizeVersion(
     // Its manifest may have been collected with the version since.
     await requireStillThere(deps, staging, staging.version, signal);
   }
-  const manifest = await readManifest(blobs, staging.manifest, signal);
+  const manifest = await readStagedManifest(deps, staging, signal);
   if (earlier === undefined && staging.version === 0) {
     await verifyBlobs(blobs, manifest, signal);
   }
@@ -103,20 +104,20 @@ async function placesOf(blobs: BlobStore, manifest: Manifest, signal: AbortSigna
 async function verifyBlobs(blobs: BlobStore, manifest: Manifest, signal: AbortSignal): Promise<void> {
   // What is missing is known at once; reading gigabytes before saying so would waste the caller's time.
   const states = await uploadStates(blobs, manifest, signal);
-  const absent = new Set<string>();
+  const absent = new Set<Digest>();
   for (const { blob } of states) {
     if ((await blobs.stat(blob.digest, signal)) === undefined) {
       absent.add(blob.digest);
     }
   }
-  throwIfMissing(absent);
+  await throwIfMissing(blobs, absent, signal);
   for (const blob of declaredBlobs(manifest).values()) {
     await verifyBlob(blobs, blob, absent, signal);
   }
-  throwIfMissing(absent);
+  await throwIfMissing(blobs, absent, signal);
 }
 
-async function verifyBlob(blobs: BlobStore, blob: ChunkedBlob, absent: Set<string>, signal: AbortSignal): Promise<void> {
+async function verifyBlob(blobs: BlobStore, blob: ChunkedBlob, absent: Set<Digest>, signal: AbortSignal): Promise<void> {
   const result = await blobs.verify(blob, signal);
   switch (result.kind) {
     case 'valid':
@@ -147,8 +148,9 @@ async function verifyBlob(blobs: BlobStore, blob: ChunkedBlob, absent: Set<strin
   }
 }
 
-function throwIfMissing(absent: ReadonlySet<string>): void {
+async function throwIfMissing(blobs: BlobStore, absent: ReadonlySet<Digest>, signal: AbortSignal): Promise<void> {
   if (absent.size > 0) {
+    await throwIfSetAside(blobs, absent, signal);
     const named = [...absent].slice(0, MAX_NAMED).join(', ');
     const more = absent.size > MAX_NAMED ? ` and ${absent.size - MAX_NAMED} more` : '';
     throw new ServiceError('failed-precondition', 'BLOBS_MISSING', `not uploaded: ${named}${more}`, {

@@ -2,6 +2,7 @@ import type { AliasEvent } from '../model/alias.ts';
 import type { Model } from '../model/model.ts';
 import type { Rollout } from '../model/rollout.ts';
 import type { Version } from '../model/version.ts';
+import { type CollectedGarbage, type CollectGarbageCommand, collectGarbage } from './collect-garbage.ts';
 import { type CreateModelCommand, createModel } from './create-model.ts';
 import type { BlobUploadState } from './declared-blobs.ts';
 import { type DeleteVersionCommand, deleteVersion } from './delete.ts';
@@ -48,6 +49,7 @@ export interface Registry {
   deprecateVersion(command: DeprecateVersionCommand, signal: AbortSignal): Promise<Version>;
   undeprecateVersion(command: Omit<DeprecateVersionCommand, 'reason'>, signal: AbortSignal): Promise<Version>;
   deleteVersion(command: DeleteVersionCommand, signal: AbortSignal): Promise<void>;
+  collectGarbage(command: CollectGarbageCommand, signal: AbortSignal): Promise<CollectedGarbage>;
 }
 
 export interface RegistrySettings {
@@ -90,5 +92,6 @@ export function createRegistry(deps: RegistryDeps, settings: RegistrySettings): 
     deprecateVersion: (command, signal) => deprecateVersion(deps, command, signal),
     undeprecateVersion: (command, signal) => undeprecateVersion(deps, command, signal),
     deleteVersion: (command, signal) => deleteVersion(deps, command, signal),
+    collectGarbage: (command, signal) => collectGarbage(deps, command, signal),
   };
 }

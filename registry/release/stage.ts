@@ -6,10 +6,11 @@ import { RequestCheck } from '../model/request-check.ts';
 import { checkLineageFits } from '../model/version.ts';
 import type { BlobStore } from './blob-store.ts';
 import type { Staging } from './catalog.ts';
-import { type BlobUploadState, readManifest, requireStaging, uploadStates } from './declared-blobs.ts';
+import { type BlobUploadState, requireStaging, uploadStates } from './declared-blobs.ts';
 import type { RegistryDeps } from './dependencies.ts';
 import { findEarlier, MAX_REQUEST_ID_LENGTH, recordOf } from './idempotency.ts';
 import { requireModel } from './not-found.ts';
+import { readStagedManifest } from './set-aside.ts';
 
 export interface StageVersionCommand {
   readonly model: string;
@@ -53,13 +54,13 @@ export async function stageVersion(
   } as const;
   for (;;) {
     const earlier = await findEarlier(catalog, request, signal);
-    await storeManifest(blobs, command.manifestJson, ref, signal);
-    if (earlier !== undefined) {
-      const staging = await requireStaging(deps, earlier.subject, signal);
-      return { staging, blobs: await uploadStates(blobs, manifest, signal) };
-    }
-    const staging = { id: deps.newId(), model: name, manifest: ref, labels, createTimeMs: clock.nowMs(), version: 0 };
-    if (await catalog.addStaging(staging, recordOf(request, staging.id, true), signal)) {
+    const staging =
+      earlier === undefined
+        ? { id: deps.newId(), model: name, manifest: ref, labels, createTimeMs: clock.nowMs(), version: 0 }
+        : await requireStaging(deps, earlier.subject, signal);
+    if (earlier !== undefined || (await catalog.addStaging(staging, recordOf(request, staging.id, true), signal))) {
+      // After the staging is recorded: what is found stored from here on is not collected.
+      await storeManifest(blobs, command.manifestJson, ref, signal);
       return { staging, blobs: await uploadStates(blobs, manifest, signal) };
     }
     // The same request arrived twice at once and the other one was first: answer as it did.
@@ -69,7 +70,7 @@ export async function stageVersion(
 /** Where a staging's uploads stand. @throws ServiceError not-found STAGING_NOT_FOUND. */
 export async function getStaging(deps: RegistryDeps, stagingId: string, signal: AbortSignal): Promise<StagedVersion> {
   const staging = await requireStaging(deps, stagingId, signal);
-  const manifest = await readManifest(deps.blobs, staging.manifest, signal);
+  const manifest = await readStagedManifest(deps, staging, signal);
   return { staging, blobs: await uploadStates(deps.blobs, manifest, signal) };
 }
 

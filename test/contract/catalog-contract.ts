@@ -10,6 +10,7 @@ import { never } from '../support/registry/publish.ts';
 import { fileRef, smallVersion } from '../support/registry/sample-version.ts';
 import { isError } from '../support/service-errors.ts';
 import { describeDeletions } from './catalog/deletions.ts';
+import { describeOpenStagings } from './catalog/open-stagings.ts';
 
 export interface CatalogFixture {
   readonly catalog: Catalog;
@@ -225,6 +226,8 @@ export function describeCatalog(name: string, create: () => Promise<CatalogFixtu
         assert.equal(await catalog.getStaging('s2', never), undefined);
         assert.deepEqual(await catalog.findRequest('stage', 'r', never), request('stage', 'r', 's1'));
       });
+
+      describeOpenStagings(() => catalog);
 
       it('records a request once, for each operation by itself', async () => {
         assert.equal(await catalog.addRequest(request('promote', 'r', '1'), never), true);

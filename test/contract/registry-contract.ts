@@ -3,6 +3,7 @@ import type { Registry } from '../../registry/release/registry.ts';
 import { describeAliases } from './registry/aliases.ts';
 import { describeBadUploads } from './registry/bad-uploads.ts';
 import { describeDeletion } from './registry/deletion.ts';
+import { describeGarbage } from './registry/garbage.ts';
 import { describeModels } from './registry/models.ts';
 import { describePrefetch } from './registry/prefetch.ts';
 import { describePublishing } from './registry/publishing.ts';
@@ -33,6 +34,7 @@ export function describeRegistry(
     describeBadUploads(registry, canSendAnyNumber);
     describeAliases(registry);
     describeDeletion(registry);
+    describeGarbage(registry, canSendAnyNumber);
     describeWatch(registry);
     describeRollout(registry);
     describePrefetch(registry);

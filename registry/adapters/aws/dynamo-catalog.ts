@@ -8,7 +8,16 @@ import { readFeed, readSnapshot } from './dynamo-feed.ts';
 import { readModel, readModels, readNeighbouringNames, writeModel } from './dynamo-models.ts';
 import { readRequest, writeRequest } from './dynamo-requests.ts';
 import { type DynamoSender, DynamoTable } from './dynamo-table.ts';
-import { addVersion, isBlobReferenced, readStaging, readVersion, readVersions, writeStaging } from './dynamo-versions.ts';
+import {
+  addVersion,
+  isBlobReferenced,
+  readOpenStagings,
+  removeStaging,
+  readStaging,
+  readVersion,
+  readVersions,
+  writeStaging,
+} from './dynamo-versions.ts';
 import type { Pace } from './retry.ts';
 import { FORMAT_VERSION, keys } from './table-layout.ts';
 
@@ -39,6 +48,8 @@ export async function openDynamoCatalog(
     isReferenced: (blob, at) => isBlobReferenced(table, blob, at),
     addStaging: (staging, request, at) => writeStaging(table, staging, request, at),
     getStaging: (id, at) => readStaging(table, id, at),
+    openStagings: (at) => readOpenStagings(table, at),
+    removeStaging: (id, at) => removeStaging(table, id, at),
     getAlias: (model, alias, at) => readAlias(table, model, alias, at),
     moveAlias: (event, request, at) => moveAlias(table, event, request, at),
     getAliasEvent: (model, alias, revision, at) => readAliasEvent(table, model, alias, revision, at),

@@ -5,9 +5,11 @@ import {
   type DynamoDBClient,
   GetItemCommand,
   QueryCommand,
+  ScanCommand,
   type TransactWriteItem,
   TransactWriteItemsCommand,
 } from '@aws-sdk/client-dynamodb';
+import { throwIfAborted } from '../../../proto/wire/errors.ts';
 import { type Attributes, fromAttributes, type Row, toAttribute, toAttributes, type Value } from './attributes.ts';
 import { cancellationReasons, isTransient, translateAwsError } from './aws-errors.ts';
 import { type Pace, retrying } from './retry.ts';
@@ -16,6 +18,8 @@ import { type Key, ranges, type SortRange } from './table-layout.ts';
 /** DynamoDB takes no more in one transaction, and gives no more for one BatchGetItem. */
 export const MAX_TRANSACTION_ITEMS = 100;
 const MAX_BATCH_KEYS = 100;
+/** A transaction's items become visible within milliseconds of each other. */
+const SETTLE_MS = 1_000;
 
 export type DynamoSender = Pick<DynamoDBClient, 'send' | 'destroy'>;
 
@@ -79,6 +83,31 @@ export class DynamoTable {
       start = page.LastEvaluatedKey;
     } while (start !== undefined && (limit === undefined || rows.length < limit));
     return rows;
+  }
+
+  /** All items of the table whose partition begins with `prefix`: reads the whole table. */
+  async scan(prefix: string, signal: AbortSignal): Promise<Row[]> {
+    const rows: Row[] = [];
+    let start: Record<string, AttributeValue> | undefined;
+    do {
+      const command = new ScanCommand({
+        TableName: this.#name,
+        FilterExpression: 'begins_with(pk, :pk)',
+        ExpressionAttributeValues: toAttributes({ ':pk': prefix }),
+        ConsistentRead: true,
+        ...(start !== undefined && { ExclusiveStartKey: start }),
+      });
+      const page = await this.#attempt(signal, () => this.#client.send(command, { abortSignal: signal }));
+      rows.push(...(page.Items ?? []).map(fromAttributes));
+      start = page.LastEvaluatedKey;
+    } while (start !== undefined);
+    return rows;
+  }
+
+  /** Waits until whatever was committed before the call can be seen. */
+  async settle(signal: AbortSignal): Promise<void> {
+    await this.#pace.clock.sleep(SETTLE_MS, signal);
+    throwIfAborted(signal);
   }
 
   /** The items that there are of these keys, in the keys' order. */

@@ -119,16 +119,31 @@ export async function writeStaging(
 
 export async function readStaging(table: DynamoTable, id: string, signal: AbortSignal): Promise<Staging | undefined> {
   const row = await table.get(keys.staging(id), signal);
-  return row === undefined
-    ? undefined
-    : {
-        id,
-        model: textOf(row, 'model') as ModelName,
-        manifest: manifestRef(row),
-        labels: row['labels'] as Labels,
-        createTimeMs: integerOf(row, 'createTimeMs'),
-        version: integerOf(row, 'version'),
-      };
+  return row === undefined ? undefined : toStaging(row);
+}
+
+/** A walk over the table. What was added before it is seen, and what ended during it has its version seen afterwards. */
+export async function readOpenStagings(table: DynamoTable, signal: AbortSignal): Promise<Staging[]> {
+  await table.settle(signal);
+  const rows = await table.scan(keys.staging('').pk, signal);
+  await table.settle(signal);
+  return rows.map(toStaging).filter(({ version }) => version === 0);
+}
+
+export async function removeStaging(table: DynamoTable, id: string, signal: AbortSignal): Promise<boolean> {
+  const condition = { attribute: 'version', equals: 0 };
+  return (await table.transact([{ kind: 'delete', key: keys.staging(id), condition }], signal)).size === 0;
+}
+
+function toStaging(row: Row): Staging {
+  return {
+    id: textOf(row, 'pk').slice(keys.staging('').pk.length),
+    model: textOf(row, 'model') as ModelName,
+    manifest: manifestRef(row),
+    labels: row['labels'] as Labels,
+    createTimeMs: integerOf(row, 'createTimeMs'),
+    version: integerOf(row, 'version'),
+  };
 }
 
 /** The attributes that name a manifest, in whichever item they stand. */

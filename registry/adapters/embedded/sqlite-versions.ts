@@ -104,16 +104,26 @@ export function insertStaging(database: SqliteDatabase, staging: Staging, reques
 
 export function selectStaging(database: SqliteDatabase, id: string): Staging | undefined {
   const row = database.row('SELECT * FROM stagings WHERE id = ?', id);
-  return row === undefined
-    ? undefined
-    : {
-        id: textOf(row, 'id'),
-        model: textOf(row, 'model') as ModelName,
-        manifest: manifestRef(row),
-        labels: JSON.parse(textOf(row, 'labels')) as Labels,
-        createTimeMs: integerOf(row, 'create_time_ms'),
-        version: integerOf(row, 'version'),
-      };
+  return row === undefined ? undefined : toStaging(row);
+}
+
+export function selectOpenStagings(database: SqliteDatabase): Staging[] {
+  return database.rows('SELECT * FROM stagings WHERE version = 0').map(toStaging);
+}
+
+export function removeStaging(database: SqliteDatabase, id: string): boolean {
+  return database.run('DELETE FROM stagings WHERE id = ? AND version = 0', id) === 1;
+}
+
+function toStaging(row: Row): Staging {
+  return {
+    id: textOf(row, 'id'),
+    model: textOf(row, 'model') as ModelName,
+    manifest: manifestRef(row),
+    labels: JSON.parse(textOf(row, 'labels')) as Labels,
+    createTimeMs: integerOf(row, 'create_time_ms'),
+    version: integerOf(row, 'version'),
+  };
 }
 
 /** The columns that name a manifest, in whichever table they stand. */

@@ -101,7 +101,11 @@ export class MemoryS3 {
           this.pageSize,
         );
         return {
-          Contents: page.map((Key) => ({ Key, Size: this.#latest(Key)?.bytes.byteLength })),
+          Contents: page.map((Key) => ({
+            Key,
+            Size: this.#latest(Key)?.bytes.byteLength,
+            LastModified: this.#latest(Key)?.modified,
+          })),
           ...(next !== undefined && { NextContinuationToken: next }),
         };
       }

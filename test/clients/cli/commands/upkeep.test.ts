@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, test } from 'node:test';
 import { EXIT } from '../../../../clients/cli/exit-codes.ts';
-import { createClassifier, publish } from '../../../support/registry/publish.ts';
+import { createClassifier, publish, stage } from '../../../support/registry/publish.ts';
 import { type RegistryServer, startRegistryServer } from '../../../support/registry/registry-server.ts';
 import { smallVersion } from '../../../support/registry/sample-version.ts';
 import { temporaryFolder } from '../../../support/registry/temporary-folder.ts';
@@ -67,4 +67,21 @@ test('what changes a version names it by its number', async () => {
       assert.equal((await run(command, reference)).code, EXIT.usage);
     }
   }
+});
+
+test('gc says what it would remove, and removes it', async () => {
+  await run('delete', `${model}:2`);
+  assert.equal((await run('gc', '--dry-run')).out, 'would remove 0 files (0 B) and 0 abandoned publishes\n');
+  const dry = JSON.parse((await run('gc', '--dry-run', '--grace', '0', '--json')).out);
+  assert.deepEqual([dry.dry_run, dry.staging_count], [true, 0]);
+  assert.ok(dry.blob_count >= 3 && dry.blobs.length === dry.blob_count && dry.blob_bytes > 1200);
+  await stage(server.registry, model, smallVersion('abandoned'));
+  const { code, out } = await run('gc', '--grace', '0');
+  assert.equal(code, EXIT.ok);
+  assert.match(
+    out,
+    new RegExp(`^sha256:[0-9a-f]{64}  .*\\nremoved ${dry.blob_count + 1} files \\(.*\\) and 1 abandoned publish\\n$`, 's'),
+  );
+  assert.equal((await run('gc', '--grace', '-1')).code, EXIT.usage);
+  assert.equal((await run('versions', model)).code, EXIT.ok);
 });

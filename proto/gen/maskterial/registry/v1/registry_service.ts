@@ -387,6 +387,22 @@ export interface DeleteVersionRequest {
 export interface DeleteVersionResponse {
 }
 
+export interface CollectGarbageRequest {
+  /** Only says what would be removed. */
+  dryRun: boolean;
+  /** How long a staging may be open and an unreferenced blob is kept. Unset: a week. */
+  graceSeconds?: number | undefined;
+}
+
+/** What was removed, or would be. */
+export interface CollectGarbageResponse {
+  stagingCount: number;
+  blobCount: number;
+  blobBytes: bigint;
+  /** The first 1000 of them. */
+  blobs: BlobRef[];
+}
+
 function createBaseCreateModelRequest(): CreateModelRequest {
   return { name: "", kind: 0, description: "", labels: {}, requestId: "" };
 }
@@ -4428,6 +4444,167 @@ export const DeleteVersionResponse: MessageFns<DeleteVersionResponse> = {
   },
 };
 
+function createBaseCollectGarbageRequest(): CollectGarbageRequest {
+  return { dryRun: false, graceSeconds: undefined };
+}
+
+export const CollectGarbageRequest: MessageFns<CollectGarbageRequest> = {
+  encode(message: CollectGarbageRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.dryRun !== false) {
+      writer.uint32(8).bool(message.dryRun);
+    }
+    if (message.graceSeconds !== undefined) {
+      writer.uint32(16).uint32(message.graceSeconds);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CollectGarbageRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCollectGarbageRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.dryRun = reader.bool();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.graceSeconds = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<CollectGarbageRequest>, I>>(base?: I): CollectGarbageRequest {
+    return CollectGarbageRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<CollectGarbageRequest>, I>>(object: I): CollectGarbageRequest {
+    const message = createBaseCollectGarbageRequest();
+    message.dryRun = object.dryRun ?? false;
+    message.graceSeconds = object.graceSeconds ?? undefined;
+    return message;
+  },
+};
+
+function createBaseCollectGarbageResponse(): CollectGarbageResponse {
+  return { stagingCount: 0, blobCount: 0, blobBytes: 0n, blobs: [] };
+}
+
+export const CollectGarbageResponse: MessageFns<CollectGarbageResponse> = {
+  encode(message: CollectGarbageResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.stagingCount !== 0) {
+      writer.uint32(8).uint32(message.stagingCount);
+    }
+    if (message.blobCount !== 0) {
+      writer.uint32(16).uint32(message.blobCount);
+    }
+    if (message.blobBytes !== 0n) {
+      if (BigInt.asUintN(64, message.blobBytes) !== message.blobBytes) {
+        throw new globalThis.Error("value provided for field message.blobBytes of type uint64 too large");
+      }
+      writer.uint32(24).uint64(message.blobBytes);
+    }
+    for (const v of message.blobs) {
+      BlobRef.encode(v!, writer.uint32(34).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CollectGarbageResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCollectGarbageResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.stagingCount = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.blobCount = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.blobBytes = reader.uint64() as bigint;
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.blobs.push(BlobRef.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<CollectGarbageResponse>, I>>(base?: I): CollectGarbageResponse {
+    return CollectGarbageResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<CollectGarbageResponse>, I>>(object: I): CollectGarbageResponse {
+    const message = createBaseCollectGarbageResponse();
+    message.stagingCount = object.stagingCount ?? 0;
+    message.blobCount = object.blobCount ?? 0;
+    message.blobBytes = (object.blobBytes !== undefined && object.blobBytes !== null) ? BigInt(object.blobBytes) : 0n;
+    message.blobs = object.blobs?.map((e) => BlobRef.fromPartial(e)) || [];
+    return message;
+  },
+};
+
 /**
  * Tracks model versions and moves aliases.
  *
@@ -4761,6 +4938,23 @@ export const RegistryServiceService = {
       asBuffer(DeleteVersionResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): DeleteVersionResponse => DeleteVersionResponse.decode(value),
   },
+  /**
+   * Ends stagings that are older than the grace and removes stored blobs that are as old and that no version and no other staging
+   * refers to. Safe at any time and from several callers at once: a publish whose staging is younger loses nothing, an older one is
+   * told STAGING_NOT_FOUND when it finalizes. A call that was broken off is made again. Takes long where there is much.
+   * INVALID_ARGUMENT [INVALID_REQUEST]; FAILED_PRECONDITION [BUCKET_NOT_VERSIONED].
+   */
+  collectGarbage: {
+    path: "/maskterial.registry.v1.RegistryService/CollectGarbage" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: CollectGarbageRequest): Buffer =>
+      asBuffer(CollectGarbageRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): CollectGarbageRequest => CollectGarbageRequest.decode(value),
+    responseSerialize: (value: CollectGarbageResponse): Buffer =>
+      asBuffer(CollectGarbageResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): CollectGarbageResponse => CollectGarbageResponse.decode(value),
+  },
 } as const;
 
 export interface RegistryServiceServer extends UntypedServiceImplementation {
@@ -4880,6 +5074,13 @@ export interface RegistryServiceServer extends UntypedServiceImplementation {
    * INVALID_ARGUMENT [INVALID_REQUEST, REQUEST_ID_REUSED].
    */
   deleteVersion: handleUnaryCall<DeleteVersionRequest, DeleteVersionResponse>;
+  /**
+   * Ends stagings that are older than the grace and removes stored blobs that are as old and that no version and no other staging
+   * refers to. Safe at any time and from several callers at once: a publish whose staging is younger loses nothing, an older one is
+   * told STAGING_NOT_FOUND when it finalizes. A call that was broken off is made again. Takes long where there is much.
+   * INVALID_ARGUMENT [INVALID_REQUEST]; FAILED_PRECONDITION [BUCKET_NOT_VERSIONED].
+   */
+  collectGarbage: handleUnaryCall<CollectGarbageRequest, CollectGarbageResponse>;
 }
 
 export interface RegistryServiceClient extends Client {
@@ -5286,6 +5487,27 @@ export interface RegistryServiceClient extends Client {
     metadata: Metadata,
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: DeleteVersionResponse) => void,
+  ): ClientUnaryCall;
+  /**
+   * Ends stagings that are older than the grace and removes stored blobs that are as old and that no version and no other staging
+   * refers to. Safe at any time and from several callers at once: a publish whose staging is younger loses nothing, an older one is
+   * told STAGING_NOT_FOUND when it finalizes. A call that was broken off is made again. Takes long where there is much.
+   * INVALID_ARGUMENT [INVALID_REQUEST]; FAILED_PRECONDITION [BUCKET_NOT_VERSIONED].
+   */
+  collectGarbage(
+    request: CollectGarbageRequest,
+    callback: (error: ServiceError | null, response: CollectGarbageResponse) => void,
+  ): ClientUnaryCall;
+  collectGarbage(
+    request: CollectGarbageRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: CollectGarbageResponse) => void,
+  ): ClientUnaryCall;
+  collectGarbage(
+    request: CollectGarbageRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: CollectGarbageResponse) => void,
   ): ClientUnaryCall;
 }
 

@@ -1,0 +1,93 @@
+import { randomUUID } from 'node:crypto';
+import { ListObjectsV2Command, ListObjectVersionsCommand, type ObjectIdentifier } from '@aws-sdk/client-s3';
+import { asDigest, type Digest, refOf } from '../../../proto/wire/digest.ts';
+import { ServiceError } from '../../../proto/wire/errors.ts';
+import type { SetAsideBlob, StoredBlob } from '../../release/blob-store.ts';
+import type { S3Bucket } from './s3-bucket.ts';
+import type { S3Layout } from './s3-layout.ts';
+import { deleteAll, purge } from './s3-sweep.ts';
+
+const NOTHING = new Uint8Array(0);
+
+export async function* listBlobs(bucket: S3Bucket, layout: S3Layout, signal: AbortSignal): AsyncGenerator<StoredBlob> {
+  let next: { readonly ContinuationToken: string } | undefined;
+  do {
+    const command: ListObjectsV2Command = new ListObjectsV2Command({ Bucket: bucket.name, Prefix: layout.blobs, ...next });
+    const page = await bucket.request(signal, (client, options) => client.send(command, options));
+    for (const { Key = '', Size = 0, LastModified } of page.Contents ?? []) {
+      const digest = digestIn(Key);
+      if (digest !== undefined && LastModified !== undefined) {
+        yield { digest, sizeBytes: Size, storeTimeMs: LastModified.getTime() };
+      }
+    }
+    next = page.NextContinuationToken === undefined ? undefined : { ContinuationToken: page.NextContinuationToken };
+  } while (next !== undefined);
+}
+
+/** Marks the object as deleted, which in a versioned bucket can be undone; first an object of its own remembers that. */
+export async function setAside(
+  bucket: S3Bucket,
+  layout: S3Layout,
+  digest: Digest,
+  signal: AbortSignal,
+): Promise<SetAsideBlob | undefined> {
+  const key = layout.blob(digest);
+  const stored = await bucket.head(key, signal);
+  if (stored === undefined) {
+    return undefined;
+  }
+  if (['', 'null'].includes(stored.place.versionId)) {
+    const message = `bucket ${bucket.name} keeps no versions: what is removed could not be put back for a publish at the same time`;
+    throw new ServiceError('failed-precondition', 'BUCKET_NOT_VERSIONED', message);
+  }
+  const copy = { digest, id: randomUUID() };
+  await bucket.put(keyOf(layout, copy), NOTHING, refOf(NOTHING).digest, signal);
+  await bucket.delete(key, signal);
+  return copy;
+}
+
+export async function listSetAside(bucket: S3Bucket, layout: S3Layout, signal: AbortSignal): Promise<SetAsideBlob[]> {
+  const copies: SetAsideBlob[] = [];
+  for (const key of (await bucket.list(layout.setAside, signal)).keys()) {
+    const [hex = '', id = ''] = key.slice(layout.setAside.length).split('/');
+    const digest = asDigest(`sha256:${hex}`);
+    if (digest !== undefined) {
+      copies.push({ digest, id });
+    }
+  }
+  return copies;
+}
+
+/** The object is there again under the very version that was recorded for it. */
+export async function restore(bucket: S3Bucket, layout: S3Layout, digest: Digest, signal: AbortSignal): Promise<void> {
+  const marks = await deleteMarks(bucket, layout.blob(digest), signal);
+  if (marks.length > 0) {
+    await deleteAll(bucket, marks, signal);
+  }
+  await purge(bucket, layout.aside(digest), Number.POSITIVE_INFINITY, signal);
+}
+
+/** The object's bytes go when the bucket's rule for versions that are not current takes them. */
+export async function discard(bucket: S3Bucket, layout: S3Layout, copy: SetAsideBlob, signal: AbortSignal): Promise<void> {
+  await purge(bucket, keyOf(layout, copy), Number.POSITIVE_INFINITY, signal);
+}
+
+async function deleteMarks(bucket: S3Bucket, key: string, signal: AbortSignal): Promise<ObjectIdentifier[]> {
+  const marks: ObjectIdentifier[] = [];
+  let next: { readonly KeyMarker?: string | undefined; readonly VersionIdMarker?: string | undefined } | undefined = {};
+  while (next !== undefined) {
+    const command: ListObjectVersionsCommand = new ListObjectVersionsCommand({ Bucket: bucket.name, Prefix: key, ...next });
+    const page = await bucket.request(signal, (client, options) => client.send(command, options));
+    marks.push(...(page.DeleteMarkers ?? []).map(({ Key, VersionId }) => ({ Key, VersionId })));
+    next = page.IsTruncated === true ? { KeyMarker: page.NextKeyMarker, VersionIdMarker: page.NextVersionIdMarker } : undefined;
+  }
+  return marks;
+}
+
+function keyOf(layout: S3Layout, { digest, id }: SetAsideBlob): string {
+  return `${layout.aside(digest)}${id}`;
+}
+
+function digestIn(key: string): Digest | undefined {
+  return asDigest(`sha256:${key.slice(key.lastIndexOf('/') + 1)}`);
+}

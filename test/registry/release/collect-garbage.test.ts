@@ -1,0 +1,277 @@
+import assert from 'node:assert/strict';
+import { readdir } from 'node:fs/promises';
+import { it } from 'node:test';
+import type { BlobStore } from '../../../registry/release/blob-store.ts';
+import type { Registry } from '../../../registry/release/registry.ts';
+import { type EmbeddedRegistry, openEmbedded } from '../../support/registry/embedded-registry.ts';
+import { ManualClock } from '../../support/registry/manual-clock.ts';
+import { collect, createClassifier, never, publish, stage, upload } from '../../support/registry/publish.ts';
+import { fileRef, type SampleVersion, smallVersion } from '../../support/registry/sample-version.ts';
+import { temporaryFolder } from '../../support/registry/temporary-folder.ts';
+import { isError } from '../../support/service-errors.ts';
+
+const DAY = 24 * 3600;
+/** The blobs of a small version, its manifest among them. */
+const BLOBS = 3;
+
+/** A registry whose clock says that everything stored is ten days old, and what happens as a blob is set aside or discarded. */
+async function open(folder: string, hooks: { beforeSetAside?: () => Promise<void>; afterSetAside?: () => Promise<void> } = {}) {
+  const clock = new ManualClock(Date.now() + 10 * DAY * 1000);
+  const embedded = await openEmbedded(folder, { clock, wrapBlobs: (blobs) => hooked(blobs, hooks) });
+  return { embedded, registry: embedded.registry, clock };
+}
+
+function hooked(
+  blobs: BlobStore,
+  { beforeSetAside, afterSetAside }: { beforeSetAside?: () => Promise<void>; afterSetAside?: () => Promise<void> },
+): BlobStore {
+  return new Proxy(blobs, {
+    get: (target, key) => {
+      if (key !== 'setAside') {
+        const value: unknown = Reflect.get(target, key);
+        return typeof value === 'function' ? value.bind(target) : value;
+      }
+      return async (...args: Parameters<BlobStore['setAside']>) => {
+        await beforeSetAside?.();
+        const result = await target.setAside(...args);
+        await afterSetAside?.();
+        return result;
+      };
+    },
+  });
+}
+
+function once(action: () => Promise<unknown>): () => Promise<void> {
+  let isDone = false;
+  return async () => {
+    if (!isDone) {
+      isDone = true;
+      await action();
+    }
+  };
+}
+
+function gc(registry: Registry, isDryRun = false) {
+  return registry.collectGarbage({ isDryRun, graceSeconds: DAY }, never);
+}
+
+const remove = (registry: Registry, version: number) =>
+  registry.deleteVersion({ model: 'm', version, reason: '', actor: '', requestId: '' }, never);
+
+/** Every byte of every version is there, and nothing is left out of sight. */
+async function assertWhole({ registry, blobs }: EmbeddedRegistry): Promise<void> {
+  const { items } = await registry.listVersions({ model: 'm', pageSize: 1000, pageToken: '', labels: {} }, never);
+  for (const { manifest, artifacts } of items) {
+    for (const blob of [manifest, ...artifacts]) {
+      await collect(registry.readBlob({ blob, offsetBytes: 0, lengthBytes: undefined }, never));
+    }
+  }
+  assert.deepEqual(await blobs.listSetAside(never), []);
+}
+
+async function isStored({ blobs }: EmbeddedRegistry, sample: SampleVersion): Promise<boolean> {
+  return (await blobs.stat(fileRef(sample, 0).digest, never)) !== undefined;
+}
+
+it('removes what only a deleted version referred to, after saying so', async () => {
+  await using folder = await temporaryFolder();
+  const { embedded, registry } = await open(folder.path);
+  await createClassifier(registry, 'm');
+  await publish(registry, 'm', smallVersion('kept'));
+  await publish(registry, 'm', smallVersion('gone'));
+  assert.equal((await gc(registry)).blobCount, 0);
+  await remove(registry, 2);
+  const dry = await gc(registry, true);
+  assert.deepEqual([dry.stagingCount, dry.blobCount, dry.blobs.length], [0, BLOBS, BLOBS]);
+  assert.equal(dry.blobBytes, 1200 + smallVersion('gone').manifestJson.byteLength);
+  assert.equal(await isStored(embedded, smallVersion('gone')), true);
+  const real = await gc(registry);
+  assert.deepEqual([real.blobCount, real.blobBytes], [dry.blobCount, dry.blobBytes]);
+  assert.equal(await isStored(embedded, smallVersion('gone')), false);
+  assert.equal((await gc(registry)).blobCount, 0);
+  await assertWhole(embedded);
+  assert.equal((await publish(registry, 'm', smallVersion('gone'))).version.version, 3);
+  embedded[Symbol.dispose]();
+});
+
+it('ends abandoned stagings, and leaves those within the grace what they need', async () => {
+  await using folder = await temporaryFolder();
+  const { embedded, registry, clock } = await open(folder.path);
+  await createClassifier(registry, 'm');
+  const [old, young] = [smallVersion('old'), smallVersion('young')];
+  const abandoned = await stage(registry, 'm', old);
+  await upload(registry, abandoned, old.files[0] ?? Buffer.alloc(0));
+  clock.advance(DAY * 1000 + 1);
+  const live = await stage(registry, 'm', young);
+  for (const bytes of young.files) {
+    await upload(registry, live, bytes);
+  }
+  const dry = await gc(registry, true);
+  assert.deepEqual([dry.stagingCount, dry.blobCount], [1, 2]);
+  const real = await gc(registry);
+  assert.deepEqual([real.stagingCount, real.blobCount], [1, 2]);
+  await assert.rejects(registry.getStaging(abandoned, never), isError('not-found', 'STAGING_NOT_FOUND'));
+  await registry.finalizeVersion({ stagingId: live, requestId: '' }, never);
+  await assertWhole(embedded);
+  embedded[Symbol.dispose]();
+});
+
+it('keeps an unreferenced blob within the grace', async () => {
+  await using folder = await temporaryFolder();
+  const embedded = await openEmbedded(folder.path);
+  await createClassifier(embedded.registry, 'm');
+  await publish(embedded.registry, 'm', smallVersion('gone'));
+  await remove(embedded.registry, 1);
+  assert.equal((await gc(embedded.registry)).blobCount, 0);
+  const all = await embedded.registry.collectGarbage({ isDryRun: false, graceSeconds: undefined }, never);
+  assert.equal(all.blobCount, 0);
+  assert.equal((await embedded.registry.collectGarbage({ isDryRun: false, graceSeconds: 0 }, never)).blobCount, BLOBS);
+  embedded[Symbol.dispose]();
+});
+
+it('restores what a publish came to need before it was set aside', async () => {
+  await using folder = await temporaryFolder();
+  const sample = smallVersion('again');
+  const { embedded, registry } = await open(folder.path, {
+    // After the collection found the blobs unreferenced: staged, told that nothing is missing.
+    beforeSetAside: once(async () => {
+      const { staging, blobs } = await registry.stageVersion(
+        { model: 'm', manifestJson: sample.manifestJson, labels: {}, requestId: '' },
+        never,
+      );
+      assert.ok(blobs.every(({ isComplete }) => isComplete));
+      stagingId = staging.id;
+    }),
+    // What is out of sight for a moment is not missing.
+    afterSetAside: once(() =>
+      assert.rejects(
+        registry.finalizeVersion({ stagingId, requestId: '' }, never),
+        isError('unavailable', 'STORAGE_UNAVAILABLE'),
+      ),
+    ),
+  });
+  let stagingId = '';
+  await createClassifier(registry, 'm');
+  await publish(registry, 'm', sample);
+  await remove(registry, 1);
+  assert.equal((await gc(registry)).blobCount, 0);
+  assert.equal((await registry.finalizeVersion({ stagingId, requestId: '' }, never)).version.version, 2);
+  await assertWhole(embedded);
+  embedded[Symbol.dispose]();
+});
+
+it('restores what a version came to refer to before it was set aside', async () => {
+  await using folder = await temporaryFolder();
+  const { embedded, registry } = await open(folder.path, {
+    beforeSetAside: once(() => publish(registry, 'm', smallVersion('again'))),
+  });
+  await createClassifier(registry, 'm');
+  await publish(registry, 'm', smallVersion('again'));
+  await remove(registry, 1);
+  assert.equal((await gc(registry)).blobCount, 0);
+  await assertWhole(embedded);
+  embedded[Symbol.dispose]();
+});
+
+it('loses nothing when a publish comes while blobs are set aside', async () => {
+  await using folder = await temporaryFolder();
+  const { embedded, registry } = await open(folder.path, {
+    afterSetAside: async () => {
+      steps++;
+      // The last of them is out of sight by then.
+      if (steps === BLOBS) {
+        await publish(registry, 'm', smallVersion('again'));
+      }
+    },
+  });
+  let steps = 0;
+  await createClassifier(registry, 'm');
+  await publish(registry, 'm', smallVersion('again'));
+  await remove(registry, 1);
+  await gc(registry);
+  await assertWhole(embedded);
+  embedded[Symbol.dispose]();
+});
+
+it('puts everything back when it fails, and settles what a crash left', async () => {
+  await using folder = await temporaryFolder();
+  let steps = 0;
+  const { embedded, registry } = await open(folder.path, {
+    afterSetAside: async () => {
+      steps++;
+      if (steps === 2) {
+        throw new Error('storage broke');
+      }
+    },
+  });
+  await createClassifier(registry, 'm');
+  const { version } = await publish(registry, 'm', smallVersion('kept'));
+  await publish(registry, 'm', smallVersion('gone'));
+  await remove(registry, 2);
+  await assert.rejects(gc(registry), /storage broke/);
+  assert.equal(await isStored(embedded, smallVersion('gone')), true);
+  assert.deepEqual(await readdir(embedded.layout.setAside), []);
+  // A process that was killed in between leaves blobs out of sight, and one of them was come to be referred to.
+  await embedded.blobs.setAside(version.manifest.digest, never);
+  await embedded.blobs.setAside(fileRef(smallVersion('gone'), 0).digest, never);
+  assert.equal((await gc(registry)).blobCount, BLOBS);
+  assert.equal(await isStored(embedded, smallVersion('gone')), false);
+  await assertWhole(embedded);
+  embedded[Symbol.dispose]();
+});
+
+it('loses nothing under publishers, deletions and collections at once', async () => {
+  await using folder = await temporaryFolder();
+  const { embedded, registry } = await open(folder.path);
+  using second = await openEmbedded(folder.path, { clock: new ManualClock(Date.now() + 10 * DAY * 1000) });
+  await createClassifier(registry, 'm');
+  let isOver = false;
+  let removed = 0;
+  let passes = 0;
+  const collector = async (on: Registry): Promise<void> => {
+    while (!isOver) {
+      removed += (await gc(on)).blobCount;
+      passes++;
+      await turns(1);
+    }
+  };
+  const publisher = async (on: Registry, seed: string): Promise<void> => {
+    for (let round = 0; round < 6; round++) {
+      // The same content each time, so that what was just garbage is needed again.
+      const { version } = await untilStored(() => publish(on, 'm', smallVersion(seed)));
+      await remove(on, version.version);
+      // Sometimes at once, and sometimes when whole collections have passed.
+      for (const passed = passes + (round % 3) * 2; passes < passed; ) {
+        await turns(1);
+      }
+    }
+    await untilStored(() => publish(on, 'm', smallVersion(seed)));
+  };
+  const collecting = [collector(registry), collector(second.registry)];
+  await Promise.all([publisher(registry, 'a'), publisher(second.registry, 'b'), publisher(registry, 'c')]);
+  isOver = true;
+  await Promise.all(collecting);
+  assert.ok(removed > 0, 'nothing was removed');
+  assert.equal((await registry.listVersions({ model: 'm', pageSize: 0, pageToken: '', labels: {} }, never)).items.length, 3);
+  await assertWhole(embedded);
+  embedded[Symbol.dispose]();
+});
+
+async function turns(count: number): Promise<void> {
+  for (let turn = 0; turn < count; turn++) {
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+}
+
+/** As a client does: what is told to be unavailable is done again. */
+async function untilStored<T>(action: () => Promise<T>): Promise<T> {
+  for (;;) {
+    try {
+      return await action();
+    } catch (error) {
+      if (!isError('unavailable', 'STORAGE_UNAVAILABLE')(error)) {
+        throw error;
+      }
+    }
+  }
+}
