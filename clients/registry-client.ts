@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import type { BlobRef } from '../proto/gen/maskterial/registry/v1/artifact.ts';
 import type { Alias, AliasEvent, Deprecation, Model, ModelKind, Version } from '../proto/gen/maskterial/registry/v1/model.ts';
 import {
   type CollectGarbageResponse,
@@ -104,6 +105,8 @@ export interface RegistryClient {
   undeprecate(model: string, version: number, options?: ClientCallOptions): Promise<Version>;
   /** @throws failed-precondition VERSION_IN_USE with metadata aliases. */
   deleteVersion(model: string, version: number, options?: DeleteOptions): Promise<void>;
+  /** All bytes of a blob that a version refers to; once, without another try. @throws not-found BLOB_NOT_FOUND; data-loss. */
+  readBlob(blob: BlobRef, options?: Pick<ClientCallOptions, 'signal' | 'timeoutMs'>): AsyncIterable<Uint8Array>;
   /** Removes what nothing refers to, or only says what that is. `graceSeconds`: a week unless said otherwise. */
   collectGarbage(
     options?: ClientCallOptions & { readonly isDryRun?: boolean; readonly graceSeconds?: number | undefined },
@@ -207,7 +210,7 @@ export function createRegistryClient(settings: ConnectionSettings, deps: RetryDe
       const answer = await call((bounds) => callUnary(stub.prefetchVersion.bind(stub), request, bounds), options);
       return required(answer.expireTime, 'PrefetchVersion', 'expire_time');
     },
-    ...createUpkeep(stub, call),
+    ...createUpkeep(stub, call, settings.timeoutMs),
     close: () => stub.close(),
   };
 }

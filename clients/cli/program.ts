@@ -16,6 +16,7 @@ import { addRollout } from './commands/rollout.ts';
 import { addServe } from './commands/serve.ts';
 import { addSetup } from './commands/setup.ts';
 import { addStatus } from './commands/status.ts';
+import { addVerify } from './commands/verify.ts';
 import { addVersions } from './commands/versions.ts';
 import { EXIT, type ExitCode, exitCodeOf } from './exit-codes.ts';
 import { reportError } from './report-error.ts';
@@ -75,6 +76,7 @@ function createProgram(cli: Cli, help: { out: string; err: string }): Command {
   addDeprecate(program, cli);
   addDelete(program, cli);
   addGc(program, cli);
+  addVerify(program, cli);
   addModels(program, cli);
   addVersions(program, cli);
   addHistory(program, cli);

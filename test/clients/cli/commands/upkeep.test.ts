@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
+import { chmod, rm, writeFile } from 'node:fs/promises';
 import { after, before, beforeEach, test } from 'node:test';
 import { EXIT } from '../../../../clients/cli/exit-codes.ts';
+import { layoutOf } from '../../../../registry/adapters/embedded/layout.ts';
 import { createClassifier, publish, stage } from '../../../support/registry/publish.ts';
 import { type RegistryServer, startRegistryServer } from '../../../support/registry/registry-server.ts';
-import { smallVersion } from '../../../support/registry/sample-version.ts';
+import { fileRef, smallVersion } from '../../../support/registry/sample-version.ts';
 import { temporaryFolder } from '../../../support/registry/temporary-folder.ts';
 import { type CommandResult, runCommand } from '../../../support/run-command.ts';
 
@@ -84,4 +86,31 @@ test('gc says what it would remove, and removes it', async () => {
   );
   assert.equal((await run('gc', '--grace', '-1')).code, EXIT.usage);
   assert.equal((await run('versions', model)).code, EXIT.ok);
+});
+
+test('verify reads everything again, and names what is wrong or missing', async () => {
+  const good = await run('verify', model);
+  assert.equal(good.code, EXIT.ok);
+  assert.match(good.out, /^2 versions, .* read: all as published\n$/);
+  assert.equal((await run('verify')).code, EXIT.ok);
+  const sample = smallVersion('verified');
+  await publish(server.registry, model, sample);
+  const layout = layoutOf(folder.path);
+  const path = layout.blob(fileRef(sample, 0).digest);
+  await chmod(path, 0o644);
+  await writeFile(path, Buffer.alloc(1000));
+  await rm(layout.blob(fileRef(sample, 1).digest));
+  const bad = await run('verify');
+  assert.equal(bad.code, EXIT.failed);
+  assert.ok(bad.out.includes(`${model}:3  file-0.onnx  ${fileRef(sample, 0).digest}: `));
+  assert.match(bad.out, /file-0\.onnx.*\[DIGEST_MISMATCH\]\n.*:3  file-1\.onnx.*\[BLOB_NOT_FOUND\]\n/);
+  assert.match(bad.out, / 2 wrong or missing\n$/);
+  const [first, second] = (await run('verify', model, '--json')).out
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line));
+  assert.deepEqual([first.version, first.is_valid, first.findings.length], [3, false, 2]);
+  assert.deepEqual([second.version, second.is_valid, second.findings], [2, true, []]);
+  await rm(layout.blob(fileRef(sample, 0).digest));
+  assert.match((await run('verify', 'none')).err, /\[MODEL_NOT_FOUND\]/);
 });

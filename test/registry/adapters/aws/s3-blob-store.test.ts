@@ -334,3 +334,18 @@ it('says that a blob is gone which is deleted while it is read', async () => {
     isError('not-found', 'BLOB_NOT_FOUND'),
   );
 });
+
+it('sets nothing aside in a bucket that keeps no versions: it could not be restored', async () => {
+  const { s3, store } = await published();
+  s3.isVersioned = false;
+  await assert.rejects(store.setAside(BLOB.digest, never), isError('failed-precondition', 'BUCKET_NOT_VERSIONED'));
+  assert.deepEqual([await stored(store), await store.listSetAside(never)], [true, []]);
+});
+
+it('restores a blob under the object version that was recorded for it', async () => {
+  const { store } = await published();
+  const place = await store.placeOf(BLOB.digest, never);
+  await store.setAside(BLOB.digest, never);
+  await store.restore(BLOB.digest, never);
+  assert.deepEqual(await store.placeOf(BLOB.digest, never), place);
+});
