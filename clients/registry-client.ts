@@ -1,8 +1,6 @@
 import { randomUUID } from 'node:crypto';
-import type { BlobRef } from '../proto/gen/maskterial/registry/v1/artifact.ts';
 import type { Alias, AliasEvent, Deprecation, Model, ModelKind, Version } from '../proto/gen/maskterial/registry/v1/model.ts';
 import {
-  type CollectGarbageResponse,
   type PromoteVersionResponse,
   RegistryServiceClient,
   type ResolveVersionResponse,
@@ -18,7 +16,7 @@ import { pages } from './pages.ts';
 import { type PublishedVersion, type PublishRequest, publishVersion } from './publish.ts';
 import { required } from './required.ts';
 import { type RetryDeps, SYSTEM_RETRY_DEPS } from './retry.ts';
-import { createUpkeep } from './upkeep.ts';
+import { createUpkeep, type UpkeepCalls } from './upkeep.ts';
 import { watchAliases, watchRollout } from './watch.ts';
 
 export type Labels = Readonly<Record<string, string>>;
@@ -43,9 +41,6 @@ export interface PromoteOptions extends MoveOptions {
   readonly requireReady?: number | undefined;
 }
 
-/** Who deletes a version and why. */
-export type DeleteOptions = Omit<MoveOptions, 'expectedRevision'>;
-
 export interface ListOptions extends ClientCallOptions {
   /** Exact matches; all of them must hold. */
   readonly labels?: Labels | undefined;
@@ -55,7 +50,7 @@ export interface ListOptions extends ClientCallOptions {
  * The registry over gRPC. Everything throws ServiceError with the server's kind and reason; `unavailable` and
  * `resource-exhausted` are retried first. Calls that change something carry a request id, so that a retry changes it once.
  */
-export interface RegistryClient {
+export interface RegistryClient extends UpkeepCalls {
   readonly address: string;
   /** @throws already-exists MODEL_EXISTS. */
   createModel(model: NewModel, options?: ClientCallOptions): Promise<Model>;
@@ -100,17 +95,6 @@ export interface RegistryClient {
     version: number,
     options?: ClientCallOptions & { readonly holdSeconds?: number | undefined },
   ): Promise<Date>;
-  /** Advises against a version; it is served and promoted as before. */
-  deprecate(model: string, version: number, reason: string, options?: ClientCallOptions): Promise<Version>;
-  undeprecate(model: string, version: number, options?: ClientCallOptions): Promise<Version>;
-  /** @throws failed-precondition VERSION_IN_USE with metadata aliases. */
-  deleteVersion(model: string, version: number, options?: DeleteOptions): Promise<void>;
-  /** All bytes of a blob that a version refers to; once, without another try. @throws not-found BLOB_NOT_FOUND; data-loss. */
-  readBlob(blob: BlobRef, options?: Pick<ClientCallOptions, 'signal' | 'timeoutMs'>): AsyncIterable<Uint8Array>;
-  /** Removes what nothing refers to, or only says what that is. `graceSeconds`: a week unless said otherwise. */
-  collectGarbage(
-    options?: ClientCallOptions & { readonly isDryRun?: boolean; readonly graceSeconds?: number | undefined },
-  ): Promise<CollectGarbageResponse>;
   close(): void;
 }
 
