@@ -49,12 +49,11 @@ export function describeGarbage(registry: () => Registry, canSendAnyNumber: bool
       assert.equal((await publish(registry(), 'm', smallVersion('staged'))).version.version, 3);
     });
 
-    it('needs a grace that is a number of seconds', async (context) => {
-      if (!canSendAnyNumber) {
-        context.skip('the contract carries whole numbers from 0 on');
-        return;
-      }
-      await assert.rejects(gc(false, -1), hasViolationAt('INVALID_REQUEST', 'grace_seconds'));
-    });
+    // The contract carries whole numbers from 0 on.
+    if (canSendAnyNumber) {
+      it('needs a grace that is a number of seconds', async () => {
+        await assert.rejects(gc(false, -1), hasViolationAt('INVALID_REQUEST', 'grace_seconds'));
+      });
+    }
   });
 }
