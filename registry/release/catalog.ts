@@ -8,7 +8,7 @@ import type { Version, VersionDraft } from '../model/version.ts';
 
 /**
  * The registry's database. Every write is one transaction: all of it or nothing, durable once the promise resolves, and seen
- * by every later read of any instance on the same store. Reads see finished writes only. No method but one walks a whole table.
+ * by every later read of any instance on the same store. Reads see finished writes only. No method walks a whole table.
  *
  * Errors of all methods: ServiceError unavailable STORAGE_UNAVAILABLE (busy or unreachable: try again), resource-exhausted
  * STORAGE_FULL, and cancelled or deadline-exceeded when the signal aborts. Where the store is at the other end of a network a write
@@ -94,16 +94,19 @@ export interface Staging {
   readonly version: number;
 }
 
+/** What has to be known of every staging that may still be finalized. */
+export type OpenStaging = Pick<Staging, 'id' | 'manifest' | 'createTimeMs'>;
+
 export interface StagingRecords {
   /** False, and nothing written, when the request is recorded already. */
   addStaging(staging: Staging, request: RequestIdentity | undefined, signal: AbortSignal): Promise<boolean>;
   getStaging(id: string, signal: AbortSignal): Promise<Staging | undefined>;
   /**
    * All open stagings, in any order. One that was added before the call is among them, unless it was finalized: then what its
-   * version refers to is seen by every read after the call. The only method that walks; for collecting garbage alone.
+   * version refers to is seen by every read after the call. One that was just finalized may be among them still.
    */
-  openStagings(signal: AbortSignal): Promise<Staging[]>;
-  /** Ends an open staging: it can be finalized no more. False, and nothing written, when it is not there or was finalized. */
+  openStagings(signal: AbortSignal): Promise<OpenStaging[]>;
+  /** Ends an open staging: it can be finalized no more. False when it is not there or was finalized, and it stays as it is. */
   removeStaging(id: string, signal: AbortSignal): Promise<boolean>;
 }
 

@@ -2,7 +2,7 @@ import type { BlobRef, Digest } from '../../proto/wire/digest.ts';
 import { isServiceError } from '../../proto/wire/errors.ts';
 import { RequestCheck } from '../model/request-check.ts';
 import type { SetAsideBlob } from './blob-store.ts';
-import type { Staging } from './catalog.ts';
+import type { OpenStaging } from './catalog.ts';
 import { declaredBlobs, readManifest } from './declared-blobs.ts';
 import type { RegistryDeps } from './dependencies.ts';
 
@@ -35,6 +35,7 @@ export interface CollectedGarbage {
  * Whoever will need a blob is in the catalog before looking whether it is stored: as a version, or as a staging. So a blob is set
  * aside first and the catalog is asked again: what somebody had come to need by then is restored, and who comes later finds it
  * absent and uploads it. A finalization that verified the blob before it was set aside has its staging or its version there.
+ * Whoever needs a blob that is out of sight restores it, so a run that is killed takes nothing with it.
  * A staging is ended in a transaction that its finalization loses or wins.
  * @throws ServiceError invalid-argument INVALID_REQUEST; failed-precondition BUCKET_NOT_VERSIONED.
  */
@@ -58,7 +59,7 @@ export async function collectGarbage(
     }
   }
   const open = await catalog.openStagings(signal);
-  const isAbandoned = ({ createTimeMs }: Staging): boolean => createTimeMs <= beforeMs;
+  const isAbandoned = ({ createTimeMs }: OpenStaging): boolean => createTimeMs <= beforeMs;
   for (const { id } of open.filter(isAbandoned)) {
     report.stagingCount += isDryRun || (await catalog.removeStaging(id, signal)) ? 1 : 0;
   }
@@ -104,12 +105,6 @@ async function settle(deps: RegistryDeps, batch: readonly BlobRef[], report: Rep
     }
     // In this order: a staging that is finalized in between has become a version by then.
     const stagings = await catalog.openStagings(signal);
-    // They say what else is needed, and this batch or that of another run may hold them.
-    for (const { manifest } of stagings) {
-      if ((await blobs.stat(manifest.digest, signal)) === undefined) {
-        await blobs.restore(manifest.digest, signal);
-      }
-    }
     const needed = await neededBy(deps, stagings, signal);
     for (const { blob, copy } of aside) {
       if (needed.has(blob.digest) || (await catalog.isReferenced(blob, signal))) {
@@ -129,7 +124,7 @@ async function settle(deps: RegistryDeps, batch: readonly BlobRef[], report: Rep
 }
 
 /** The blobs that stagings refer to, their manifests among them. */
-async function neededBy(deps: RegistryDeps, stagings: readonly Staging[], signal: AbortSignal): Promise<ReadonlySet<Digest>> {
+async function neededBy(deps: RegistryDeps, stagings: readonly OpenStaging[], signal: AbortSignal): Promise<ReadonlySet<Digest>> {
   const needed = new Set<Digest>();
   for (const { manifest } of stagings) {
     if (needed.has(manifest.digest)) {

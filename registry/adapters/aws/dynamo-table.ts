@@ -5,7 +5,6 @@ import {
   type DynamoDBClient,
   GetItemCommand,
   QueryCommand,
-  ScanCommand,
   type TransactWriteItem,
   TransactWriteItemsCommand,
 } from '@aws-sdk/client-dynamodb';
@@ -82,25 +81,6 @@ export class DynamoTable {
       rows.push(...(page.Items ?? []).map(fromAttributes));
       start = page.LastEvaluatedKey;
     } while (start !== undefined && (limit === undefined || rows.length < limit));
-    return rows;
-  }
-
-  /** All items of the table whose partition begins with `prefix`: reads the whole table. */
-  async scan(prefix: string, signal: AbortSignal): Promise<Row[]> {
-    const rows: Row[] = [];
-    let start: Record<string, AttributeValue> | undefined;
-    do {
-      const command = new ScanCommand({
-        TableName: this.#name,
-        FilterExpression: 'begins_with(pk, :pk)',
-        ExpressionAttributeValues: toAttributes({ ':pk': prefix }),
-        ConsistentRead: true,
-        ...(start !== undefined && { ExclusiveStartKey: start }),
-      });
-      const page = await this.#attempt(signal, () => this.#client.send(command, { abortSignal: signal }));
-      rows.push(...(page.Items ?? []).map(fromAttributes));
-      start = page.LastEvaluatedKey;
-    } while (start !== undefined);
     return rows;
   }
 

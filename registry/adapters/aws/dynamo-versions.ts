@@ -6,7 +6,7 @@ import type { Deprecation } from '../../model/deletion.ts';
 import { hasLabels, type Labels } from '../../model/labels.ts';
 import type { ModelKind } from '../../model/model.ts';
 import type { ArtifactRecord, Version, VersionDraft } from '../../model/version.ts';
-import type { AddVersionResult, RequestIdentity, Slice, Staging } from '../../release/catalog.ts';
+import type { AddVersionResult, OpenStaging, RequestIdentity, Slice, Staging } from '../../release/catalog.ts';
 import { type Attributes, integerOf, type Row, textOf } from './attributes.ts';
 import { requestWrites } from './dynamo-requests.ts';
 import { type DynamoTable, MAX_TRANSACTION_ITEMS, type Write } from './dynamo-table.ts';
@@ -51,6 +51,8 @@ export function addVersion(
       // Another version of the model, or this very one, was added in between.
       throw new LostRaceError(`${draft.model}:${version.version} is taken`);
     }
+    // Not in the transaction, whose items become visible one by one: whoever finds no entry any more sees all that the version refers to.
+    await table.transact([endOfEntry(stagingId)], signal);
     return { kind: 'added', version, isCreated };
   });
 }
@@ -113,7 +115,12 @@ export async function writeStaging(
 ): Promise<boolean> {
   const { id, model, manifest, labels, createTimeMs, version } = staging;
   const item = { model, ...manifestAttributes(manifest), labels, createTimeMs, version };
-  const writes: Write[] = [{ kind: 'put', key: keys.staging(id), item }, ...requestWrites(request)];
+  const entry = { ...manifestAttributes(manifest), createTimeMs };
+  const writes: Write[] = [
+    { kind: 'put', key: keys.staging(id), item },
+    { kind: 'put', key: keys.openStaging(id), item: entry },
+    ...requestWrites(request),
+  ];
   return (await table.transact(writes, signal)).size === 0;
 }
 
@@ -122,17 +129,25 @@ export async function readStaging(table: DynamoTable, id: string, signal: AbortS
   return row === undefined ? undefined : toStaging(row);
 }
 
-/** A walk over the table. What was added before it is seen, and what ended during it has its version seen afterwards. */
-export async function readOpenStagings(table: DynamoTable, signal: AbortSignal): Promise<Staging[]> {
-  await table.settle(signal);
-  const rows = await table.scan(keys.staging('').pk, signal);
-  await table.settle(signal);
-  return rows.map(toStaging).filter(({ version }) => version === 0);
+export async function readOpenStagings(table: DynamoTable, signal: AbortSignal): Promise<OpenStaging[]> {
+  const rows = await table.query({ pk: keys.openStaging('').pk }, signal);
+  return rows.map((row) => ({ id: textOf(row, 'sk'), manifest: manifestRef(row), createTimeMs: integerOf(row, 'createTimeMs') }));
 }
 
 export async function removeStaging(table: DynamoTable, id: string, signal: AbortSignal): Promise<boolean> {
   const condition = { attribute: 'version', equals: 0 };
-  return (await table.transact([{ kind: 'delete', key: keys.staging(id), condition }], signal)).size === 0;
+  const staging: Write = { kind: 'delete', key: keys.staging(id), condition };
+  if ((await table.transact([staging, endOfEntry(id)], signal)).size === 0) {
+    return true;
+  }
+  // Whoever finalized it may have crashed before taking its entry away.
+  await table.settle(signal);
+  await table.transact([endOfEntry(id)], signal);
+  return false;
+}
+
+function endOfEntry(stagingId: string): Write {
+  return { kind: 'delete', key: keys.openStaging(stagingId) };
 }
 
 function toStaging(row: Row): Staging {

@@ -31,6 +31,7 @@ export const keys = {
   }),
   deletion: (model: string, version: number): Key => ({ pk: `deletions#${model}`, sk: padded(version, VERSION_DIGITS) }),
   staging: (id: string): Key => ({ pk: `staging#${id}`, sk: 'staging' }),
+  openStaging: (id: string): Key => ({ pk: 'open-stagings', sk: id }),
   request: (operation: Operation, id: string): Key => ({ pk: `request#${operation}#${id}`, sk: 'request' }),
   alias: (model: string, alias: string): Key => ({ pk: 'aliases', sk: `${model}#${alias}` }),
   event: (model: string, sequence: number): Key => ({ pk: `events#${model}`, sk: padded(sequence, SEQUENCE_DIGITS) }),

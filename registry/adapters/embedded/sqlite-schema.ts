@@ -118,7 +118,7 @@ CREATE TABLE requests (
 ) STRICT, WITHOUT ROWID;
 `;
 
-/** From version 1 to 2: versions can be deprecated and deleted. */
+/** From version 1 to 2: versions can be deprecated and deleted, and garbage is collected. */
 const UPKEEP = `
 ALTER TABLE versions ADD COLUMN deprecation TEXT;
 CREATE TABLE deletions (
@@ -130,6 +130,7 @@ CREATE TABLE deletions (
   time_ms INTEGER NOT NULL,
   PRIMARY KEY (model, version)
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX open_stagings ON stagings (id) WHERE version = 0;
 `;
 
 /**

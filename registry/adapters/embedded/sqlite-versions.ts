@@ -6,7 +6,7 @@ import type { Deprecation } from '../../model/deletion.ts';
 import type { Labels } from '../../model/labels.ts';
 import type { ModelKind } from '../../model/model.ts';
 import type { ArtifactRecord, Version, VersionDraft } from '../../model/version.ts';
-import type { AddVersionResult, RequestIdentity, Slice, Staging } from '../../release/catalog.ts';
+import type { AddVersionResult, OpenStaging, RequestIdentity, Slice, Staging } from '../../release/catalog.ts';
 import { integerOf, type Row, type SqliteDatabase, textOf } from './sqlite-database.ts';
 import { insertRequest, isRecorded } from './sqlite-requests.ts';
 
@@ -107,8 +107,10 @@ export function selectStaging(database: SqliteDatabase, id: string): Staging | u
   return row === undefined ? undefined : toStaging(row);
 }
 
-export function selectOpenStagings(database: SqliteDatabase): Staging[] {
-  return database.rows('SELECT * FROM stagings WHERE version = 0').map(toStaging);
+export function selectOpenStagings(database: SqliteDatabase): OpenStaging[] {
+  return database
+    .rows('SELECT id, manifest_digest, manifest_size, create_time_ms FROM stagings WHERE version = 0')
+    .map((row) => ({ id: textOf(row, 'id'), manifest: manifestRef(row), createTimeMs: integerOf(row, 'create_time_ms') }));
 }
 
 export function removeStaging(database: SqliteDatabase, id: string): boolean {

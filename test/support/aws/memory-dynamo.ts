@@ -43,8 +43,6 @@ export class MemoryDynamo {
       }
       case 'Query':
         return this.#query(input);
-      case 'Scan':
-        return this.#scan(input);
       case 'TransactWriteItems':
         return this.#transact(input);
       default:
@@ -65,22 +63,6 @@ export class MemoryDynamo {
     const last = page.at(-1);
     const hasMore = start + page.length < ordered.length;
     return { Items: page, ...(hasMore && last !== undefined && { LastEvaluatedKey: { pk: last['pk'], sk: last['sk'] } }) };
-  }
-
-  /** In pages of a few items before the filter, as DynamoDB's are. */
-  #scan(input: Sent['input']): unknown {
-    if (input['FilterExpression'] !== 'begins_with(pk, :pk)' || input['ConsistentRead'] !== true) {
-      throw new Error('the catalog scans in one way only');
-    }
-    const ordered = [...this.items.values()].sort((a, b) => compare(keyOf(a), keyOf(b)));
-    const start = ordered.findIndex((item) => keyOf(item) === keyOf((input['ExclusiveStartKey'] as Item | undefined) ?? {})) + 1;
-    const page = ordered.slice(start, start + 3);
-    const last = page.at(-1);
-    const prefix = (input['ExpressionAttributeValues'] as Values)[':pk']?.S ?? '';
-    return {
-      Items: page.filter((item) => item['pk']?.S?.startsWith(prefix)),
-      ...(last !== undefined && start + 3 < ordered.length && { LastEvaluatedKey: { pk: last['pk'], sk: last['sk'] } }),
-    };
   }
 
   #transact(input: Sent['input']): unknown {

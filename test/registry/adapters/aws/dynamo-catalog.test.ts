@@ -164,7 +164,7 @@ it('takes as many artifacts and labels as may be, in one transaction', async () 
   assert.deepEqual(await catalog.getVersion(m, 1, never), version);
   // Entries beyond a transaction's limit come before it, and mean nothing by themselves.
   const sizes = client.sent.map(({ input }) => (input['TransactItems'] as unknown[] | undefined)?.length).filter(Boolean);
-  assert.deepEqual(sizes.slice(-2), [33, 100]);
+  assert.deepEqual(sizes.slice(-3), [33, 100, 1]);
   const found = await catalog.listVersions(
     m,
     { labels: { 'label-63': 'x', 'label-0': 'x' }, after: undefined, limit: 10 },
@@ -235,6 +235,31 @@ it('does not take a request for recorded whose model was taken', async () => {
   const { catalog } = await open();
   assert.equal(await catalog.createModel(record('m'), request('create', 'r'), never), false);
   assert.equal(await catalog.findRequest('create', 'r', never), undefined);
+});
+
+it('calls a staging open until all that its version refers to is visible, whoever crashes', async () => {
+  const { client, catalog } = await open();
+  await catalog.addStaging({ ...DRAFT, id: 's', version: 0 }, undefined, never);
+  const isOpen = async () => (await catalog.openStagings(never)).some(({ id }) => id === 's');
+  let transactions = 0;
+  client.before = ({ name }) => {
+    // The version is there, and the registry killed.
+    if (name === 'TransactWriteItems' && ++transactions === 2) {
+      throw awsError('AccessDeniedException');
+    }
+  };
+  await assert.rejects(catalog.addVersion('s', DRAFT, undefined, never), isError('unavailable', 'STORAGE_UNAVAILABLE'));
+  assert.deepEqual([(await catalog.getVersion(m, 1, never))?.version, await isOpen()], [1, true]);
+  // Who tries again ends it; so does a collection of garbage, which takes nothing away.
+  const again = await catalog.addVersion('s', DRAFT, undefined, never);
+  assert.ok(again.kind === 'added' && again.version.version === 1);
+  assert.equal(await isOpen(), false);
+  await catalog.addStaging({ ...draftFor(m, 'second'), id: 's', version: 0 }, undefined, never);
+  transactions = 0;
+  await assert.rejects(catalog.addVersion('s', draftFor(m, 'second'), undefined, never));
+  assert.equal(await isOpen(), true);
+  assert.deepEqual([await catalog.removeStaging('s', never), await isOpen()], [false, false]);
+  assert.equal((await catalog.getStaging('s', never))?.version, 2);
 });
 
 /** As many as there may be, with names and places as long as they may be. */
