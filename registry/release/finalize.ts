@@ -6,11 +6,11 @@ import { RequestCheck } from '../model/request-check.ts';
 import { draftOf, type Version } from '../model/version.ts';
 import type { BlobStore, ChunkedBlob } from './blob-store.ts';
 import type { RequestIdentity, Staging } from './catalog.ts';
-import { declaredBlobs, requireStaging, uploadStates } from './declared-blobs.ts';
+import { declaredBlobs, readManifest, requireStaging, uploadStates } from './declared-blobs.ts';
 import type { RegistryDeps } from './dependencies.ts';
 import { findEarlier, MAX_REQUEST_ID_LENGTH, recordOf } from './idempotency.ts';
 import { throwIfDeleted } from './promote.ts';
-import { readStagedManifest, throwIfSetAside } from './set-aside.ts';
+import { restoreNeeded } from './set-aside.ts';
 
 /** How many blobs an error names one by one. */
 const MAX_NAMED = 10;
@@ -48,7 +48,7 @@ export async function finalizeVersion(
     // Its manifest may have been collected with the version since.
     await requireStillThere(deps, staging, staging.version, signal);
   }
-  const manifest = await readStagedManifest(deps, staging, signal);
+  const manifest = await readManifest(blobs, staging.manifest, signal);
   if (earlier === undefined && staging.version === 0) {
     await verifyBlobs(blobs, manifest, signal);
   }
@@ -93,7 +93,11 @@ async function requireStillThere(
 async function placesOf(blobs: BlobStore, manifest: Manifest, signal: AbortSignal): Promise<ReadonlyMap<Digest, ObjectPlace>> {
   const places = new Map<Digest, ObjectPlace>();
   for (const digest of declaredBlobs(manifest).keys()) {
-    const place = await blobs.placeOf(digest, signal);
+    let place = await blobs.placeOf(digest, signal);
+    if (place === undefined && (await restoreNeeded(blobs, digest, signal))) {
+      // It went out of sight since it was verified; a version without the place would lack it for ever.
+      place = await blobs.placeOf(digest, signal);
+    }
     if (place !== undefined) {
       places.set(digest, place);
     }
@@ -105,20 +109,23 @@ async function verifyBlobs(blobs: BlobStore, manifest: Manifest, signal: AbortSi
   // What is missing is known at once; reading gigabytes before saying so would waste the caller's time.
   const states = await uploadStates(blobs, manifest, signal);
   const absent = new Set<Digest>();
-  for (const { blob } of states) {
-    if ((await blobs.stat(blob.digest, signal)) === undefined) {
+  for (const { blob, isComplete } of states) {
+    if (!isComplete && !(await restoreNeeded(blobs, blob.digest, signal))) {
       absent.add(blob.digest);
     }
   }
-  await throwIfMissing(blobs, absent, signal);
+  throwIfMissing(absent);
   for (const blob of declaredBlobs(manifest).values()) {
     await verifyBlob(blobs, blob, absent, signal);
   }
-  await throwIfMissing(blobs, absent, signal);
+  throwIfMissing(absent);
 }
 
 async function verifyBlob(blobs: BlobStore, blob: ChunkedBlob, absent: Set<Digest>, signal: AbortSignal): Promise<void> {
-  const result = await blobs.verify(blob, signal);
+  let result = await blobs.verify(blob, signal);
+  if (result.kind === 'absent' && (await restoreNeeded(blobs, blob.digest, signal))) {
+    result = await blobs.verify(blob, signal);
+  }
   switch (result.kind) {
     case 'valid':
       return;
@@ -148,9 +155,8 @@ async function verifyBlob(blobs: BlobStore, blob: ChunkedBlob, absent: Set<Diges
   }
 }
 
-async function throwIfMissing(blobs: BlobStore, absent: ReadonlySet<Digest>, signal: AbortSignal): Promise<void> {
+function throwIfMissing(absent: ReadonlySet<Digest>): void {
   if (absent.size > 0) {
-    await throwIfSetAside(blobs, absent, signal);
     const named = [...absent].slice(0, MAX_NAMED).join(', ');
     const more = absent.size > MAX_NAMED ? ` and ${absent.size - MAX_NAMED} more` : '';
     throw new ServiceError('failed-precondition', 'BLOBS_MISSING', `not uploaded: ${named}${more}`, {

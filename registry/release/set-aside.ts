@@ -1,37 +1,42 @@
-import type { Digest } from '../../proto/wire/digest.ts';
-import { isServiceError, ServiceError } from '../../proto/wire/errors.ts';
-import type { Manifest } from '../../proto/wire/manifest.ts';
+import type { ByteRange } from '../../proto/wire/chunks.ts';
+import type { BlobRef, Digest } from '../../proto/wire/digest.ts';
+import { isServiceError } from '../../proto/wire/errors.ts';
 import type { BlobStore } from './blob-store.ts';
-import type { Staging } from './catalog.ts';
-import { readManifest } from './declared-blobs.ts';
-import type { RegistryDeps } from './dependencies.ts';
-
-/** A batch of garbage is looked at for seconds. */
-const RETRY_MS = 1_000;
 
 /**
- * To call when blobs of a staging were not found: a collection of garbage may be looking at them, and will restore them.
- * @throws ServiceError unavailable STORAGE_UNAVAILABLE when that is so.
+ * To call when a blob that the catalog refers to was not found: a collection of garbage may have it out of sight, or may have been
+ * killed while it had. Whatever the collection finds, it has to restore what is referred to; so this does it now. True when the
+ * blob may be there again.
  */
-export async function throwIfSetAside(blobs: BlobStore, absent: Iterable<Digest>, signal: AbortSignal): Promise<void> {
-  const aside = new Set((await blobs.listSetAside(signal)).map(({ digest }) => digest));
-  for (const digest of absent) {
-    // Restored since it was looked for, or about to be.
-    if (aside.has(digest) || (await blobs.stat(digest, signal)) !== undefined) {
-      const message = `${digest} is looked at by a collection of garbage; try again`;
-      throw new ServiceError('unavailable', 'STORAGE_UNAVAILABLE', message, { retryDelayMs: RETRY_MS });
-    }
+export async function restoreNeeded(blobs: BlobStore, digest: Digest, signal: AbortSignal): Promise<boolean> {
+  if ((await blobs.listSetAside(signal)).some((copy) => copy.digest === digest)) {
+    await blobs.restore(digest, signal);
+    return true;
   }
+  // Restored by others since it was looked for.
+  return (await blobs.stat(digest, signal)) !== undefined;
 }
 
-/** @throws as `readManifest`, and as `throwIfSetAside`. */
-export async function readStagedManifest({ blobs }: RegistryDeps, { manifest }: Staging, signal: AbortSignal): Promise<Manifest> {
-  try {
-    return await readManifest(blobs, manifest, signal);
-  } catch (error) {
-    if (isServiceError(error, 'not-found')) {
-      await throwIfSetAside(blobs, [manifest.digest], signal);
+/** `blobs.read` of a blob that the catalog refers to, which stays whole through a collection of garbage. */
+export async function* readNeeded(
+  blobs: BlobStore,
+  ref: BlobRef,
+  range: ByteRange,
+  signal: AbortSignal,
+): AsyncGenerator<Uint8Array> {
+  const end = range.offsetBytes + range.lengthBytes;
+  let at = range.offsetBytes;
+  for (let isRestored = false; ; isRestored = true) {
+    try {
+      for await (const bytes of blobs.read(ref, { offsetBytes: at, lengthBytes: end - at }, signal)) {
+        at += bytes.byteLength;
+        yield bytes;
+      }
+      return;
+    } catch (error) {
+      if (isRestored || !isServiceError(error, 'not-found') || !(await restoreNeeded(blobs, ref.digest, signal))) {
+        throw error;
+      }
     }
-    throw error;
   }
 }

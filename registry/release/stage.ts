@@ -6,11 +6,10 @@ import { RequestCheck } from '../model/request-check.ts';
 import { checkLineageFits } from '../model/version.ts';
 import type { BlobStore } from './blob-store.ts';
 import type { Staging } from './catalog.ts';
-import { type BlobUploadState, requireStaging, uploadStates } from './declared-blobs.ts';
+import { type BlobUploadState, readManifest, requireStaging, uploadStates } from './declared-blobs.ts';
 import type { RegistryDeps } from './dependencies.ts';
 import { findEarlier, MAX_REQUEST_ID_LENGTH, recordOf } from './idempotency.ts';
 import { requireModel } from './not-found.ts';
-import { readStagedManifest } from './set-aside.ts';
 
 export interface StageVersionCommand {
   readonly model: string;
@@ -70,7 +69,7 @@ export async function stageVersion(
 /** Where a staging's uploads stand. @throws ServiceError not-found STAGING_NOT_FOUND. */
 export async function getStaging(deps: RegistryDeps, stagingId: string, signal: AbortSignal): Promise<StagedVersion> {
   const staging = await requireStaging(deps, stagingId, signal);
-  const manifest = await readStagedManifest(deps, staging, signal);
+  const manifest = await readManifest(deps.blobs, staging.manifest, signal);
   return { staging, blobs: await uploadStates(deps.blobs, manifest, signal) };
 }
 

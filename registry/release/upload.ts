@@ -2,9 +2,8 @@ import { CHUNK_BYTES, chunkCount, regroup } from '../../proto/wire/chunks.ts';
 import { ServiceError } from '../../proto/wire/errors.ts';
 import { RequestCheck, type UncheckedBlobRef } from '../model/request-check.ts';
 import type { BlobStore, BlobUpload, ChunkedBlob } from './blob-store.ts';
-import { type BlobUploadState, declaredBlobs, requireStaging, uploadState } from './declared-blobs.ts';
+import { type BlobUploadState, declaredBlobs, readManifest, requireStaging, uploadState } from './declared-blobs.ts';
 import type { RegistryDeps } from './dependencies.ts';
-import { readStagedManifest } from './set-aside.ts';
 
 export interface UploadBlobCommand {
   readonly stagingId: string;
@@ -27,7 +26,7 @@ export async function uploadBlob(deps: RegistryDeps, command: UploadBlobCommand,
     throw check.error();
   }
   const staging = await requireStaging(deps, command.stagingId, signal);
-  const blob = declaredBlobs(await readStagedManifest(deps, staging, signal)).get(ref.digest);
+  const blob = declaredBlobs(await readManifest(deps.blobs, staging.manifest, signal)).get(ref.digest);
   if (blob === undefined || blob.sizeBytes !== ref.sizeBytes) {
     throw new ServiceError(
       'not-found',

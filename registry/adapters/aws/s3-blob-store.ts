@@ -14,7 +14,7 @@ import type {
 } from '../../release/blob-store.ts';
 import { verifyBytes } from '../../release/verify-chunks.ts';
 import { isAbsent, type S3Bucket, type StoredObject } from './s3-bucket.ts';
-import { discard, listBlobs, listSetAside, restore, setAside } from './s3-garbage.ts';
+import { discard, listBlobs, listSetAside, restore, restoreAbandoned, setAside } from './s3-garbage.ts';
 import type { S3Layout } from './s3-layout.ts';
 import { readObject } from './s3-read.ts';
 import { abortUploads, purge } from './s3-sweep.ts';
@@ -114,6 +114,11 @@ export class S3BlobStore implements BlobStore {
       objects: await purge(this.#bucket, this.#layout.partials, beforeMs, signal),
       uploads: await abortUploads(this.#bucket, this.#layout.blobs, beforeMs, signal),
     };
+  }
+
+  /** Restores what a collection of garbage set aside before a time and left so. Gives the number of blobs. */
+  async restoreAbandoned(beforeMs: number, signal: AbortSignal): Promise<number> {
+    return restoreAbandoned(this.#bucket, this.#layout, beforeMs, signal);
   }
 
   async #head(digest: Digest, signal: AbortSignal): Promise<StoredObject | undefined> {
