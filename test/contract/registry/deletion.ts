@@ -37,10 +37,10 @@ export function describeDeletion(registry: () => Registry): void {
       assert.equal((await registry().undeprecateVersion({ model: 'm', version: 3 }, never)).deprecation, undefined);
       assert.equal((await get(3)).deprecation, undefined);
       for (const call of [
-        registry().deprecateVersion({ model: 'm', version: 9, reason: '' }, never),
-        registry().undeprecateVersion({ model: 'm', version: 9 }, never),
+        () => registry().deprecateVersion({ model: 'm', version: 9, reason: '' }, never),
+        () => registry().undeprecateVersion({ model: 'm', version: 9 }, never),
       ]) {
-        await assert.rejects(call, isError('not-found', 'VERSION_NOT_FOUND'));
+        await assert.rejects(call(), isError('not-found', 'VERSION_NOT_FOUND'));
       }
       await assert.rejects(
         registry().deprecateVersion({ model: 'no name', version: 0, reason: 'r'.repeat(1001) }, never),
@@ -64,14 +64,14 @@ export function describeDeletion(registry: () => Registry): void {
       await promote(3);
       await promote(1);
       await deletion(3, { actor: 'ada', reason: 'wrong data' });
-      for (const reading of [
-        get(3),
-        registry().resolveVersion({ model: 'm', ref: { kind: 'version', version: 3 } }, never),
-        registry().prefetchVersion({ model: 'm', version: 3, holdSeconds: 0 }, never),
-        deletion(3),
-        registry().deprecateVersion({ model: 'm', version: 3, reason: '' }, never),
+      for (const call of [
+        () => get(3),
+        () => registry().resolveVersion({ model: 'm', ref: { kind: 'version', version: 3 } }, never),
+        () => registry().prefetchVersion({ model: 'm', version: 3, holdSeconds: 0 }, never),
+        () => deletion(3),
+        () => registry().deprecateVersion({ model: 'm', version: 3, reason: '' }, never),
       ]) {
-        const error = await rejection(reading);
+        const error = await rejection(call());
         assert.deepEqual([error.kind, error.reason], ['not-found', 'VERSION_NOT_FOUND']);
         assert.match(error.message, /deleted .* by ada: wrong data/);
       }
