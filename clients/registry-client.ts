@@ -9,7 +9,7 @@ import {
 } from '../proto/gen/maskterial/registry/v1/registry_service.ts';
 import type { Rollout } from '../proto/gen/maskterial/registry/v1/rollout.ts';
 import { callUnary } from '../proto/wire/calls.ts';
-import { isServiceError } from '../proto/wire/errors.ts';
+import { isServiceError, ServiceError } from '../proto/wire/errors.ts';
 import type { ModelReference } from '../proto/wire/names.ts';
 import { type ClientCallOptions, type ConnectionSettings, connect, createCaller } from './channel.ts';
 import { pages } from './pages.ts';
@@ -81,6 +81,8 @@ export interface RegistryClient extends UpkeepCalls {
   rollback(model: string, alias: string, options?: MoveOptions): Promise<{ alias: Alias; previousVersion: number }>;
   /** The audit history, newest first; of all aliases when `alias` is not given. */
   history(model: string, alias?: string, options?: ClientCallOptions): AsyncIterable<AliasEvent>;
+  /** The move that put the alias where it pointed at a time; undefined when it did not exist then. */
+  aliasAt(model: string, alias: string, time: Date, options?: ClientCallOptions): Promise<AliasEvent | undefined>;
   /** A snapshot, then every change; goes on by itself after a broken connection. See watch.ts. */
   watch(
     options?: ClientCallOptions & { readonly cursor?: string; readonly heartbeatSeconds?: number },
@@ -182,6 +184,16 @@ export function createRegistryClient(settings: ConnectionSettings, deps: RetryDe
         );
         return { items: events, nextPageToken };
       }),
+    async aliasAt(model, alias, at, options) {
+      const request = { model, alias, pageSize: 1, pageToken: '', at };
+      const { events } = await call((bounds) => callUnary(stub.listAliasEvents.bind(stub), request, bounds), options);
+      const [event] = events;
+      if (event?.time !== undefined && event.time > at) {
+        // One of an earlier release leaves the time out and answers with the newest event.
+        throw new ServiceError('internal', 'UNIMPLEMENTED', 'the registry cannot be asked for a time');
+      }
+      return event;
+    },
     watch: (options = {}) => watchAliases({ stub, caller, retryDeps: deps, retry: options.retry ?? settings.retry }, options),
     async getRollout(model, alias = '', options) {
       const answer = await call((bounds) => callUnary(stub.getRollout.bind(stub), { model, alias }, bounds), options);

@@ -121,6 +121,11 @@ export interface AliasRecords {
   moveAlias(event: AliasEvent, request: RequestIdentity | undefined, signal: AbortSignal): Promise<MoveResult>;
   /** The event that brought the alias to `revision`. */
   getAliasEvent(model: ModelName, alias: AliasName, revision: number, signal: AbortSignal): Promise<AliasEvent | undefined>;
+  /**
+   * The last event of the alias at or before a time; undefined when it did not exist then. Whoever moves an alias sees to it that
+   * its events never go back in time. Takes a few reads, however long the history is.
+   */
+  aliasEventAt(model: ModelName, alias: AliasName, timeMs: number, signal: AbortSignal): Promise<FeedEntry | undefined>;
   /** Newest first, of one alias or of all of the model; `before` is a feed sequence number. */
   listAliasEvents(
     query: {

@@ -105,9 +105,9 @@ export function createRegistryService(registry: Registry, handlers: Handlers, li
       context.annotate({ version: alias.version, revision: alias.revision });
       return { alias: toAlias(alias), previousVersion };
     }),
-    listAliasEvents: handlers.unary(async ({ model, alias, pageSize, pageToken }, context) => {
-      context.annotate({ model, alias });
-      const { items, nextPageToken } = await registry.listAliasEvents({ model, alias, pageSize, pageToken }, context.signal);
+    listAliasEvents: handlers.unary(async ({ at, ...query }, context) => {
+      context.annotate({ model: query.model, alias: query.alias });
+      const { items, nextPageToken } = await registry.listAliasEvents({ ...query, atMs: at?.getTime() }, context.signal);
       return { events: items.map(toAliasEvent), nextPageToken };
     }),
     watchAliases: createWatch(registry, handlers),

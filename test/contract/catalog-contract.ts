@@ -9,6 +9,7 @@ import { aliasName, draftFor, modelName, record, request, targetOf } from '../su
 import { never } from '../support/registry/publish.ts';
 import { fileRef, smallVersion } from '../support/registry/sample-version.ts';
 import { isError } from '../support/service-errors.ts';
+import { describeAliasTimes } from './catalog/alias-times.ts';
 import { describeDeletions } from './catalog/deletions.ts';
 import { describeOpenStagings } from './catalog/open-stagings.ts';
 
@@ -384,6 +385,7 @@ export function describeCatalog(name: string, create: () => Promise<CatalogFixtu
       });
     });
 
+    describeAliasTimes({ catalog: () => catalog, added });
     describeDeletions({ catalog: () => catalog, openAnother: () => fixture.openAnother, added });
 
     it('does nothing for a caller who left', async () => {

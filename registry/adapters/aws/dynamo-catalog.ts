@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { ServiceError } from '../../../proto/wire/errors.ts';
 import type { Catalog } from '../../release/catalog.ts';
 import { integerOf, type Row, textOf } from './attributes.ts';
+import { readAliasEventAt } from './dynamo-alias-times.ts';
 import { moveAlias, readAlias, readAliasEvent, readAliasEvents, readFeedHead } from './dynamo-aliases.ts';
 import { deleteVersion, readDeletion, writeDeprecation } from './dynamo-deletions.ts';
 import { readFeed, readSnapshot } from './dynamo-feed.ts';
@@ -53,6 +54,7 @@ export async function openDynamoCatalog(
     getAlias: (model, alias, at) => readAlias(table, model, alias, at),
     moveAlias: (event, request, at) => moveAlias(table, event, request, at),
     getAliasEvent: (model, alias, revision, at) => readAliasEvent(table, model, alias, revision, at),
+    aliasEventAt: (model, alias, timeMs, at) => readAliasEventAt(table, model, alias, timeMs, at),
     listAliasEvents: (query, at) => readAliasEvents(table, query, at),
     feedHead: (at) => readFeedHead(table, at),
     snapshot: (at) => readSnapshot(table, at),

@@ -3,6 +3,7 @@ import type { Catalog } from '../../release/catalog.ts';
 import {
   selectAlias,
   selectEvent,
+  selectEventAt,
   selectEvents,
   selectFeed,
   selectFeedHead,
@@ -67,6 +68,7 @@ export function openSqliteCatalog(path: string, settings = { busyTimeoutMs: BUSY
     getAlias: (model, alias, signal) => call(signal, () => selectAlias(database, model, alias)),
     moveAlias: (event, request, signal) => call(signal, () => updateAlias(database, event, request)),
     getAliasEvent: (model, alias, revision, signal) => call(signal, () => selectEvent(database, model, alias, revision)),
+    aliasEventAt: (model, alias, timeMs, signal) => call(signal, () => selectEventAt(database, model, alias, timeMs)),
     listAliasEvents: (query, signal) => call(signal, () => selectEvents(database, query)),
     feedHead: (signal) => call(signal, () => selectFeedHead(database)),
     snapshot: (signal) => call(signal, () => selectSnapshot(database)),

@@ -118,7 +118,7 @@ CREATE TABLE requests (
 ) STRICT, WITHOUT ROWID;
 `;
 
-/** From version 1 to 2: versions can be deprecated and deleted, and garbage is collected. */
+/** From version 1 to 2: versions can be deprecated and deleted, garbage is collected, and the history is asked for a time. */
 const UPKEEP = `
 ALTER TABLE versions ADD COLUMN deprecation TEXT;
 CREATE TABLE deletions (
@@ -131,6 +131,7 @@ CREATE TABLE deletions (
   PRIMARY KEY (model, version)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX open_stagings ON stagings (id) WHERE version = 0;
+CREATE INDEX alias_events_by_time ON alias_events (model, alias, update_time_ms, revision);
 `;
 
 /**

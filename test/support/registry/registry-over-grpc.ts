@@ -120,8 +120,9 @@ export function registryOverGrpc(client: RegistryServiceClient): Registry {
       const { alias, previousVersion } = await callUnary(client.rollbackAlias.bind(client), command, { signal });
       return { alias: toAlias(alias), previousVersion };
     },
-    listAliasEvents: async (query, signal) => {
-      const { events, nextPageToken } = await callUnary(client.listAliasEvents.bind(client), query, { signal });
+    listAliasEvents: async ({ atMs, ...query }, signal) => {
+      const request = { ...query, at: atMs === undefined ? undefined : new Date(atMs) };
+      const { events, nextPageToken } = await callUnary(client.listAliasEvents.bind(client), request, { signal });
       return { items: events.map(toEvent), nextPageToken };
     },
     watchAliases: async function* (query, signal) {

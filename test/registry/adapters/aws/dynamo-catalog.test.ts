@@ -231,6 +231,35 @@ it('finds an alias’s events before a position that is not one of its own', asy
   assert.deepEqual(await list(2, 1), [1]);
 });
 
+it('finds where an alias pointed by halves, and waits for a move that is not visible yet', async () => {
+  const { dynamo, client, catalog } = await open();
+  const versions = [await add(catalog), await add(catalog, draftFor(m, 'second'))];
+  for (let revision = 1; revision <= 64; revision++) {
+    const current = await catalog.getAlias(m, production, never);
+    const target = { ...targetOf(versions[revision % 2] as Version), alias: production };
+    await catalog.moveAlias(promotion(current, target, { ...MOVE, timeMs: revision * 10 }), undefined, never);
+  }
+  for (const revision of [1, 2, 31, 32, 33, 63, 64]) {
+    const sent = client.sent.length;
+    const found = await catalog.aliasEventAt(m, production, revision * 10 + 5, never);
+    assert.deepEqual(found?.event.state.revision, revision);
+    assert.ok(client.sent.length - sent <= 1 + 6, `${client.sent.length - sent} reads`);
+  }
+  const hidden = keyOf({ pk: { S: 'alias-events#m#production' }, sk: { S: keys.aliasEvent('m', 'production', 63).sk } });
+  const item = dynamo.items.get(hidden);
+  assert.ok(item !== undefined);
+  dynamo.items.delete(hidden);
+  let asked = 0;
+  client.before = ({ name }) => {
+    asked += name === 'Query' ? 1 : 0;
+    if (asked === 2) {
+      dynamo.items.set(hidden, item);
+    }
+  };
+  assert.equal((await catalog.aliasEventAt(m, production, 635, never))?.event.state.revision, 63);
+  assert.equal(asked, 2);
+});
+
 it('does not take a request for recorded whose model was taken', async () => {
   const { catalog } = await open();
   assert.equal(await catalog.createModel(record('m'), request('create', 'r'), never), false);

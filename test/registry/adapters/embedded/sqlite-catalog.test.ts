@@ -50,8 +50,8 @@ it('brings a catalog of the first release up to date', async () => {
   await first.addVersion('s', draft, undefined, never);
   first.close();
   const database = new SqliteDatabase(path, { busyTimeoutMs: 1 });
-  database.execute('ALTER TABLE versions DROP COLUMN deprecation; DROP TABLE deletions; DROP INDEX open_stagings');
-  database.execute('PRAGMA user_version = 1');
+  database.execute('ALTER TABLE versions DROP COLUMN deprecation; DROP TABLE deletions');
+  database.execute('DROP INDEX open_stagings; DROP INDEX alias_events_by_time; PRAGMA user_version = 1');
   database.close();
   const second = openSqliteCatalog(path);
   const version = await second.getVersion(modelName('m'), 1, never);

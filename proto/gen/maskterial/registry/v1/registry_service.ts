@@ -252,6 +252,11 @@ export interface ListAliasEventsRequest {
   alias: string;
   pageSize: number;
   pageToken: string;
+  /**
+   * Only events up to this time, itself included: the first one says where the alias pointed then, none that it did not exist.
+   * An alias must be named. An alias's events are never out of order in time, whichever registry wrote them.
+   */
+  at?: Date | undefined;
 }
 
 export interface ListAliasEventsResponse {
@@ -2846,7 +2851,7 @@ export const RollbackAliasResponse: MessageFns<RollbackAliasResponse> = {
 };
 
 function createBaseListAliasEventsRequest(): ListAliasEventsRequest {
-  return { model: "", alias: "", pageSize: 0, pageToken: "" };
+  return { model: "", alias: "", pageSize: 0, pageToken: "", at: undefined };
 }
 
 export const ListAliasEventsRequest: MessageFns<ListAliasEventsRequest> = {
@@ -2862,6 +2867,9 @@ export const ListAliasEventsRequest: MessageFns<ListAliasEventsRequest> = {
     }
     if (message.pageToken !== "") {
       writer.uint32(34).string(message.pageToken);
+    }
+    if (message.at !== undefined) {
+      Timestamp.encode(toTimestamp(message.at), writer.uint32(42).fork()).join();
     }
     return writer;
   },
@@ -2911,6 +2919,14 @@ export const ListAliasEventsRequest: MessageFns<ListAliasEventsRequest> = {
             message.pageToken = reader.string();
             continue;
           }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.at = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2932,6 +2948,7 @@ export const ListAliasEventsRequest: MessageFns<ListAliasEventsRequest> = {
     message.alias = object.alias ?? "";
     message.pageSize = object.pageSize ?? 0;
     message.pageToken = object.pageToken ?? "";
+    message.at = object.at ?? undefined;
     return message;
   },
 };
@@ -4802,7 +4819,7 @@ export const RegistryServiceService = {
       asBuffer(RollbackAliasResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): RollbackAliasResponse => RollbackAliasResponse.decode(value),
   },
-  /** The audit history, newest first. NOT_FOUND [MODEL_NOT_FOUND]; INVALID_ARGUMENT [INVALID_REQUEST, INVALID_PAGE_TOKEN]. */
+  /** The audit history, newest first; or up to a time, to see where an alias pointed then. NOT_FOUND [MODEL_NOT_FOUND]; INVALID_ARGUMENT [INVALID_REQUEST, INVALID_PAGE_TOKEN]. */
   listAliasEvents: {
     path: "/maskterial.registry.v1.RegistryService/ListAliasEvents" as const,
     requestStream: false as const,
@@ -5023,7 +5040,7 @@ export interface RegistryServiceServer extends UntypedServiceImplementation {
    * ABORTED [REVISION_CONFLICT] with metadata current_revision; INVALID_ARGUMENT [INVALID_REQUEST, REQUEST_ID_REUSED].
    */
   rollbackAlias: handleUnaryCall<RollbackAliasRequest, RollbackAliasResponse>;
-  /** The audit history, newest first. NOT_FOUND [MODEL_NOT_FOUND]; INVALID_ARGUMENT [INVALID_REQUEST, INVALID_PAGE_TOKEN]. */
+  /** The audit history, newest first; or up to a time, to see where an alias pointed then. NOT_FOUND [MODEL_NOT_FOUND]; INVALID_ARGUMENT [INVALID_REQUEST, INVALID_PAGE_TOKEN]. */
   listAliasEvents: handleUnaryCall<ListAliasEventsRequest, ListAliasEventsResponse>;
   /**
    * A snapshot of all aliases first, then every change. With the cursor of an earlier message the snapshot is left out and
@@ -5323,7 +5340,7 @@ export interface RegistryServiceClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: RollbackAliasResponse) => void,
   ): ClientUnaryCall;
-  /** The audit history, newest first. NOT_FOUND [MODEL_NOT_FOUND]; INVALID_ARGUMENT [INVALID_REQUEST, INVALID_PAGE_TOKEN]. */
+  /** The audit history, newest first; or up to a time, to see where an alias pointed then. NOT_FOUND [MODEL_NOT_FOUND]; INVALID_ARGUMENT [INVALID_REQUEST, INVALID_PAGE_TOKEN]. */
   listAliasEvents(
     request: ListAliasEventsRequest,
     callback: (error: ServiceError | null, response: ListAliasEventsResponse) => void,
