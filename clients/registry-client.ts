@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import type { Alias, AliasEvent, Model, ModelKind, Version } from '../proto/gen/maskterial/registry/v1/model.ts';
+import type { Alias, AliasEvent, Deprecation, Model, ModelKind, Version } from '../proto/gen/maskterial/registry/v1/model.ts';
 import {
   type PromoteVersionResponse,
   RegistryServiceClient,
@@ -14,7 +14,9 @@ import type { ModelReference } from '../proto/wire/names.ts';
 import { type ClientCallOptions, type ConnectionSettings, connect, createCaller } from './channel.ts';
 import { pages } from './pages.ts';
 import { type PublishedVersion, type PublishRequest, publishVersion } from './publish.ts';
+import { required } from './required.ts';
 import { type RetryDeps, SYSTEM_RETRY_DEPS } from './retry.ts';
+import { createUpkeep, type UpkeepCalls } from './upkeep.ts';
 import { watchAliases, watchRollout } from './watch.ts';
 
 export type Labels = Readonly<Record<string, string>>;
@@ -48,7 +50,7 @@ export interface ListOptions extends ClientCallOptions {
  * The registry over gRPC. Everything throws ServiceError with the server's kind and reason; `unavailable` and
  * `resource-exhausted` are retried first. Calls that change something carry a request id, so that a retry changes it once.
  */
-export interface RegistryClient {
+export interface RegistryClient extends UpkeepCalls {
   readonly address: string;
   /** @throws already-exists MODEL_EXISTS. */
   createModel(model: NewModel, options?: ClientCallOptions): Promise<Model>;
@@ -65,7 +67,8 @@ export interface RegistryClient {
   publishVersion(request: PublishRequest, options?: ClientCallOptions): Promise<PublishedVersion>;
   resolve(reference: ModelReference, options?: ClientCallOptions): Promise<ResolveVersionResponse>;
   /**
-   * @throws aborted REVISION_CONFLICT with metadata current_revision; failed-precondition NOT_ENOUGH_READY with metadata ready and
+   * With the advice against the version, where there is one.
+   * @throws aborted REVISION_CONFLICT with metadata current_revision; failed-precondition VERSION_DELETED or NOT_ENOUGH_READY with metadata ready and
    * required.
    */
   promote(
@@ -73,11 +76,13 @@ export interface RegistryClient {
     version: number,
     alias: string,
     options?: PromoteOptions,
-  ): Promise<{ alias: Alias; previousVersion: number }>;
+  ): Promise<{ alias: Alias; previousVersion: number; deprecation?: Deprecation }>;
   /** @throws failed-precondition NO_PREVIOUS_VERSION; aborted REVISION_CONFLICT. */
   rollback(model: string, alias: string, options?: MoveOptions): Promise<{ alias: Alias; previousVersion: number }>;
   /** The audit history, newest first; of all aliases when `alias` is not given. */
   history(model: string, alias?: string, options?: ClientCallOptions): AsyncIterable<AliasEvent>;
+  /** The move that put the alias where it pointed at a time; undefined when it did not exist then. */
+  aliasAt(model: string, alias: string, time: Date, options?: ClientCallOptions): Promise<AliasEvent | undefined>;
   /** A snapshot, then every change; goes on by itself after a broken connection. See watch.ts. */
   watch(
     options?: ClientCallOptions & { readonly cursor?: string; readonly heartbeatSeconds?: number },
@@ -163,7 +168,7 @@ export function createRegistryClient(settings: ConnectionSettings, deps: RetryDe
     async promote(model, version, alias, options = {}) {
       const request = { model, version, alias, requireReady: options.requireReady ?? 0, ...moveFields(options) };
       const answer = await call((bounds) => callUnary(stub.promoteVersion.bind(stub), request, bounds), options);
-      return moved(answer, 'PromoteVersion');
+      return { ...moved(answer, 'PromoteVersion'), ...(answer.deprecation && { deprecation: answer.deprecation }) };
     },
     async rollback(model, alias, options = {}) {
       const request = { model, alias, ...moveFields(options) };
@@ -179,6 +184,16 @@ export function createRegistryClient(settings: ConnectionSettings, deps: RetryDe
         );
         return { items: events, nextPageToken };
       }),
+    async aliasAt(model, alias, at, options) {
+      const request = { model, alias, pageSize: 1, pageToken: '', at };
+      const { events } = await call((bounds) => callUnary(stub.listAliasEvents.bind(stub), request, bounds), options);
+      const [event] = events;
+      if (event?.time !== undefined && event.time > at) {
+        // One of an earlier release leaves the time out and answers with the newest event.
+        throw new ServiceError('internal', 'UNIMPLEMENTED', 'the registry cannot be asked for a time');
+      }
+      return event;
+    },
     watch: (options = {}) => watchAliases({ stub, caller, retryDeps: deps, retry: options.retry ?? settings.retry }, options),
     async getRollout(model, alias = '', options) {
       const answer = await call((bounds) => callUnary(stub.getRollout.bind(stub), { model, alias }, bounds), options);
@@ -191,6 +206,7 @@ export function createRegistryClient(settings: ConnectionSettings, deps: RetryDe
       const answer = await call((bounds) => callUnary(stub.prefetchVersion.bind(stub), request, bounds), options);
       return required(answer.expireTime, 'PrefetchVersion', 'expire_time');
     },
+    ...createUpkeep(stub, call, settings.timeoutMs),
     close: () => stub.close(),
   };
 }
@@ -209,12 +225,4 @@ function moved(
   method: string,
 ): { alias: Alias; previousVersion: number } {
   return { alias: required(answer.alias, method, 'alias'), previousVersion: answer.previousVersion };
-}
-
-/** A message field that the contract promises. */
-function required<T>(value: T | undefined, method: string, field: string): T {
-  if (value === undefined) {
-    throw new ServiceError('internal', 'INTERNAL', `${method} answered without ${field}`);
-  }
-  return value;
 }

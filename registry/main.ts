@@ -119,7 +119,7 @@ async function openAws(name: string, settings: AwsSettings, logger: Logger): Pro
   const { openAwsStore } = await import('./adapters/aws/open-aws-store.ts');
   const { startSweeping } = await import('./adapters/aws/sweeping.ts');
   const log = logger.child({ component: 'registry' });
-  const onLeftover = (err: unknown): void => log.warn({ err }, 'what an upload left in the bucket was not removed');
+  const onLeftover = (err: unknown): void => log.warn({ err }, 'the bucket was not tidied');
   const deps = { clock: systemClock, onLeftover };
   const store = await openAwsStore(settings, deps, new AbortController().signal);
   const sweeping = startSweeping(store, deps);

@@ -94,6 +94,15 @@ export function integerParser(min: number, max: number): (text: string) => numbe
   };
 }
 
+/** A time with its zone, or a day, which begins at midnight UTC: what is read must not depend on where it is read. */
+export function parseTime(text: string): Date {
+  const time = new Date(text);
+  if (!/^\d{4}-\d\d-\d\d(?:T\d\d:\d\d(?::\d\d(?:\.\d{1,3})?)?(?:Z|[+-]\d\d:\d\d))?$/.test(text) || Number.isNaN(time.getTime())) {
+    throw new InvalidArgumentError(`expected a time such as 2026-11-01T12:00:00Z or 2026-11-01, found "${text}"`);
+  }
+  return time;
+}
+
 export function parseModel(text: string): ModelName {
   const name = asModelName(text);
   if (name === undefined) {

@@ -1,6 +1,9 @@
 import { Command, CommanderError } from 'commander';
 import { projectVersion } from '../../infra/process/version.ts';
 import type { Cli } from './cli.ts';
+import { addDelete } from './commands/delete.ts';
+import { addDeprecate } from './commands/deprecate.ts';
+import { addGc } from './commands/gc.ts';
 import { addHistory } from './commands/history.ts';
 import { addImport } from './commands/import.ts';
 import { addModels } from './commands/models.ts';
@@ -13,6 +16,7 @@ import { addRollout } from './commands/rollout.ts';
 import { addServe } from './commands/serve.ts';
 import { addSetup } from './commands/setup.ts';
 import { addStatus } from './commands/status.ts';
+import { addVerify } from './commands/verify.ts';
 import { addVersions } from './commands/versions.ts';
 import { EXIT, type ExitCode, exitCodeOf } from './exit-codes.ts';
 import { reportError } from './report-error.ts';
@@ -69,6 +73,10 @@ function createProgram(cli: Cli, help: { out: string; err: string }): Command {
   addPrefetch(program, cli);
   addPromote(program, cli);
   addRollback(program, cli);
+  addDeprecate(program, cli);
+  addDelete(program, cli);
+  addGc(program, cli);
+  addVerify(program, cli);
   addModels(program, cli);
   addVersions(program, cli);
   addHistory(program, cli);

@@ -9,8 +9,8 @@ export interface RegistryOptions {
 }
 
 /** Adds the options that every command with a registry has. */
-export function withRegistry(command: Command, cli: Cli): Command {
-  return command.addOption(registryOption(cli.env)).addOption(timeoutOption(30));
+export function withRegistry(command: Command, cli: Cli, timeoutSeconds = 30): Command {
+  return command.addOption(registryOption(cli.env)).addOption(timeoutOption(timeoutSeconds));
 }
 
 /** Runs `body` with a connection and closes it. */

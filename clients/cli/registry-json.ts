@@ -53,6 +53,8 @@ export function versionJson(version: Version): Record<string, unknown> {
     })),
     labels: version.labels,
     create_time: timeJson(version.createTime),
+    deprecation:
+      version.deprecation === undefined ? null : { reason: version.deprecation.reason, time: timeJson(version.deprecation.time) },
   };
 }
 

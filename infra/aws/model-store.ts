@@ -54,11 +54,11 @@ export class ModelStore extends Construct {
 
   /** The table's items, the bucket's lists, and the objects that the registry keeps there. */
   grantRegistry(grantee: IGrantable): void {
-    const { blobs, partials } = this.#layout;
+    const { blobs, partials, setAside } = this.#layout;
     grant(grantee, REGISTRY_TABLE_ACTIONS, [this.table.tableArn]);
     // No condition on the prefix: with one, a missing object would be answered as a forbidden one again.
     grant(grantee, REGISTRY_BUCKET_ACTIONS, [this.bucket.bucketArn]);
-    grant(grantee, REGISTRY_OBJECT_ACTIONS, [this.#objects(blobs), this.#objects(partials)]);
+    grant(grantee, REGISTRY_OBJECT_ACTIONS, [this.#objects(blobs), this.#objects(partials), this.#objects(setAside)]);
     this.#grantKey(grantee, REGISTRY_KEY_ACTIONS);
   }
 

@@ -5,6 +5,7 @@
 export const REGISTRY_TABLE_ACTIONS: readonly string[] = [
   'dynamodb:BatchGetItem',
   'dynamodb:ConditionCheckItem',
+  'dynamodb:DeleteItem',
   'dynamodb:GetItem',
   'dynamodb:PutItem',
   'dynamodb:Query',

@@ -23,6 +23,7 @@ export type ErrorReason =
   | 'BLOB_NOT_FOUND'
   | 'BUCKET_ACCESS_DENIED'
   | 'BUCKET_NOT_FOUND'
+  | 'BUCKET_NOT_VERSIONED'
   | 'CANCELLED'
   | 'CANNOT_LISTEN'
   | 'DEADLINE_EXCEEDED'
@@ -74,7 +75,8 @@ export type ErrorReason =
   | 'UNSUPPORTED_MODEL'
   | 'UNWRITABLE_FILE'
   | 'UPLOAD_STALLED'
-  | 'VERSION_NOT_FINALIZED'
+  | 'VERSION_DELETED'
+  | 'VERSION_IN_USE'
   | 'VERSION_NOT_FOUND';
 
 export interface FieldViolation {

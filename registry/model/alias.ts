@@ -15,6 +15,7 @@ export interface AliasState {
    * rollback takes over that of the state it restores: so rollbacks walk further back, like undo.
    */
   readonly backRevision: number;
+  /** Never before that of the revision before. */
   readonly updateTimeMs: number;
 }
 
@@ -51,7 +52,7 @@ export interface PromotionTarget {
 export function promotion(current: AliasState | undefined, target: PromotionTarget, move: Move): AliasEvent {
   const revision = current?.revision ?? 0;
   return {
-    state: { ...target, revision: revision + 1, backRevision: revision, updateTimeMs: move.timeMs },
+    state: { ...target, revision: revision + 1, backRevision: revision, updateTimeMs: timeAfter(current, move) },
     action: 'promote',
     fromVersion: current?.version ?? 0,
     actor: move.actor,
@@ -62,12 +63,17 @@ export function promotion(current: AliasState | undefined, target: PromotionTarg
 /** The event that restores `earlier`, the state at `current.backRevision`. */
 export function rollback(current: AliasState, earlier: AliasState, move: Move): AliasEvent {
   return {
-    state: { ...earlier, revision: current.revision + 1, updateTimeMs: move.timeMs },
+    state: { ...earlier, revision: current.revision + 1, updateTimeMs: timeAfter(current, move) },
     action: 'rollback',
     fromVersion: current.version,
     actor: move.actor,
     reason: move.reason,
   };
+}
+
+/** The clocks of several registries differ; the history of an alias must not, or nobody could say where it pointed at a time. */
+function timeAfter(current: AliasState | undefined, { timeMs }: Move): number {
+  return Math.max(timeMs, current?.updateTimeMs ?? timeMs);
 }
 
 /**

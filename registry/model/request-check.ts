@@ -85,6 +85,11 @@ export class RequestCheck {
       : this.violation(field, `expected a number of bytes, found ${value}`);
   }
 
+  /** A time as a request's Timestamp gives it. */
+  timeMs(value: number, field: string): number | undefined {
+    return Number.isSafeInteger(value) ? value : this.violation(field, 'expected a time');
+  }
+
   labels(labels: Labels, field: string): Labels {
     for (const { field: at, description } of labelViolations(labels, field)) {
       this.violation(at, description);

@@ -2,6 +2,7 @@ import type { BlobRef, Digest } from '../../proto/wire/digest.ts';
 import { ServiceError } from '../../proto/wire/errors.ts';
 import type { Manifest, ManifestLineage } from '../../proto/wire/manifest.ts';
 import type { ModelName } from '../../proto/wire/names.ts';
+import type { Deprecation } from './deletion.ts';
 import type { Labels } from './labels.ts';
 import type { ModelKind } from './model.ts';
 import type { ObjectPlace } from './object-place.ts';
@@ -30,6 +31,8 @@ export interface VersionDraft {
 /** An immutable, finalized version; its identity is its manifest's digest. */
 export interface Version extends VersionDraft {
   readonly version: number;
+  /** The only part that changes. */
+  readonly deprecation?: Deprecation;
 }
 
 /**

@@ -25,12 +25,36 @@ export interface BlobStore {
   read(blob: BlobRef, range: ByteRange, signal: AbortSignal): AsyncIterable<Uint8Array>;
   /** Reads the stored blob again and compares it with what is declared. */
   verify(blob: ChunkedBlob, signal: AbortSignal): Promise<Verification>;
+  /** Every stored blob, in any order; one that is stored or removed meanwhile may be left out. Walks. */
+  list(signal: AbortSignal): AsyncIterable<StoredBlob>;
+  /**
+   * Makes a stored blob absent for everybody in such a way that it can be restored, and remembers it over a crash. Undefined when
+   * there is none. The blob may be stored anew meanwhile; that one stays, and can be set aside by itself.
+   * @throws failed-precondition BUCKET_NOT_VERSIONED where it could not be restored.
+   */
+  setAside(digest: Digest, signal: AbortSignal): Promise<SetAsideBlob | undefined>;
+  /** What was set aside, and neither restored nor discarded yet. */
+  listSetAside(signal: AbortSignal): Promise<readonly SetAsideBlob[]>;
+  /** Undoes `setAside`, whoever did it. Idempotent. */
+  restore(digest: Digest, signal: AbortSignal): Promise<void>;
+  /** Removes for good what one call of `setAside` set aside, unless it was restored. Idempotent. */
+  discard(blob: SetAsideBlob, signal: AbortSignal): Promise<void>;
   /** True when there was one. Idempotent. */
   delete(digest: Digest, signal: AbortSignal): Promise<boolean>;
   /** The object that holds a stored blob, to be recorded with what refers to it; undefined when there is none, or no object. */
   placeOf(digest: Digest, signal: AbortSignal): Promise<ObjectPlace | undefined>;
   /** Where else than from the registry a stored blob can be fetched, in order of preference. */
   locations(blob: PlacedBlob): readonly BlobLocation[];
+}
+
+export interface StoredBlob extends BlobRef {
+  readonly storeTimeMs: number;
+}
+
+export interface SetAsideBlob {
+  readonly digest: Digest;
+  /** Of the call that did it. */
+  readonly id: string;
 }
 
 /** A blob with the place that was recorded for it. */

@@ -1,6 +1,7 @@
 import type { BlobRef, Digest } from '../../proto/wire/digest.ts';
 import type { AliasName, ModelName } from '../../proto/wire/names.ts';
 import type { AliasEvent, AliasState } from '../model/alias.ts';
+import type { Deletion, Deprecation } from '../model/deletion.ts';
 import type { Labels } from '../model/labels.ts';
 import type { Model, ModelRecord } from '../model/model.ts';
 import type { Version, VersionDraft } from '../model/version.ts';
@@ -40,7 +41,8 @@ export interface VersionRecords {
    * Freezes a staging's draft. In one transaction: the model's counter and the version with the next number, 1..n without
    * gaps, the references to its blobs, the staging's end, and `request` where there is one.
    * A manifest that the model has already gives that version and creates none; so does a staging that was finalized before.
-   * @throws ServiceError not-found STAGING_NOT_FOUND, and nothing is written, when the staging is not there any more.
+   * @throws ServiceError not-found STAGING_NOT_FOUND, and nothing is written, when the staging is not there any more;
+   *   failed-precondition VERSION_DELETED when the version that it became was deleted.
    */
   addVersion(
     stagingId: string,
@@ -48,7 +50,22 @@ export interface VersionRecords {
     request: RequestIdentity | undefined,
     signal: AbortSignal,
   ): Promise<AddVersionResult>;
+  /** Undefined for a number that was never given and for a deleted version. */
   getVersion(model: ModelName, version: number, signal: AbortSignal): Promise<Version | undefined>;
+  /** Undefined unless the version was deleted. */
+  getDeletion(model: ModelName, version: number, signal: AbortSignal): Promise<Deletion | undefined>;
+  /** Sets the mark, or takes it away. The version as it is then; undefined, and nothing written, when there is none. */
+  setDeprecation(
+    version: Pick<Version, 'model' | 'version'>,
+    deprecation: Deprecation | undefined,
+    signal: AbortSignal,
+  ): Promise<Version | undefined>;
+  /**
+   * In one transaction, on the condition that no alias points at the version: the version and its references to blobs are gone,
+   * the deletion is recorded, the model's newest version is the newest one left, and `request` where there is one. A move of
+   * an alias to it at the same time is a conflict, or makes this one `in-use`.
+   */
+  deleteVersion(deletion: Deletion, request: RequestIdentity | undefined, signal: AbortSignal): Promise<DeleteVersionResult>;
   /** Newest first; `after` is a version number. */
   listVersions(model: ModelName, slice: Slice<number>, signal: AbortSignal): Promise<Version[]>;
   /** Whether a finalized version refers to this blob, as its manifest or as an artifact. */
@@ -57,6 +74,13 @@ export interface VersionRecords {
 
 export type AddVersionResult =
   | { readonly kind: 'added'; readonly version: Version; readonly isCreated: boolean }
+  | { readonly kind: 'request-exists' };
+
+export type DeleteVersionResult =
+  | { readonly kind: 'deleted' }
+  /** There is no such version. */
+  | { readonly kind: 'absent' }
+  | { readonly kind: 'in-use'; readonly aliases: readonly AliasName[] }
   | { readonly kind: 'request-exists' };
 
 /** A version in the making; no reader of versions sees it. */
@@ -70,10 +94,20 @@ export interface Staging {
   readonly version: number;
 }
 
+/** What has to be known of every staging that may still be finalized. */
+export type OpenStaging = Pick<Staging, 'id' | 'manifest' | 'createTimeMs'>;
+
 export interface StagingRecords {
   /** False, and nothing written, when the request is recorded already. */
   addStaging(staging: Staging, request: RequestIdentity | undefined, signal: AbortSignal): Promise<boolean>;
   getStaging(id: string, signal: AbortSignal): Promise<Staging | undefined>;
+  /**
+   * All open stagings, in any order. One that was added before the call is among them, unless it was finalized: then what its
+   * version refers to is seen by every read after the call. One that was just finalized may be among them still.
+   */
+  openStagings(signal: AbortSignal): Promise<OpenStaging[]>;
+  /** Ends an open staging: it can be finalized no more. False when it is not there or was finalized, and it stays as it is. */
+  removeStaging(id: string, signal: AbortSignal): Promise<boolean>;
 }
 
 export interface AliasRecords {
@@ -87,6 +121,11 @@ export interface AliasRecords {
   moveAlias(event: AliasEvent, request: RequestIdentity | undefined, signal: AbortSignal): Promise<MoveResult>;
   /** The event that brought the alias to `revision`. */
   getAliasEvent(model: ModelName, alias: AliasName, revision: number, signal: AbortSignal): Promise<AliasEvent | undefined>;
+  /**
+   * The last event of the alias at or before a time; undefined when it did not exist then. Whoever moves an alias sees to it that
+   * its events never go back in time. Takes a few reads, however long the history is.
+   */
+  aliasEventAt(model: ModelName, alias: AliasName, timeMs: number, signal: AbortSignal): Promise<FeedEntry | undefined>;
   /** Newest first, of one alias or of all of the model; `before` is a feed sequence number. */
   listAliasEvents(
     query: {
@@ -121,7 +160,7 @@ export interface ChangeFeed {
   readFeed(sequence: number, limit: number, signal: AbortSignal): Promise<readonly FeedEntry[] | undefined>;
 }
 
-export type Operation = 'create' | 'stage' | 'finalize' | 'promote' | 'rollback';
+export type Operation = 'create' | 'stage' | 'finalize' | 'promote' | 'rollback' | 'delete';
 
 /** A request that must not take effect twice, and what it was answered. */
 export interface RequestIdentity {

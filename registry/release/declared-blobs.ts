@@ -5,6 +5,7 @@ import { type ChunkRange, toChunkRanges } from '../model/chunk-ranges.ts';
 import type { BlobStore, ChunkedBlob } from './blob-store.ts';
 import type { Staging } from './catalog.ts';
 import type { RegistryDeps } from './dependencies.ts';
+import { readNeeded } from './set-aside.ts';
 
 /** What the registry holds of a blob that a staging declares. */
 export interface BlobUploadState {
@@ -45,6 +46,7 @@ export async function uploadStates(blobs: BlobStore, manifest: Manifest, signal:
   return states;
 }
 
+/** The manifest of a version or of a staging. */
 export async function readManifest(blobs: BlobStore, ref: BlobRef, signal: AbortSignal): Promise<Manifest> {
   return parseManifest(await readManifestBytes(blobs, ref, signal));
 }
@@ -53,7 +55,7 @@ export async function readManifest(blobs: BlobStore, ref: BlobRef, signal: Abort
 export async function readManifestBytes(blobs: BlobStore, ref: BlobRef, signal: AbortSignal): Promise<Buffer> {
   const parts: Uint8Array[] = [];
   const hasher = new Hasher();
-  for await (const part of blobs.read(ref, { offsetBytes: 0, lengthBytes: ref.sizeBytes }, signal)) {
+  for await (const part of readNeeded(blobs, ref, { offsetBytes: 0, lengthBytes: ref.sizeBytes }, signal)) {
     parts.push(part);
     hasher.update(part);
   }

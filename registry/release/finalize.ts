@@ -9,6 +9,8 @@ import type { RequestIdentity, Staging } from './catalog.ts';
 import { declaredBlobs, readManifest, requireStaging, uploadStates } from './declared-blobs.ts';
 import type { RegistryDeps } from './dependencies.ts';
 import { findEarlier, MAX_REQUEST_ID_LENGTH, recordOf } from './idempotency.ts';
+import { throwIfDeleted } from './promote.ts';
+import { restoreNeeded } from './set-aside.ts';
 
 /** How many blobs an error names one by one. */
 const MAX_NAMED = 10;
@@ -26,7 +28,8 @@ export interface FinalizedVersion {
 
 /**
  * Verifies every byte of a staging once more and freezes it as the model's next version.
- * @throws ServiceError not-found STAGING_NOT_FOUND; failed-precondition BLOBS_MISSING; data-loss DIGEST_MISMATCH or
+ * @throws ServiceError not-found STAGING_NOT_FOUND; failed-precondition BLOBS_MISSING or
+ *   VERSION_DELETED (what this staging became); data-loss DIGEST_MISMATCH or
  *   SIZE_MISMATCH; invalid-argument INVALID_REQUEST or REQUEST_ID_REUSED.
  */
 export async function finalizeVersion(
@@ -41,6 +44,10 @@ export async function finalizeVersion(
   const request = { operation: 'finalize', requestId: command.requestId, content: [command.stagingId] } as const;
   let earlier = await findEarlier(catalog, request, signal);
   const staging = await requireStaging(deps, command.stagingId, signal);
+  if (staging.version !== 0) {
+    // Its manifest may have been collected with the version since.
+    await requireStillThere(deps, staging, staging.version, signal);
+  }
   const manifest = await readManifest(blobs, staging.manifest, signal);
   if (earlier === undefined && staging.version === 0) {
     await verifyBlobs(blobs, manifest, signal);
@@ -57,22 +64,40 @@ export async function finalizeVersion(
 }
 
 async function answerAgain(
-  { catalog }: RegistryDeps,
+  deps: RegistryDeps,
   staging: Staging,
   earlier: RequestIdentity,
   signal: AbortSignal,
 ): Promise<FinalizedVersion> {
-  const version = await catalog.getVersion(staging.model, Number(earlier.subject), signal);
+  return {
+    version: await requireStillThere(deps, staging, Number(earlier.subject), signal),
+    isCreated: earlier.isEffective,
+  };
+}
+
+/** The version that a staging became. @throws ServiceError failed-precondition VERSION_DELETED. */
+async function requireStillThere(
+  { catalog }: RegistryDeps,
+  { model }: Staging,
+  number: number,
+  signal: AbortSignal,
+): Promise<Version> {
+  const version = await catalog.getVersion(model, number, signal);
   if (version === undefined) {
-    throw new Error(`${staging.model}:${earlier.subject} was answered before and is not there`);
+    await throwIfDeleted(catalog, model, number, signal);
+    throw new Error(`${model}:${number} was finalized before and is not there`);
   }
-  return { version, isCreated: earlier.isEffective };
+  return version;
 }
 
 async function placesOf(blobs: BlobStore, manifest: Manifest, signal: AbortSignal): Promise<ReadonlyMap<Digest, ObjectPlace>> {
   const places = new Map<Digest, ObjectPlace>();
   for (const digest of declaredBlobs(manifest).keys()) {
-    const place = await blobs.placeOf(digest, signal);
+    let place = await blobs.placeOf(digest, signal);
+    if (place === undefined && (await restoreNeeded(blobs, digest, signal))) {
+      // It went out of sight since it was verified; a version without the place would lack it for ever.
+      place = await blobs.placeOf(digest, signal);
+    }
     if (place !== undefined) {
       places.set(digest, place);
     }
@@ -83,9 +108,9 @@ async function placesOf(blobs: BlobStore, manifest: Manifest, signal: AbortSigna
 async function verifyBlobs(blobs: BlobStore, manifest: Manifest, signal: AbortSignal): Promise<void> {
   // What is missing is known at once; reading gigabytes before saying so would waste the caller's time.
   const states = await uploadStates(blobs, manifest, signal);
-  const absent = new Set<string>();
-  for (const { blob } of states) {
-    if ((await blobs.stat(blob.digest, signal)) === undefined) {
+  const absent = new Set<Digest>();
+  for (const { blob, isComplete } of states) {
+    if (!isComplete && !(await restoreNeeded(blobs, blob.digest, signal))) {
       absent.add(blob.digest);
     }
   }
@@ -96,8 +121,11 @@ async function verifyBlobs(blobs: BlobStore, manifest: Manifest, signal: AbortSi
   throwIfMissing(absent);
 }
 
-async function verifyBlob(blobs: BlobStore, blob: ChunkedBlob, absent: Set<string>, signal: AbortSignal): Promise<void> {
-  const result = await blobs.verify(blob, signal);
+async function verifyBlob(blobs: BlobStore, blob: ChunkedBlob, absent: Set<Digest>, signal: AbortSignal): Promise<void> {
+  let result = await blobs.verify(blob, signal);
+  if (result.kind === 'absent' && (await restoreNeeded(blobs, blob.digest, signal))) {
+    result = await blobs.verify(blob, signal);
+  }
   switch (result.kind) {
     case 'valid':
       return;
@@ -127,7 +155,7 @@ async function verifyBlob(blobs: BlobStore, blob: ChunkedBlob, absent: Set<strin
   }
 }
 
-function throwIfMissing(absent: ReadonlySet<string>): void {
+function throwIfMissing(absent: ReadonlySet<Digest>): void {
   if (absent.size > 0) {
     const named = [...absent].slice(0, MAX_NAMED).join(', ');
     const more = absent.size > MAX_NAMED ? ` and ${absent.size - MAX_NAMED} more` : '';

@@ -11,10 +11,12 @@ export interface ListAliasEventsQuery extends PageQuery {
   readonly model: string;
   /** Empty: of all aliases of the model. */
   readonly alias: string;
+  /** Only events up to this time, itself included; for one alias. */
+  readonly atMs?: number | undefined;
 }
 
 /**
- * The audit history, newest first.
+ * The audit history, newest first. Up to a time, the first event says where the alias pointed then; there is none if it did not exist.
  * @throws ServiceError not-found MODEL_NOT_FOUND; invalid-argument INVALID_REQUEST or INVALID_PAGE_TOKEN.
  */
 export async function listAliasEvents(
@@ -26,13 +28,24 @@ export async function listAliasEvents(
   const model = check.modelName(query.model, 'model');
   const alias = query.alias === '' ? undefined : check.aliasName(query.alias, 'alias');
   const pageSize = check.pageSize(query.pageSize, 'page_size');
+  const atMs = query.atMs === undefined ? undefined : check.timeMs(query.atMs, 'at');
+  if (query.atMs !== undefined && query.alias === '') {
+    check.violation('alias', 'a time needs an alias');
+  }
   if (model === undefined || check.isBad) {
     throw check.error();
   }
-  const scope = ['ListAliasEvents', model, alias ?? ''];
+  const scope = ['ListAliasEvents', model, alias ?? '', ...(atMs === undefined ? [] : [atMs])];
   const position = decodePageToken(scope, query.pageToken);
-  const start = position === undefined ? undefined : Number(position);
+  let start = position === undefined ? undefined : Number(position);
   await requireModel(catalog, model, signal);
+  if (start === undefined && alias !== undefined && atMs !== undefined) {
+    const newest = await catalog.aliasEventAt(model, alias, atMs, signal);
+    if (newest === undefined) {
+      return { items: [], nextPageToken: '' };
+    }
+    start = newest.sequence + 1;
+  }
   const page = await collectPage<FeedEntry>(
     pageSize,
     (last, limit) => catalog.listAliasEvents({ model, alias, before: last?.sequence ?? start, limit }, signal),

@@ -4,7 +4,7 @@ import { decodePageToken, encodePageToken } from '../model/page-token.ts';
 import { RequestCheck } from '../model/request-check.ts';
 import type { Version } from '../model/version.ts';
 import type { RegistryDeps } from './dependencies.ts';
-import { requireModel, versionNotFound } from './not-found.ts';
+import { missingVersion, requireModel } from './not-found.ts';
 import { collectPage, type Page } from './page.ts';
 
 export interface PageQuery {
@@ -60,7 +60,7 @@ export async function getVersion(
   }
   const version = await catalog.getVersion(name, number, signal);
   if (version === undefined) {
-    throw versionNotFound(await requireModel(catalog, name, signal), number);
+    throw await missingVersion(catalog, name, number, signal);
   }
   return version;
 }

@@ -1,5 +1,6 @@
 import { ServiceError } from '../../proto/wire/errors.ts';
 import type { ModelName } from '../../proto/wire/names.ts';
+import { describeDeletion } from '../model/deletion.ts';
 import type { Model } from '../model/model.ts';
 import { nearestNames, suggestion } from '../model/suggest.ts';
 import type { Catalog } from './catalog.ts';
@@ -17,8 +18,22 @@ export async function requireModel(catalog: Catalog, name: ModelName, signal: Ab
   return model;
 }
 
+/** Why a version is not there: for a reader, who gets NOT_FOUND whatever the reason. */
+export async function missingVersion(
+  catalog: Catalog,
+  name: ModelName,
+  version: number,
+  signal: AbortSignal,
+): Promise<ServiceError> {
+  const model = await requireModel(catalog, name, signal);
+  const deletion = await catalog.getDeletion(name, version, signal);
+  return deletion === undefined
+    ? versionNotFound(model, version)
+    : new ServiceError('not-found', 'VERSION_NOT_FOUND', `model "${name}": ${describeDeletion(deletion)}`);
+}
+
 export function versionNotFound(model: Model, version: number | 'latest'): ServiceError {
-  const existing = model.latestVersion === 0 ? 'it has no finalized version' : `its versions are 1 to ${model.latestVersion}`;
+  const existing = model.latestVersion === 0 ? 'it has no finalized version' : `its newest is ${model.latestVersion}`;
   return new ServiceError('not-found', 'VERSION_NOT_FOUND', `model "${model.name}" has no version ${version}: ${existing}`);
 }
 

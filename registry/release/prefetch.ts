@@ -1,6 +1,6 @@
 import { RequestCheck } from '../model/request-check.ts';
 import type { FollowingDeps } from './dependencies.ts';
-import { requireModel, versionNotFound } from './not-found.ts';
+import { missingVersion } from './not-found.ts';
 import type { PrefetchWish } from './prefetch-wishes.ts';
 
 const DEFAULT_HOLD_SECONDS = 3600;
@@ -34,7 +34,7 @@ export async function prefetchVersion(
   }
   const version = await catalog.getVersion(model, number, signal);
   if (version === undefined) {
-    throw versionNotFound(await requireModel(catalog, model, signal), number);
+    throw await missingVersion(catalog, model, number, signal);
   }
   const nowMs = clock.nowMs();
   const holdSeconds = command.holdSeconds === 0 ? DEFAULT_HOLD_SECONDS : command.holdSeconds;

@@ -1,11 +1,12 @@
 import { ServiceError } from '../../proto/wire/errors.ts';
 import type { AliasName, ModelName } from '../../proto/wire/names.ts';
 import { type AliasState, checkRevision, promotion } from '../model/alias.ts';
+import { type Deprecation, describeDeletion } from '../model/deletion.ts';
 import { RequestCheck } from '../model/request-check.ts';
-import type { RequestIdentity } from './catalog.ts';
+import type { Catalog, RequestIdentity } from './catalog.ts';
 import type { FollowingDeps, RegistryDeps } from './dependencies.ts';
 import { findEarlier, MAX_REQUEST_ID_LENGTH, recordOf } from './idempotency.ts';
-import { requireModel, versionNotFound } from './not-found.ts';
+import { missingVersion } from './not-found.ts';
 import { requireReady } from './readiness.ts';
 
 export const MAX_REASON_LENGTH = 1000;
@@ -35,12 +36,14 @@ export interface AliasMove {
   readonly alias: AliasState;
   /** 0 when the alias is new. */
   readonly previousVersion: number;
+  /** Set where the alias was promoted to a version that is advised against. */
+  readonly deprecation?: Deprecation;
 }
 
 /**
  * Points an alias at a version. An alias that points there already stays as it is, without an event: promoting again is no change.
  * @throws ServiceError not-found MODEL_NOT_FOUND or VERSION_NOT_FOUND; aborted REVISION_CONFLICT; failed-precondition
- *   NOT_ENOUGH_READY; invalid-argument INVALID_REQUEST, RESERVED_ALIAS or REQUEST_ID_REUSED.
+ *   VERSION_DELETED or NOT_ENOUGH_READY; invalid-argument INVALID_REQUEST, RESERVED_ALIAS or REQUEST_ID_REUSED.
  */
 export async function promoteVersion(
   deps: FollowingDeps,
@@ -69,14 +72,16 @@ export async function promoteVersion(
     }
     const version = await catalog.getVersion(model, number, signal);
     if (version === undefined) {
-      throw versionNotFound(await requireModel(catalog, model, signal), number);
+      await throwIfDeleted(catalog, model, number, signal);
+      throw await missingVersion(catalog, model, number, signal);
     }
+    const advice = version.deprecation === undefined ? {} : { deprecation: version.deprecation };
     const current = await catalog.getAlias(model, alias, signal);
     checkRevision(current, expectedRevision, `${model}@${alias}`);
     if (current !== undefined && current.version === number) {
       const record = recordOf(request, String(current.revision), false);
       if (record === undefined || (await catalog.addRequest(record, signal))) {
-        return { alias: current, previousVersion: number };
+        return { alias: current, previousVersion: number, ...advice };
       }
       continue;
     }
@@ -86,9 +91,17 @@ export async function promoteVersion(
     const result = await catalog.moveAlias(event, recordOf(request, String(event.state.revision), true), signal);
     if (result.kind === 'moved') {
       follower.notify(result.sequence);
-      return { alias: event.state, previousVersion: event.fromVersion };
+      return { alias: event.state, previousVersion: event.fromVersion, ...advice };
     }
     throwIfHopeless(attempt, current, `${model}@${alias}`);
+  }
+}
+
+/** @throws ServiceError failed-precondition VERSION_DELETED. */
+export async function throwIfDeleted(catalog: Catalog, model: ModelName, version: number, signal: AbortSignal): Promise<void> {
+  const deletion = await catalog.getDeletion(model, version, signal);
+  if (deletion !== undefined) {
+    throw new ServiceError('failed-precondition', 'VERSION_DELETED', `model "${model}": ${describeDeletion(deletion)}`);
   }
 }
 

@@ -4,6 +4,7 @@ import { ServiceError } from '../../proto/wire/errors.ts';
 import { RequestCheck, type UncheckedBlobRef } from '../model/request-check.ts';
 import { checkStored } from './declared-blobs.ts';
 import type { RegistryDeps } from './dependencies.ts';
+import { readNeeded } from './set-aside.ts';
 
 export interface ReadBlobQuery {
   readonly blob: UncheckedBlobRef | undefined;
@@ -41,7 +42,7 @@ export async function* readBlob(deps: RegistryDeps, query: ReadBlobQuery, signal
   }
   const range = { offsetBytes, lengthBytes: lengthBytes ?? ref.sizeBytes - offsetBytes };
   const hasher = range.lengthBytes === ref.sizeBytes ? new Hasher() : undefined;
-  for await (const bytes of deps.blobs.read(ref, range, signal)) {
+  for await (const bytes of readNeeded(deps.blobs, ref, range, signal)) {
     hasher?.update(bytes);
     yield* messagesOf(bytes);
   }

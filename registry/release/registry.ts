@@ -2,9 +2,12 @@ import type { AliasEvent } from '../model/alias.ts';
 import type { Model } from '../model/model.ts';
 import type { Rollout } from '../model/rollout.ts';
 import type { Version } from '../model/version.ts';
+import { type CollectedGarbage, type CollectGarbageCommand, collectGarbage } from './collect-garbage.ts';
 import { type CreateModelCommand, createModel } from './create-model.ts';
 import type { BlobUploadState } from './declared-blobs.ts';
+import { type DeleteVersionCommand, deleteVersion } from './delete.ts';
 import type { RegistryDeps } from './dependencies.ts';
+import { type DeprecateVersionCommand, deprecateVersion, undeprecateVersion } from './deprecate.ts';
 import { FeedFollower } from './feed-follower.ts';
 import { type FinalizedVersion, type FinalizeVersionCommand, finalizeVersion } from './finalize.ts';
 import { type ListAliasEventsQuery, listAliasEvents } from './history.ts';
@@ -43,6 +46,10 @@ export interface Registry {
   getRollout(query: RolloutQuery, signal: AbortSignal): Promise<Rollout>;
   watchRollout(query: WatchRolloutQuery, signal: AbortSignal): AsyncIterable<RolloutEvent>;
   prefetchVersion(command: PrefetchVersionCommand, signal: AbortSignal): Promise<PrefetchWish>;
+  deprecateVersion(command: DeprecateVersionCommand, signal: AbortSignal): Promise<Version>;
+  undeprecateVersion(command: Omit<DeprecateVersionCommand, 'reason'>, signal: AbortSignal): Promise<Version>;
+  deleteVersion(command: DeleteVersionCommand, signal: AbortSignal): Promise<void>;
+  collectGarbage(command: CollectGarbageCommand, signal: AbortSignal): Promise<CollectedGarbage>;
 }
 
 export interface RegistrySettings {
@@ -82,5 +89,9 @@ export function createRegistry(deps: RegistryDeps, settings: RegistrySettings): 
     getRollout: (query, signal) => getRollout(following, query, signal),
     watchRollout: (query, signal) => watchRollout(following, query, signal),
     prefetchVersion: (command, signal) => prefetchVersion(following, command, signal),
+    deprecateVersion: (command, signal) => deprecateVersion(deps, command, signal),
+    undeprecateVersion: (command, signal) => undeprecateVersion(deps, command, signal),
+    deleteVersion: (command, signal) => deleteVersion(deps, command, signal),
+    collectGarbage: (command, signal) => collectGarbage(deps, command, signal),
   };
 }

@@ -6,7 +6,7 @@ import type { Version } from '../model/version.ts';
 import type { BlobLocation } from './blob-store.ts';
 import { readManifestBytes } from './declared-blobs.ts';
 import type { RegistryDeps } from './dependencies.ts';
-import { aliasNotFound, requireModel, versionNotFound } from './not-found.ts';
+import { aliasNotFound, missingVersion, requireModel, versionNotFound } from './not-found.ts';
 
 export interface ResolveVersionQuery {
   readonly model: string;
@@ -83,7 +83,7 @@ async function find(
   const number = ref.kind === 'version' ? ref.version : (alias?.version ?? model.latestVersion);
   const version = number === 0 ? undefined : await catalog.getVersion(name, number, signal);
   if (version === undefined) {
-    throw versionNotFound(model, ref.kind === 'latest' ? 'latest' : number);
+    throw number === 0 ? versionNotFound(model, 'latest') : await missingVersion(catalog, name, number, signal);
   }
   return { version, alias };
 }

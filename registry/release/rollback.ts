@@ -1,7 +1,7 @@
 import { ServiceError } from '../../proto/wire/errors.ts';
-import { checkRevision, rollback } from '../model/alias.ts';
+import { type AliasState, checkRevision, rollback } from '../model/alias.ts';
 import { RequestCheck } from '../model/request-check.ts';
-import type { FollowingDeps } from './dependencies.ts';
+import type { FollowingDeps, RegistryDeps } from './dependencies.ts';
 import { findEarlier, recordOf } from './idempotency.ts';
 import { aliasNotFound, requireModel } from './not-found.ts';
 import { type AliasMove, checkMove, claim, moveAgain, type PromoteVersionCommand, throwIfHopeless } from './promote.ts';
@@ -9,7 +9,8 @@ import { type AliasMove, checkMove, claim, moveAgain, type PromoteVersionCommand
 export type RollbackAliasCommand = Omit<PromoteVersionCommand, 'version' | 'requireReady'>;
 
 /**
- * Moves an alias back to where it pointed before its current version was put there; again moves one further back.
+ * Moves an alias back to where it pointed before its current version was put there; again moves one further back. Versions that
+ * were deleted since are passed over.
  * @throws ServiceError not-found MODEL_NOT_FOUND or ALIAS_NOT_FOUND; failed-precondition NO_PREVIOUS_VERSION;
  *   aborted REVISION_CONFLICT; invalid-argument INVALID_REQUEST or REQUEST_ID_REUSED.
  */
@@ -34,18 +35,15 @@ export async function rollbackAlias(deps: FollowingDeps, command: RollbackAliasC
       throw aliasNotFound(await requireModel(catalog, model, signal), alias);
     }
     checkRevision(current, expectedRevision, `${model}@${alias}`);
-    if (current.backRevision === 0) {
+    const target = await lastStateBefore(deps, current, signal);
+    if (target === undefined) {
       throw new ServiceError(
         'failed-precondition',
         'NO_PREVIOUS_VERSION',
         `${model}@${alias} points at version ${current.version} and there is none to go back to`,
       );
     }
-    const target = await catalog.getAliasEvent(model, alias, current.backRevision, signal);
-    if (target === undefined) {
-      throw new Error(`revision ${current.backRevision} of ${model}@${alias} is not in its history`);
-    }
-    const event = rollback(current, target.state, { actor: claim(actor), reason, timeMs: clock.nowMs() });
+    const event = rollback(current, target, { actor: claim(actor), reason, timeMs: clock.nowMs() });
     const result = await catalog.moveAlias(event, recordOf(request, String(event.state.revision), true), signal);
     if (result.kind === 'moved') {
       follower.notify(result.sequence);
@@ -53,4 +51,26 @@ export async function rollbackAlias(deps: FollowingDeps, command: RollbackAliasC
     }
     throwIfHopeless(attempt, current, `${model}@${alias}`);
   }
+}
+
+/** Where the alias pointed before, at another version that is still there; undefined when there is no such state. */
+async function lastStateBefore(
+  { catalog }: RegistryDeps,
+  current: AliasState,
+  signal: AbortSignal,
+): Promise<AliasState | undefined> {
+  const { model, alias } = current;
+  for (let revision = current.backRevision; revision !== 0; ) {
+    const event = await catalog.getAliasEvent(model, alias, revision, signal);
+    if (event === undefined) {
+      throw new Error(`revision ${revision} of ${model}@${alias} is not in its history`);
+    }
+    const { state } = event;
+    // With what lay between gone, the one before may be the current one again: going there would change nothing.
+    if (state.version !== current.version && (await catalog.getVersion(model, state.version, signal)) !== undefined) {
+      return state;
+    }
+    revision = state.backRevision;
+  }
+  return undefined;
 }

@@ -53,13 +53,13 @@ export async function stageVersion(
   } as const;
   for (;;) {
     const earlier = await findEarlier(catalog, request, signal);
-    await storeManifest(blobs, command.manifestJson, ref, signal);
-    if (earlier !== undefined) {
-      const staging = await requireStaging(deps, earlier.subject, signal);
-      return { staging, blobs: await uploadStates(blobs, manifest, signal) };
-    }
-    const staging = { id: deps.newId(), model: name, manifest: ref, labels, createTimeMs: clock.nowMs(), version: 0 };
-    if (await catalog.addStaging(staging, recordOf(request, staging.id, true), signal)) {
+    const staging =
+      earlier === undefined
+        ? { id: deps.newId(), model: name, manifest: ref, labels, createTimeMs: clock.nowMs(), version: 0 }
+        : await requireStaging(deps, earlier.subject, signal);
+    if (earlier !== undefined || (await catalog.addStaging(staging, recordOf(request, staging.id, true), signal))) {
+      // After the staging is recorded: what is found stored from here on is not collected.
+      await storeManifest(blobs, command.manifestJson, ref, signal);
       return { staging, blobs: await uploadStates(blobs, manifest, signal) };
     }
     // The same request arrived twice at once and the other one was first: answer as it did.

@@ -8,6 +8,7 @@ import {
   AliasAction,
   type AliasEvent as AliasEventMessage,
   type Alias as AliasMessage,
+  type Deprecation as DeprecationMessage,
   ModelKind as KindCode,
   type Lineage as LineageMessage,
   type Model as ModelMessage,
@@ -23,6 +24,7 @@ import type { BlobRef } from '../../proto/wire/digest.ts';
 import type { ManifestLineage } from '../../proto/wire/manifest.ts';
 import { toDuration } from '../../proto/wire/status.ts';
 import type { AliasEvent, AliasState } from '../model/alias.ts';
+import type { Deprecation } from '../model/deletion.ts';
 import type { Model, ModelKind } from '../model/model.ts';
 import type { UncheckedBlobRef } from '../model/request-check.ts';
 import type { Version } from '../model/version.ts';
@@ -96,7 +98,12 @@ export function toVersion(version: Version): VersionMessage {
     lineage: toLineage(version.lineage),
     family: version.family,
     kind: KIND_CODES[version.kind],
+    deprecation: version.deprecation && toDeprecation(version.deprecation),
   };
+}
+
+export function toDeprecation({ reason, timeMs }: Deprecation): DeprecationMessage {
+  return { reason, time: new Date(timeMs) };
 }
 
 export function toAlias(state: AliasState): AliasMessage {

@@ -8,6 +8,7 @@ import {
   toAlias,
   toAliasEvent,
   toBlobRef,
+  toDeprecation,
   toLocations,
   toModel,
   toStaging,
@@ -17,6 +18,7 @@ import {
 import { readMessages } from './read-messages.ts';
 import { createRolloutCalls } from './rollout-service.ts';
 import { type UploadLimits, withUpload } from './upload-request.ts';
+import { createUpkeepCalls } from './upkeep-service.ts';
 import { createWatch } from './watch-service.ts';
 
 /** The registry as a gRPC service: each method converts, calls one use case, and converts back. */
@@ -90,9 +92,12 @@ export function createRegistryService(registry: Registry, handlers: Handlers, li
     }),
     promoteVersion: handlers.unary(async ({ expectedRevision, ...request }, context) => {
       context.annotate({ model: request.model, version: request.version, alias: request.alias });
-      const { alias, previousVersion } = await registry.promoteVersion({ ...request, expectedRevision }, context.signal);
+      const { alias, previousVersion, deprecation } = await registry.promoteVersion(
+        { ...request, expectedRevision },
+        context.signal,
+      );
       context.annotate({ revision: alias.revision });
-      return { alias: toAlias(alias), previousVersion };
+      return { alias: toAlias(alias), previousVersion, deprecation: deprecation && toDeprecation(deprecation) };
     }),
     rollbackAlias: handlers.unary(async ({ expectedRevision, ...request }, context) => {
       context.annotate({ model: request.model, alias: request.alias });
@@ -100,13 +105,14 @@ export function createRegistryService(registry: Registry, handlers: Handlers, li
       context.annotate({ version: alias.version, revision: alias.revision });
       return { alias: toAlias(alias), previousVersion };
     }),
-    listAliasEvents: handlers.unary(async ({ model, alias, pageSize, pageToken }, context) => {
-      context.annotate({ model, alias });
-      const { items, nextPageToken } = await registry.listAliasEvents({ model, alias, pageSize, pageToken }, context.signal);
+    listAliasEvents: handlers.unary(async ({ at, ...query }, context) => {
+      context.annotate({ model: query.model, alias: query.alias });
+      const { items, nextPageToken } = await registry.listAliasEvents({ ...query, atMs: at?.getTime() }, context.signal);
       return { events: items.map(toAliasEvent), nextPageToken };
     }),
     watchAliases: createWatch(registry, handlers),
     ...createRolloutCalls(registry, handlers),
+    ...createUpkeepCalls(registry, handlers),
   };
 }
 

@@ -196,6 +196,69 @@ export function describeBlobStore(name: string, create: () => Promise<BlobStoreF
       assert.ok((await bytesIn(chunkedBlob(bytes))).equals(bytes));
     });
 
+    it('lists what is stored, with when that was', async () => {
+      const stored = ['a', 'b', 'c'].map((seed) => seededBytes(seed, 100));
+      for (const bytes of stored) {
+        await put(store, bytes);
+      }
+      const open = await store.openUpload(chunkedBlob(seededBytes('open', 2 * CHUNK_BYTES)), never);
+      await open.close();
+      const listed = await all(store.list(never));
+      assert.deepEqual(
+        listed.map(({ digest, sizeBytes }) => ({ digest, sizeBytes })).toSorted((a, b) => (a.digest < b.digest ? -1 : 1)),
+        stored.map(refOf).toSorted((a, b) => (a.digest < b.digest ? -1 : 1)),
+      );
+      assert.ok(listed.every(({ storeTimeMs }) => Number.isInteger(storeTimeMs) && storeTimeMs > 0 && storeTimeMs <= Date.now()));
+    });
+
+    it('sets a blob aside, restores it, and discards it', async () => {
+      const bytes = seededBytes('aside', 100);
+      const blob = chunkedBlob(bytes);
+      await put(store, bytes);
+      await put(store, seededBytes('other', 100));
+      assert.deepEqual(await store.listSetAside(never), []);
+      const copy = await store.setAside(blob.digest, never);
+      assert.ok(copy !== undefined && copy.digest === blob.digest);
+      assert.equal(await store.setAside(blob.digest, never), undefined);
+      assert.equal(await store.stat(blob.digest, never), undefined);
+      assert.deepEqual(await store.verify(blob, never), { kind: 'absent' });
+      assert.equal((await all(store.list(never))).length, 1);
+      const other = await fixture.openAnother();
+      assert.deepEqual(await other.listSetAside(never), [copy]);
+      await other.restore(blob.digest, never);
+      await other.restore(blob.digest, never);
+      await store.discard(copy, never);
+      assert.ok((await bytesIn(blob)).equals(bytes));
+      assert.deepEqual(await store.listSetAside(never), []);
+      const again = await store.setAside(blob.digest, never);
+      assert.ok(again !== undefined && again.id !== copy.id);
+      await store.discard(again, never);
+      await store.discard(again, never);
+      assert.deepEqual([await store.stat(blob.digest, never), await store.listSetAside(never)], [undefined, []]);
+      await store.restore(refOf(seededBytes('never there', 1)).digest, never);
+      await put(store, bytes);
+      assert.ok((await bytesIn(blob)).equals(bytes));
+    });
+
+    it('keeps what was stored anew while a blob was set aside, and sets that aside by itself', async () => {
+      const bytes = seededBytes('anew', 100);
+      const { digest } = refOf(bytes);
+      await put(store, bytes);
+      const first = await store.setAside(digest, never);
+      await put(store, bytes);
+      const second = await store.setAside(digest, never);
+      assert.ok(first !== undefined && second !== undefined);
+      await store.discard(first, never);
+      await store.restore(digest, never);
+      assert.ok((await bytesIn(chunkedBlob(bytes))).equals(bytes));
+      const third = await store.setAside(digest, never);
+      assert.ok(third !== undefined);
+      await put(store, bytes);
+      await store.discard(third, never);
+      assert.ok((await bytesIn(chunkedBlob(bytes))).equals(bytes));
+      assert.deepEqual(await store.listSetAside(never), []);
+    });
+
     it('names places where the bytes are', async () => {
       const bytes = seededBytes('placed', 100);
       await put(store, bytes);
@@ -244,4 +307,12 @@ function chunk(bytes: Buffer, index: number): Buffer {
 
 function part(bytes: Buffer, offset: number, length: number): Buffer {
   return bytes.subarray(Math.floor(offset), Math.floor(offset) + Math.floor(length));
+}
+
+async function all<T>(items: AsyncIterable<T>): Promise<T[]> {
+  const found: T[] = [];
+  for await (const item of items) {
+    found.push(item);
+  }
+  return found;
 }

@@ -9,6 +9,9 @@ import { aliasName, draftFor, modelName, record, request, targetOf } from '../su
 import { never } from '../support/registry/publish.ts';
 import { fileRef, smallVersion } from '../support/registry/sample-version.ts';
 import { isError } from '../support/service-errors.ts';
+import { describeAliasTimes } from './catalog/alias-times.ts';
+import { describeDeletions } from './catalog/deletions.ts';
+import { describeOpenStagings } from './catalog/open-stagings.ts';
 
 export interface CatalogFixture {
   readonly catalog: Catalog;
@@ -225,6 +228,8 @@ export function describeCatalog(name: string, create: () => Promise<CatalogFixtu
         assert.deepEqual(await catalog.findRequest('stage', 'r', never), request('stage', 'r', 's1'));
       });
 
+      describeOpenStagings(() => catalog);
+
       it('records a request once, for each operation by itself', async () => {
         assert.equal(await catalog.addRequest(request('promote', 'r', '1'), never), true);
         assert.equal(await catalog.addRequest(request('promote', 'r', '2'), never), false);
@@ -379,6 +384,9 @@ export function describeCatalog(name: string, create: () => Promise<CatalogFixtu
         }
       });
     });
+
+    describeAliasTimes({ catalog: () => catalog, added });
+    describeDeletions({ catalog: () => catalog, openAnother: () => fixture.openAnother, added });
 
     it('does nothing for a caller who left', async () => {
       const left = AbortSignal.abort();

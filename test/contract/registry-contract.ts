@@ -2,6 +2,8 @@ import { afterEach, beforeEach, describe } from 'node:test';
 import type { Registry } from '../../registry/release/registry.ts';
 import { describeAliases } from './registry/aliases.ts';
 import { describeBadUploads } from './registry/bad-uploads.ts';
+import { describeDeletion } from './registry/deletion.ts';
+import { describeGarbage } from './registry/garbage.ts';
 import { describeModels } from './registry/models.ts';
 import { describePrefetch } from './registry/prefetch.ts';
 import { describePublishing } from './registry/publishing.ts';
@@ -31,6 +33,8 @@ export function describeRegistry(
     describePublishing(registry);
     describeBadUploads(registry, canSendAnyNumber);
     describeAliases(registry);
+    describeDeletion(registry);
+    describeGarbage(registry, canSendAnyNumber);
     describeWatch(registry);
     describeRollout(registry);
     describePrefetch(registry);

@@ -8,6 +8,7 @@ import {
   VersionState,
 } from '../../proto/gen/maskterial/registry/v1/model.ts';
 import {
+  type ListAliasEventsRequest,
   type PrefetchVersionRequest,
   type PromoteVersionRequest,
   RegistryServiceService,
@@ -56,6 +57,8 @@ export class FakeRegistry {
   readonly rolloutRequests: { readonly model: string; readonly alias: string }[] = [];
   readonly prefetches: PrefetchVersionRequest[] = [];
   pageSize = 2;
+  /** One of the first release cannot be asked where an alias pointed at a time. */
+  knowsTimes = true;
   readonly #counts = new Map<string, number>();
 
   async start(port = 0): Promise<TestServer> {
@@ -148,9 +151,11 @@ export class FakeRegistry {
           const version = this.versions.find((candidate) => candidate.model === request.model && candidate.version === number);
           return { version, alias: undefined, manifestJson: Buffer.alloc(0), locations: [] };
         }),
-        listAliasEvents: wire.unary(async ({ model, alias, pageToken }: { model: string; alias: string; pageToken: string }) => {
+        listAliasEvents: wire.unary(async ({ model, alias, pageToken, at }: ListAliasEventsRequest) => {
           this.#enter('listAliasEvents');
-          const all = this.events.filter((event) => event.model === model && (alias === '' || event.alias === alias));
+          const all = this.events
+            .filter((event) => event.model === model && (alias === '' || event.alias === alias))
+            .filter(({ time }) => !this.knowsTimes || at === undefined || (time !== undefined && time <= at));
           const { items, nextPageToken } = this.#page(all, pageToken);
           return { events: items, nextPageToken };
         }),

@@ -14,6 +14,7 @@ import {
   waitTimeoutOption,
 } from '../options.ts';
 import { type RegistryOptions, useRegistry, withRegistry, writeJson } from '../registry-command.ts';
+import { deprecationText } from './deprecate.ts';
 import { aliasJson } from '../registry-json.ts';
 import { rolloutJson } from '../rollout-text.ts';
 import { progressLine, waitUntilServed } from '../rollout-wait.ts';
@@ -54,7 +55,7 @@ function promote(cli: Cli, reference: ModelReference, options: Options): Promise
     const signal = cli.interrupts();
     const version = await versionOf(registry, reference, signal);
     const { expectedRevision, requireReady, actor, reason } = options;
-    const { alias, previousVersion } = await registry.promote(model, version, options.alias, {
+    const { alias, previousVersion, deprecation } = await registry.promote(model, version, options.alias, {
       expectedRevision,
       requireReady,
       actor,
@@ -65,6 +66,9 @@ function promote(cli: Cli, reference: ModelReference, options: Options): Promise
       await writeJson(cli, { ...aliasJson(alias), previous_version: previousVersion === 0 ? null : previousVersion });
     } else {
       await cli.out.write(moveLine(model, alias, previousVersion));
+    }
+    if (deprecation !== undefined) {
+      await cli.err.write(`warning: ${model}:${version} is ${deprecationText(deprecation.reason)}\n`);
     }
     if (options.wait === true) {
       await waitFor(cli, registry, alias, options, signal);

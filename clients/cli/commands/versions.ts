@@ -5,12 +5,16 @@ import type { Cli } from '../cli.ts';
 import { jsonOption, type LabelMap, labelOption, parseModel } from '../options.ts';
 import { type RegistryOptions, useRegistry, withRegistry, writeJson } from '../registry-command.ts';
 import { formatBytes, formatLabels, formatTime, versionJson } from '../registry-json.ts';
+import { deprecationText } from './deprecate.ts';
 import { formatTable, printable } from '../table.ts';
 
 interface Options extends RegistryOptions {
   readonly label?: LabelMap;
   readonly json?: true;
 }
+
+/** The column of a row that is left out where no version has one. */
+const NOTE = 7;
 
 /** `maskterial versions NAME` */
 export function addVersions(program: Command, cli: Cli): void {
@@ -44,6 +48,8 @@ function listVersions(cli: Cli, name: string, options: Options): Promise<void> {
         { title: 'manifest' },
         { title: 'aliases' },
         { title: 'labels' },
+        // Only where there is something to say.
+        ...(rows.some((row) => row[NOTE] !== '') ? [{ title: 'note' }] : []),
       ];
       await cli.out.write(rows.length === 0 ? 'no versions\n' : formatTable(columns, rows));
     }
@@ -51,7 +57,10 @@ function listVersions(cli: Cli, name: string, options: Options): Promise<void> {
 }
 
 /** The size is what an inference server fetches. */
-function rowOf({ version, family, createTime, artifacts, manifest, labels }: Version, aliases: readonly string[]): string[] {
+function rowOf(
+  { version, family, createTime, artifacts, manifest, labels, deprecation }: Version,
+  aliases: readonly string[],
+): string[] {
   const serving = artifacts.filter(({ role }) => role === ArtifactRole.ARTIFACT_ROLE_SERVING);
   const bytes = serving.reduce((sum, { blob }) => sum + Number(blob?.sizeBytes ?? 0), 0);
   const digest = manifest?.digest.slice(0, 'sha256:'.length + 12) ?? '';
@@ -63,5 +72,6 @@ function rowOf({ version, family, createTime, artifacts, manifest, labels }: Ver
     digest,
     aliases.join(' '),
     printable(formatLabels(labels)),
+    deprecation === undefined ? '' : deprecationText(deprecation.reason),
   ];
 }

@@ -2,12 +2,23 @@ import { randomUUID } from 'node:crypto';
 import { ServiceError } from '../../../proto/wire/errors.ts';
 import type { Catalog } from '../../release/catalog.ts';
 import { integerOf, type Row, textOf } from './attributes.ts';
+import { readAliasEventAt } from './dynamo-alias-times.ts';
 import { moveAlias, readAlias, readAliasEvent, readAliasEvents, readFeedHead } from './dynamo-aliases.ts';
+import { deleteVersion, readDeletion, writeDeprecation } from './dynamo-deletions.ts';
 import { readFeed, readSnapshot } from './dynamo-feed.ts';
 import { readModel, readModels, readNeighbouringNames, writeModel } from './dynamo-models.ts';
 import { readRequest, writeRequest } from './dynamo-requests.ts';
 import { type DynamoSender, DynamoTable } from './dynamo-table.ts';
-import { addVersion, isBlobReferenced, readStaging, readVersion, readVersions, writeStaging } from './dynamo-versions.ts';
+import {
+  addVersion,
+  isBlobReferenced,
+  readOpenStagings,
+  removeStaging,
+  readStaging,
+  readVersion,
+  readVersions,
+  writeStaging,
+} from './dynamo-versions.ts';
 import type { Pace } from './retry.ts';
 import { FORMAT_VERSION, keys } from './table-layout.ts';
 
@@ -31,13 +42,19 @@ export async function openDynamoCatalog(
     neighbouringNames: (name, limit, at) => readNeighbouringNames(table, name, limit, at),
     addVersion: (stagingId, draft, request, at) => addVersion(table, stagingId, draft, request, at),
     getVersion: (model, version, at) => readVersion(table, model, version, at),
+    getDeletion: (model, version, at) => readDeletion(table, model, version, at),
+    setDeprecation: (version, deprecation, at) => writeDeprecation(table, version, deprecation, at),
+    deleteVersion: (deletion, request, at) => deleteVersion(table, deletion, request, at),
     listVersions: (model, slice, at) => readVersions(table, model, slice, at),
     isReferenced: (blob, at) => isBlobReferenced(table, blob, at),
     addStaging: (staging, request, at) => writeStaging(table, staging, request, at),
     getStaging: (id, at) => readStaging(table, id, at),
+    openStagings: (at) => readOpenStagings(table, at),
+    removeStaging: (id, at) => removeStaging(table, id, at),
     getAlias: (model, alias, at) => readAlias(table, model, alias, at),
     moveAlias: (event, request, at) => moveAlias(table, event, request, at),
     getAliasEvent: (model, alias, revision, at) => readAliasEvent(table, model, alias, revision, at),
+    aliasEventAt: (model, alias, timeMs, at) => readAliasEventAt(table, model, alias, timeMs, at),
     listAliasEvents: (query, at) => readAliasEvents(table, query, at),
     feedHead: (at) => readFeedHead(table, at),
     snapshot: (at) => readSnapshot(table, at),

@@ -1,3 +1,4 @@
+import type { ModelName } from '../../../proto/wire/names.ts';
 import type { AliasState } from '../../model/alias.ts';
 import type { ChangeFeed, FeedEntry } from '../../release/catalog.ts';
 import { integerOf } from './attributes.ts';
@@ -32,12 +33,15 @@ export async function readFeed(
   });
 }
 
+/** With `model`, of its aliases only. */
 export async function readSnapshot(
   table: DynamoTable,
   signal: AbortSignal,
+  model?: ModelName,
 ): Promise<Awaited<ReturnType<ChangeFeed['snapshot']>>> {
   const start = Math.max(0, (await readFeedHead(table, signal)) - OVERLAP);
-  const rows = await table.query({ pk: keys.alias('', '').pk }, signal);
+  const range = model === undefined ? ranges.all : ranges.aliasesOf(model);
+  const rows = await table.query({ pk: keys.alias('', '').pk, range }, signal);
   const aliases = new Map(rows.map((row) => [nameOf(toAliasState(row)), toAliasState(row)]));
   const newest = Math.max(0, ...rows.map((row) => integerOf(row, 'sequence')));
   return table.race(signal, async () => {
@@ -48,7 +52,8 @@ export async function readSnapshot(
     }
     for (const { event } of entries) {
       const seen = aliases.get(nameOf(event.state));
-      if (seen === undefined || seen.revision < event.state.revision) {
+      const isAsked = model === undefined || event.state.model === model;
+      if (isAsked && (seen === undefined || seen.revision < event.state.revision)) {
         aliases.set(nameOf(event.state), event.state);
       }
     }

@@ -122,7 +122,17 @@ function toModel(row: Row, aliases: readonly AliasState[]): Model {
     labels: row['labels'] as Labels,
     createTimeMs: integerOf(row, 'createTimeMs'),
     // The two were not read at one moment, and an alias may have moved to a version that came in between.
-    latestVersion: Math.max(integerOf(row, 'latestVersion'), ...aliases.map(({ version }) => version)),
+    latestVersion: Math.max(newestOf(row), ...aliases.map(({ version }) => version)),
     aliases,
   };
+}
+
+/**
+ * The newest version that is there. The model counts the numbers it gave, and a deletion of the newest one says which is left; that
+ * holds until the next number is given.
+ */
+export function newestOf(row: Row): number {
+  const count = integerOf(row, 'latestVersion');
+  const left = row['afterDeletion'] as { readonly count: number; readonly newest: number } | undefined;
+  return left?.count === count ? left.newest : count;
 }

@@ -8,6 +8,7 @@ import {
   type TransactWriteItem,
   TransactWriteItemsCommand,
 } from '@aws-sdk/client-dynamodb';
+import { throwIfAborted } from '../../../proto/wire/errors.ts';
 import { type Attributes, fromAttributes, type Row, toAttribute, toAttributes, type Value } from './attributes.ts';
 import { cancellationReasons, isTransient, translateAwsError } from './aws-errors.ts';
 import { type Pace, retrying } from './retry.ts';
@@ -16,6 +17,8 @@ import { type Key, ranges, type SortRange } from './table-layout.ts';
 /** DynamoDB takes no more in one transaction, and gives no more for one BatchGetItem. */
 export const MAX_TRANSACTION_ITEMS = 100;
 const MAX_BATCH_KEYS = 100;
+/** A transaction's items become visible within milliseconds of each other. */
+const SETTLE_MS = 1_000;
 
 export type DynamoSender = Pick<DynamoDBClient, 'send' | 'destroy'>;
 
@@ -26,6 +29,7 @@ export type Write =
   | { readonly kind: 'put'; readonly key: Key; readonly item: Attributes; readonly condition?: Condition }
   /** Changes one attribute of an item. */
   | { readonly kind: 'set'; readonly key: Key; readonly attribute: string; readonly value: Value; readonly condition: Condition }
+  | { readonly kind: 'delete'; readonly key: Key; readonly condition?: Condition }
   | { readonly kind: 'check'; readonly key: Key; readonly condition: Condition };
 
 export interface PartitionRead {
@@ -78,6 +82,12 @@ export class DynamoTable {
       start = page.LastEvaluatedKey;
     } while (start !== undefined && (limit === undefined || rows.length < limit));
     return rows;
+  }
+
+  /** Waits until whatever was committed before the call can be seen. */
+  async settle(signal: AbortSignal): Promise<void> {
+    await this.#pace.clock.sleep(SETTLE_MS, signal);
+    throwIfAborted(signal);
   }
 
   /** The items that there are of these keys, in the keys' order. */
@@ -162,6 +172,8 @@ export class DynamoTable {
           Update: { TableName, Key, UpdateExpression, ...condition, ExpressionAttributeNames, ExpressionAttributeValues },
         };
       }
+      case 'delete':
+        return { Delete: { TableName, Key, ...condition } };
       case 'check':
         return { ConditionCheck: { TableName, Key, ...toCondition(write.condition) } };
     }

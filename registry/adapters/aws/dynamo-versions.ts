@@ -2,10 +2,11 @@ import type { BlobRef, Digest } from '../../../proto/wire/digest.ts';
 import { ServiceError } from '../../../proto/wire/errors.ts';
 import type { ManifestLineage } from '../../../proto/wire/manifest.ts';
 import type { ModelName } from '../../../proto/wire/names.ts';
+import type { Deprecation } from '../../model/deletion.ts';
 import { hasLabels, type Labels } from '../../model/labels.ts';
 import type { ModelKind } from '../../model/model.ts';
 import type { ArtifactRecord, Version, VersionDraft } from '../../model/version.ts';
-import type { AddVersionResult, RequestIdentity, Slice, Staging } from '../../release/catalog.ts';
+import type { AddVersionResult, OpenStaging, RequestIdentity, Slice, Staging } from '../../release/catalog.ts';
 import { type Attributes, integerOf, type Row, textOf } from './attributes.ts';
 import { requestWrites } from './dynamo-requests.ts';
 import { type DynamoTable, MAX_TRANSACTION_ITEMS, type Write } from './dynamo-table.ts';
@@ -34,13 +35,14 @@ export function addVersion(
         key: keys.staging(stagingId),
         attribute: 'version',
         value: version.version,
-        condition: 'present',
+        // A staging becomes one version: when that was deleted, no other.
+        condition: isCreated ? { attribute: 'version', equals: 0 } : 'present',
       },
       ...requestWrites(record),
     ];
     const failed = await table.transact(isCreated ? await withVersion(table, ending, version, signal) : ending, signal);
     if (failed.has(STAGING)) {
-      throw new ServiceError('not-found', 'STAGING_NOT_FOUND', `staging "${stagingId}" does not exist any more`);
+      await throwIfEnded(table, stagingId, signal);
     }
     if (record !== undefined && failed.has(REQUEST)) {
       return { kind: 'request-exists' };
@@ -49,6 +51,8 @@ export function addVersion(
       // Another version of the model, or this very one, was added in between.
       throw new LostRaceError(`${draft.model}:${version.version} is taken`);
     }
+    // Not in the transaction, whose items become visible one by one: whoever finds no entry any more sees all that the version refers to.
+    await table.transact([endOfEntry(stagingId)], signal);
     return { kind: 'added', version, isCreated };
   });
 }
@@ -111,22 +115,50 @@ export async function writeStaging(
 ): Promise<boolean> {
   const { id, model, manifest, labels, createTimeMs, version } = staging;
   const item = { model, ...manifestAttributes(manifest), labels, createTimeMs, version };
-  const writes: Write[] = [{ kind: 'put', key: keys.staging(id), item }, ...requestWrites(request)];
+  const entry = { ...manifestAttributes(manifest), createTimeMs };
+  const writes: Write[] = [
+    { kind: 'put', key: keys.staging(id), item },
+    { kind: 'put', key: keys.openStaging(id), item: entry },
+    ...requestWrites(request),
+  ];
   return (await table.transact(writes, signal)).size === 0;
 }
 
 export async function readStaging(table: DynamoTable, id: string, signal: AbortSignal): Promise<Staging | undefined> {
   const row = await table.get(keys.staging(id), signal);
-  return row === undefined
-    ? undefined
-    : {
-        id,
-        model: textOf(row, 'model') as ModelName,
-        manifest: manifestRef(row),
-        labels: row['labels'] as Labels,
-        createTimeMs: integerOf(row, 'createTimeMs'),
-        version: integerOf(row, 'version'),
-      };
+  return row === undefined ? undefined : toStaging(row);
+}
+
+export async function readOpenStagings(table: DynamoTable, signal: AbortSignal): Promise<OpenStaging[]> {
+  const rows = await table.query({ pk: keys.openStaging('').pk }, signal);
+  return rows.map((row) => ({ id: textOf(row, 'sk'), manifest: manifestRef(row), createTimeMs: integerOf(row, 'createTimeMs') }));
+}
+
+export async function removeStaging(table: DynamoTable, id: string, signal: AbortSignal): Promise<boolean> {
+  const condition = { attribute: 'version', equals: 0 };
+  const staging: Write = { kind: 'delete', key: keys.staging(id), condition };
+  if ((await table.transact([staging, endOfEntry(id)], signal)).size === 0) {
+    return true;
+  }
+  // Whoever finalized it may have crashed before taking its entry away.
+  await table.settle(signal);
+  await table.transact([endOfEntry(id)], signal);
+  return false;
+}
+
+function endOfEntry(stagingId: string): Write {
+  return { kind: 'delete', key: keys.openStaging(stagingId) };
+}
+
+function toStaging(row: Row): Staging {
+  return {
+    id: textOf(row, 'pk').slice(keys.staging('').pk.length),
+    model: textOf(row, 'model') as ModelName,
+    manifest: manifestRef(row),
+    labels: row['labels'] as Labels,
+    createTimeMs: integerOf(row, 'createTimeMs'),
+    version: integerOf(row, 'version'),
+  };
 }
 
 /** The attributes that name a manifest, in whichever item they stand. */
@@ -136,6 +168,18 @@ export function manifestAttributes({ digest, sizeBytes }: BlobRef): Attributes {
 
 export function manifestRef(row: Row): BlobRef {
   return { digest: textOf(row, 'manifestDigest') as Digest, sizeBytes: integerOf(row, 'manifestSizeBytes') };
+}
+
+async function throwIfEnded(table: DynamoTable, stagingId: string, signal: AbortSignal): Promise<void> {
+  const staging = await readStaging(table, stagingId, signal);
+  if (staging === undefined) {
+    throw new ServiceError('not-found', 'STAGING_NOT_FOUND', `staging "${stagingId}" does not exist any more`);
+  }
+  const { model, version } = staging;
+  if (version !== 0 && (await table.get(keys.deletion(model, version), signal)) !== undefined) {
+    const message = `staging "${stagingId}" became ${model}:${version}, which was deleted`;
+    throw new ServiceError('failed-precondition', 'VERSION_DELETED', message);
+  }
 }
 
 /** The model's version with the draft's manifest. */
@@ -219,6 +263,7 @@ function toItem(version: Version): Attributes {
 }
 
 function toVersion(row: Row): Version {
+  const deprecation = row['deprecation'];
   return {
     model: textOf(row, 'pk').slice(keys.version('', 0).pk.length) as ModelName,
     version: Number(textOf(row, 'sk')),
@@ -229,5 +274,6 @@ function toVersion(row: Row): Version {
     lineage: JSON.parse(textOf(row, 'lineage')) as ManifestLineage,
     labels: row['labels'] as Labels,
     createTimeMs: integerOf(row, 'createTimeMs'),
+    ...(typeof deprecation === 'object' && { deprecation: deprecation as Deprecation }),
   };
 }

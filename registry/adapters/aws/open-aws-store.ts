@@ -16,6 +16,8 @@ export interface AwsStore {
   readonly blobs: BlobStore;
   /** Removes what uploads that ended before a time left unfinished. */
   readonly sweep: (beforeMs: number, signal: AbortSignal) => Promise<void>;
+  /** Restores what a collection of garbage set aside before a time and left so. */
+  readonly restoreAbandoned: (beforeMs: number, signal: AbortSignal) => Promise<void>;
   close(): void;
 }
 
@@ -42,7 +44,13 @@ export async function openAwsStore(settings: AwsSettings, deps: AwsStoreDeps, si
     const bucket = new S3Bucket({ client: s3, pace, onLeftover: deps.onLeftover }, settings);
     await checkBucket(bucket, signal);
     const blobs = new S3BlobStore(bucket, s3LayoutOf(settings.prefix));
-    return { catalog, blobs, sweep: async (beforeMs, at) => void (await blobs.sweep(beforeMs, at)), close };
+    return {
+      catalog,
+      blobs,
+      sweep: async (beforeMs, at) => void (await blobs.sweep(beforeMs, at)),
+      restoreAbandoned: async (beforeMs, at) => void (await blobs.restoreAbandoned(beforeMs, at)),
+      close,
+    };
   } catch (error) {
     close();
     throw error;

@@ -2,9 +2,19 @@ import type { ByteRange } from '../../../proto/wire/chunks.ts';
 import type { BlobRef, Digest } from '../../../proto/wire/digest.ts';
 import { ServiceError, throwIfAborted } from '../../../proto/wire/errors.ts';
 import type { ObjectPlace } from '../../model/object-place.ts';
-import type { BlobLocation, BlobStore, BlobUpload, ChunkedBlob, PlacedBlob, Verification } from '../../release/blob-store.ts';
+import type {
+  BlobLocation,
+  BlobStore,
+  BlobUpload,
+  ChunkedBlob,
+  PlacedBlob,
+  SetAsideBlob,
+  StoredBlob,
+  Verification,
+} from '../../release/blob-store.ts';
 import { verifyBytes } from '../../release/verify-chunks.ts';
 import { isAbsent, type S3Bucket, type StoredObject } from './s3-bucket.ts';
+import { discard, listBlobs, listSetAside, restore, restoreAbandoned, setAside } from './s3-garbage.ts';
 import type { S3Layout } from './s3-layout.ts';
 import { readObject } from './s3-read.ts';
 import { abortUploads, purge } from './s3-sweep.ts';
@@ -62,6 +72,30 @@ export class S3BlobStore implements BlobStore {
     return true;
   }
 
+  list(signal: AbortSignal): AsyncIterable<StoredBlob> {
+    return listBlobs(this.#bucket, this.#layout, signal);
+  }
+
+  async setAside(digest: Digest, signal: AbortSignal): Promise<SetAsideBlob | undefined> {
+    throwIfAborted(signal);
+    return setAside(this.#bucket, this.#layout, digest, signal);
+  }
+
+  async listSetAside(signal: AbortSignal): Promise<readonly SetAsideBlob[]> {
+    throwIfAborted(signal);
+    return listSetAside(this.#bucket, this.#layout, signal);
+  }
+
+  async restore(digest: Digest, signal: AbortSignal): Promise<void> {
+    throwIfAborted(signal);
+    await restore(this.#bucket, this.#layout, digest, signal);
+  }
+
+  async discard(blob: SetAsideBlob, signal: AbortSignal): Promise<void> {
+    throwIfAborted(signal);
+    await discard(this.#bucket, this.#layout, blob, signal);
+  }
+
   async placeOf(digest: Digest, signal: AbortSignal): Promise<ObjectPlace | undefined> {
     return (await this.#head(digest, signal))?.place;
   }
@@ -80,6 +114,11 @@ export class S3BlobStore implements BlobStore {
       objects: await purge(this.#bucket, this.#layout.partials, beforeMs, signal),
       uploads: await abortUploads(this.#bucket, this.#layout.blobs, beforeMs, signal),
     };
+  }
+
+  /** Restores what a collection of garbage set aside before a time and left so. Gives the number of blobs. */
+  async restoreAbandoned(beforeMs: number, signal: AbortSignal): Promise<number> {
+    return restoreAbandoned(this.#bucket, this.#layout, beforeMs, signal);
   }
 
   async #head(digest: Digest, signal: AbortSignal): Promise<StoredObject | undefined> {

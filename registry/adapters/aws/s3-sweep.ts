@@ -73,7 +73,8 @@ async function abort(bucket: S3Bucket, key: string, uploadId: string, signal: Ab
   }
 }
 
-async function deleteAll(bucket: S3Bucket, objects: readonly ObjectIdentifier[], signal: AbortSignal): Promise<void> {
+/** Removes versions of objects. */
+export async function deleteAll(bucket: S3Bucket, objects: readonly ObjectIdentifier[], signal: AbortSignal): Promise<void> {
   const command = new DeleteObjectsCommand({ Bucket: bucket.name, Delete: { Objects: [...objects], Quiet: true } });
   await bucket.request(signal, async (client, options) => {
     const { Errors } = await client.send(command, options);

@@ -2,9 +2,18 @@ import { type FileHandle, open, rm, stat } from 'node:fs/promises';
 import type { ByteRange } from '../../../proto/wire/chunks.ts';
 import type { BlobRef, Digest } from '../../../proto/wire/digest.ts';
 import { ServiceError, throwIfAborted } from '../../../proto/wire/errors.ts';
-import type { BlobLocation, BlobStore, BlobUpload, ChunkedBlob, Verification } from '../../release/blob-store.ts';
+import type {
+  BlobLocation,
+  BlobStore,
+  BlobUpload,
+  ChunkedBlob,
+  SetAsideBlob,
+  StoredBlob,
+  Verification,
+} from '../../release/blob-store.ts';
 import { verifyBytes } from '../../release/verify-chunks.ts';
 import { readAll, readPieces } from './file-bytes.ts';
+import { discard, listBlobs, listSetAside, restore, setAside } from './folder-garbage.ts';
 import { isAbsent, translated, translateFsError } from './fs-errors.ts';
 import type { Layout } from './layout.ts';
 import { PartialBlob, readJournal } from './partial-blob.ts';
@@ -109,6 +118,30 @@ export class FolderBlobStore implements BlobStore {
       }
       throw translateFsError(error);
     }
+  }
+
+  list(signal: AbortSignal): AsyncIterable<StoredBlob> {
+    return listBlobs(this.#layout, signal);
+  }
+
+  async setAside(digest: Digest, signal: AbortSignal): Promise<SetAsideBlob | undefined> {
+    throwIfAborted(signal);
+    return translated(() => setAside(this.#layout, digest));
+  }
+
+  async listSetAside(signal: AbortSignal): Promise<readonly SetAsideBlob[]> {
+    throwIfAborted(signal);
+    return listSetAside(this.#layout);
+  }
+
+  async restore(digest: Digest, signal: AbortSignal): Promise<void> {
+    throwIfAborted(signal);
+    await translated(() => restore(this.#layout, digest));
+  }
+
+  async discard(blob: SetAsideBlob, signal: AbortSignal): Promise<void> {
+    throwIfAborted(signal);
+    await translated(() => discard(this.#layout, blob));
   }
 
   async placeOf(_digest: Digest, signal: AbortSignal): Promise<undefined> {

@@ -3,7 +3,7 @@ import { open, readFile, rename, rm } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { asDigest, type Digest, digestOf, hexOf } from '../../../proto/wire/digest.ts';
 import { ServiceError } from '../../../proto/wire/errors.ts';
-import type { ChunkedBlob } from '../../release/blob-store.ts';
+import type { ChunkedBlob, SetAsideBlob } from '../../release/blob-store.ts';
 import { isAbsent, translated } from './fs-errors.ts';
 import { makeFolder } from './make-folder.ts';
 
@@ -20,12 +20,16 @@ const FORMAT_VERSION = 1;
  *     partials/<digest>-<chunk list>/journal    ... and which ones they are
  *     partials/<digest>-<chunk list>/<id>.publish    for moments: the data about to become the blob
  *     partials/<id>.trash                   for moments, or left by a crash: the next start removes it
+ *     aside/abcdef....<id>                  blobs out of sight while garbage is collected
  */
 export interface Layout {
   readonly root: string;
   readonly catalog: string;
   readonly partials: string;
+  readonly blobs: string;
+  readonly setAside: string;
   blob(digest: Digest): string;
+  aside(blob: SetAsideBlob): string;
   /** One folder for each way in which manifests divide a blob into chunks, so that a wrong chunk list spoils only itself. */
   partial(blob: ChunkedBlob): string;
 }
@@ -33,11 +37,16 @@ export interface Layout {
 export function layoutOf(folder: string): Layout {
   const root = resolve(folder);
   const partials = join(root, 'partials');
+  const blobs = join(root, 'blobs', 'sha256');
+  const setAside = join(root, 'aside');
   return {
     root,
     catalog: join(root, 'catalog.sqlite'),
     partials,
-    blob: (digest) => join(root, 'blobs', 'sha256', hexOf(digest).slice(0, 2), hexOf(digest)),
+    blobs,
+    setAside,
+    aside: ({ digest, id }) => join(setAside, `${hexOf(digest)}.${id}`),
+    blob: (digest) => join(blobs, hexOf(digest).slice(0, 2), hexOf(digest)),
     partial: ({ digest, sizeBytes, chunks }) => {
       const division = hexOf(digestOf(Buffer.from(JSON.stringify([sizeBytes, chunks])))).slice(0, 16);
       return join(partials, `${hexOf(digest)}-${division}`);

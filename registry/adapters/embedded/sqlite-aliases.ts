@@ -57,6 +57,17 @@ export function selectEvent(database: SqliteDatabase, model: string, alias: stri
   return row === undefined ? undefined : toEvent(row);
 }
 
+export function selectEventAt(database: SqliteDatabase, model: string, alias: string, timeMs: number): FeedEntry | undefined {
+  const row = database.row(
+    `SELECT * FROM alias_events WHERE model = ? AND alias = ? AND update_time_ms <= ?
+     ORDER BY update_time_ms DESC, revision DESC LIMIT 1`,
+    model,
+    alias,
+    timeMs,
+  );
+  return row === undefined ? undefined : toEntry(row);
+}
+
 export function selectEvents(database: SqliteDatabase, query: Parameters<AliasRecords['listAliasEvents']>[0]): FeedEntry[] {
   const { model, alias, limit } = query;
   const before = query.before ?? Number.MAX_SAFE_INTEGER;

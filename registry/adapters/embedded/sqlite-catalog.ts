@@ -3,6 +3,7 @@ import type { Catalog } from '../../release/catalog.ts';
 import {
   selectAlias,
   selectEvent,
+  selectEventAt,
   selectEvents,
   selectFeed,
   selectFeedHead,
@@ -10,6 +11,7 @@ import {
   updateAlias,
 } from './sqlite-aliases.ts';
 import { SqliteDatabase } from './sqlite-database.ts';
+import { removeVersion, selectDeletion, updateDeprecation } from './sqlite-deletions.ts';
 import { insertModel, selectModel, selectModels, selectNeighbouringNames } from './sqlite-models.ts';
 import { insertRequest, selectRequest } from './sqlite-requests.ts';
 import { prepareSchema } from './sqlite-schema.ts';
@@ -17,6 +19,8 @@ import {
   insertStaging,
   insertVersion,
   isBlobReferenced,
+  removeStaging,
+  selectOpenStagings,
   selectStaging,
   selectVersion,
   selectVersions,
@@ -52,13 +56,19 @@ export function openSqliteCatalog(path: string, settings = { busyTimeoutMs: BUSY
     neighbouringNames: (name, limit, signal) => call(signal, () => selectNeighbouringNames(database, name, limit)),
     addVersion: (stagingId, draft, request, signal) => call(signal, () => insertVersion(database, stagingId, draft, request)),
     getVersion: (model, version, signal) => call(signal, () => selectVersion(database, model, version)),
+    getDeletion: (model, version, signal) => call(signal, () => selectDeletion(database, model, version)),
+    setDeprecation: (version, deprecation, signal) => call(signal, () => updateDeprecation(database, version, deprecation)),
+    deleteVersion: (deletion, request, signal) => call(signal, () => removeVersion(database, deletion, request)),
     listVersions: (model, slice, signal) => call(signal, () => selectVersions(database, model, slice)),
     isReferenced: (blob, signal) => call(signal, () => isBlobReferenced(database, blob)),
     addStaging: (staging, request, signal) => call(signal, () => insertStaging(database, staging, request)),
     getStaging: (id, signal) => call(signal, () => selectStaging(database, id)),
+    openStagings: (signal) => call(signal, () => selectOpenStagings(database)),
+    removeStaging: (id, signal) => call(signal, () => removeStaging(database, id)),
     getAlias: (model, alias, signal) => call(signal, () => selectAlias(database, model, alias)),
     moveAlias: (event, request, signal) => call(signal, () => updateAlias(database, event, request)),
     getAliasEvent: (model, alias, revision, signal) => call(signal, () => selectEvent(database, model, alias, revision)),
+    aliasEventAt: (model, alias, timeMs, signal) => call(signal, () => selectEventAt(database, model, alias, timeMs)),
     listAliasEvents: (query, signal) => call(signal, () => selectEvents(database, query)),
     feedHead: (signal) => call(signal, () => selectFeedHead(database)),
     snapshot: (signal) => call(signal, () => selectSnapshot(database)),

@@ -77,7 +77,10 @@ function toModel(database: SqliteDatabase, row: Row): Model {
     description: textOf(row, 'description'),
     labels: JSON.parse(textOf(row, 'labels')) as Labels,
     createTimeMs: integerOf(row, 'create_time_ms'),
-    latestVersion: integerOf(row, 'latest_version'),
+    latestVersion: integerOf(
+      database.row('SELECT ifnull(max(version), 0) AS newest FROM versions WHERE model = ?', name) ?? {},
+      'newest',
+    ),
     aliases: database.rows('SELECT * FROM aliases WHERE model = ? ORDER BY alias', name).map(toAliasState),
   };
 }

@@ -3,7 +3,7 @@ import { ServiceError } from '../../../proto/wire/errors.ts';
 import { integerOf, type SqliteDatabase, textOf } from './sqlite-database.ts';
 
 /** Of the tables below; kept in the file's user_version. */
-const SCHEMA_VERSION = 1;
+const SCHEMA_VERSION = 2;
 
 /**
  * Labels have tables of their own, ordered by label, so that a filter reads matching entries only. `alias_events` is the audit
@@ -118,8 +118,24 @@ CREATE TABLE requests (
 ) STRICT, WITHOUT ROWID;
 `;
 
+/** From version 1 to 2: versions can be deprecated and deleted, garbage is collected, and the history is asked for a time. */
+const UPKEEP = `
+ALTER TABLE versions ADD COLUMN deprecation TEXT;
+CREATE TABLE deletions (
+  model TEXT NOT NULL REFERENCES models (name),
+  version INTEGER NOT NULL,
+  actor TEXT NOT NULL,
+  actor_verified INTEGER NOT NULL,
+  reason TEXT NOT NULL,
+  time_ms INTEGER NOT NULL,
+  PRIMARY KEY (model, version)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX open_stagings ON stagings (id) WHERE version = 0;
+CREATE INDEX alias_events_by_time ON alias_events (model, alias, update_time_ms, revision);
+`;
+
 /**
- * Creates the tables in a new file and gives the store's identity.
+ * Creates the tables in a new file, brings those of an earlier release up to date, and gives the store's identity.
  * @throws ServiceError failed-precondition UNSUPPORTED_FORMAT for a file of a later release.
  */
 export function prepareSchema(database: SqliteDatabase): string {
@@ -136,6 +152,9 @@ export function prepareSchema(database: SqliteDatabase): string {
     if (version === 0) {
       database.execute(SCHEMA);
       database.run('INSERT INTO store (id, store_id, feed_head) VALUES (1, ?, 0)', randomUUID());
+    }
+    if (version < SCHEMA_VERSION) {
+      database.execute(UPKEEP);
       database.execute(`PRAGMA user_version = ${SCHEMA_VERSION}`);
     }
     const store = database.row('SELECT store_id FROM store');

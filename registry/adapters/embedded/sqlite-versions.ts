@@ -2,10 +2,11 @@ import type { BlobRef, Digest } from '../../../proto/wire/digest.ts';
 import { ServiceError } from '../../../proto/wire/errors.ts';
 import type { ManifestLineage } from '../../../proto/wire/manifest.ts';
 import type { ModelName } from '../../../proto/wire/names.ts';
+import type { Deprecation } from '../../model/deletion.ts';
 import type { Labels } from '../../model/labels.ts';
 import type { ModelKind } from '../../model/model.ts';
 import type { ArtifactRecord, Version, VersionDraft } from '../../model/version.ts';
-import type { AddVersionResult, RequestIdentity, Slice, Staging } from '../../release/catalog.ts';
+import type { AddVersionResult, OpenStaging, RequestIdentity, Slice, Staging } from '../../release/catalog.ts';
 import { integerOf, type Row, type SqliteDatabase, textOf } from './sqlite-database.ts';
 import { insertRequest, isRecorded } from './sqlite-requests.ts';
 
@@ -25,9 +26,15 @@ export function insertVersion(
     if (isCreated) {
       insertVersionRows(database, version);
     }
-    if (database.run('UPDATE stagings SET version = ? WHERE id = ?', version.version, stagingId) === 0) {
+    const staging = selectStaging(database, stagingId);
+    if (staging === undefined) {
       throw new ServiceError('not-found', 'STAGING_NOT_FOUND', `staging "${stagingId}" does not exist any more`);
     }
+    if (isCreated && staging.version !== 0) {
+      const message = `staging "${stagingId}" became ${draft.model}:${staging.version}, which was deleted`;
+      throw new ServiceError('failed-precondition', 'VERSION_DELETED', message);
+    }
+    database.run('UPDATE stagings SET version = ? WHERE id = ?', version.version, stagingId);
     if (request !== undefined) {
       insertRequest(database, { ...request, subject: String(version.version), isEffective: isCreated });
     }
@@ -97,16 +104,28 @@ export function insertStaging(database: SqliteDatabase, staging: Staging, reques
 
 export function selectStaging(database: SqliteDatabase, id: string): Staging | undefined {
   const row = database.row('SELECT * FROM stagings WHERE id = ?', id);
-  return row === undefined
-    ? undefined
-    : {
-        id: textOf(row, 'id'),
-        model: textOf(row, 'model') as ModelName,
-        manifest: manifestRef(row),
-        labels: JSON.parse(textOf(row, 'labels')) as Labels,
-        createTimeMs: integerOf(row, 'create_time_ms'),
-        version: integerOf(row, 'version'),
-      };
+  return row === undefined ? undefined : toStaging(row);
+}
+
+export function selectOpenStagings(database: SqliteDatabase): OpenStaging[] {
+  return database
+    .rows('SELECT id, manifest_digest, manifest_size, create_time_ms FROM stagings WHERE version = 0')
+    .map((row) => ({ id: textOf(row, 'id'), manifest: manifestRef(row), createTimeMs: integerOf(row, 'create_time_ms') }));
+}
+
+export function removeStaging(database: SqliteDatabase, id: string): boolean {
+  return database.run('DELETE FROM stagings WHERE id = ? AND version = 0', id) === 1;
+}
+
+function toStaging(row: Row): Staging {
+  return {
+    id: textOf(row, 'id'),
+    model: textOf(row, 'model') as ModelName,
+    manifest: manifestRef(row),
+    labels: JSON.parse(textOf(row, 'labels')) as Labels,
+    createTimeMs: integerOf(row, 'create_time_ms'),
+    version: integerOf(row, 'version'),
+  };
 }
 
 /** The columns that name a manifest, in whichever table they stand. */
@@ -162,6 +181,7 @@ function insertVersionRows(database: SqliteDatabase, version: Version): void {
 }
 
 function toVersion(row: Row): Version {
+  const deprecation = row['deprecation'];
   return {
     model: textOf(row, 'model') as ModelName,
     version: integerOf(row, 'version'),
@@ -172,5 +192,6 @@ function toVersion(row: Row): Version {
     lineage: JSON.parse(textOf(row, 'lineage')) as ManifestLineage,
     labels: JSON.parse(textOf(row, 'labels')) as Labels,
     createTimeMs: integerOf(row, 'create_time_ms'),
+    ...(typeof deprecation === 'string' && { deprecation: JSON.parse(deprecation) as Deprecation }),
   };
 }

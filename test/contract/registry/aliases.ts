@@ -92,7 +92,7 @@ export function describeAliases(registry: () => Registry): void {
       await promote(1);
       const version = await rejection(promote(9));
       assert.deepEqual([version.kind, version.reason], ['not-found', 'VERSION_NOT_FOUND']);
-      assert.match(version.message, /1 to 3/);
+      assert.match(version.message, /newest is 3/);
       await assert.rejects(promote(1, { model: 'GMM' }), isError('not-found', 'MODEL_NOT_FOUND'));
       await assert.rejects(rollback({ model: 'GMM' }), isError('not-found', 'MODEL_NOT_FOUND'));
       const alias = await rejection(
@@ -159,6 +159,43 @@ export function describeAliases(registry: () => Registry): void {
         registry().listAliasEvents({ model: 'none', alias: '', pageSize: 0, pageToken: '' }, never),
         isError('not-found', 'MODEL_NOT_FOUND'),
       );
+    });
+
+    it('knows where an alias pointed at a time, in pages too', async () => {
+      const at = async (atMs: number, change: object = {}) =>
+        registry().listAliasEvents({ model: 'AMM', alias: 'production', pageSize: 0, pageToken: '', atMs, ...change }, never);
+      assert.deepEqual((await at(Date.now())).items, []);
+      await promote(1, { alias: 'canary' });
+      for (const version of [1, 2, 3, 1, 2]) {
+        await promote(version);
+      }
+      await rollback();
+      const { items } = await registry().listAliasEvents(
+        { model: 'AMM', alias: 'production', pageSize: 0, pageToken: '' },
+        never,
+      );
+      for (const { state } of items) {
+        const time = state.updateTimeMs;
+        // Moves within one millisecond have one time: the last of them counts.
+        const expected = items.filter((event) => event.state.updateTimeMs <= time);
+        assert.deepEqual((await at(time)).items, expected);
+        assert.deepEqual(
+          (await at(time - 1)).items,
+          items.filter((event) => event.state.updateTimeMs < time),
+        );
+      }
+      const oldest = items.at(-1)?.state.updateTimeMs ?? 0;
+      for (const time of [oldest - 1, -1]) {
+        assert.deepEqual(await at(time), { items: [], nextPageToken: '' });
+      }
+      const pageSize = 4;
+      const now = Date.now() + 1000;
+      const first = await at(now, { pageSize });
+      const second = await at(now, { pageSize, pageToken: first.nextPageToken });
+      assert.deepEqual([...first.items, ...second.items], items);
+      await assert.rejects(at(now + 1, { pageToken: first.nextPageToken }), hasViolationAt('INVALID_PAGE_TOKEN', 'page_token'));
+      await assert.rejects(at(now, { alias: '' }), hasViolationAt('INVALID_REQUEST', 'alias'));
+      await assert.rejects(at(now, { model: 'none' }), isError('not-found', 'MODEL_NOT_FOUND'));
     });
 
     it('resolves by version, alias and latest, with places to read from', async () => {

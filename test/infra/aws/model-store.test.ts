@@ -122,7 +122,7 @@ describe('the grants', () => {
     assert.deepEqual(statementsOf(template, 'Registry'), [
       allow(REGISTRY_TABLE_ACTIONS, [tableArn]),
       allow(REGISTRY_BUCKET_ACTIONS, [bucketArn]),
-      allow(REGISTRY_OBJECT_ACTIONS, [`${bucketArn}/blobs/*`, `${bucketArn}/partials/*`]),
+      allow(REGISTRY_OBJECT_ACTIONS, [`${bucketArn}/aside/*`, `${bucketArn}/blobs/*`, `${bucketArn}/partials/*`]),
     ]);
   });
 
@@ -135,6 +135,7 @@ describe('the grants', () => {
   it('keep to the prefix', () => {
     const { template: prefixed } = synthesise({ prefix: '/lab/models/' });
     assert.deepEqual(statementsOf(prefixed, 'Registry').at(-1)?.resources, [
+      `${bucketArn}/lab/models/aside/*`,
       `${bucketArn}/lab/models/blobs/*`,
       `${bucketArn}/lab/models/partials/*`,
     ]);

@@ -132,6 +132,14 @@ describe('aliases', () => {
     );
   });
 
+  it('never go back in time, whatever the clock of the registry that moves them', () => {
+    const first = promotion(undefined, target(1), { ...move, timeMs: 100 }).state;
+    const second = promotion(first, target(2), { ...move, timeMs: 40 }).state;
+    const third = rollback(second, first, { ...move, timeMs: 99 }).state;
+    assert.deepEqual([second.updateTimeMs, third.updateTimeMs], [100, 100]);
+    assert.equal(promotion(third, target(2), { ...move, timeMs: 101 }).state.updateTimeMs, 101);
+  });
+
   it('compare revisions', () => {
     const { state } = promotion(undefined, target(1), move);
     for (const expected of [undefined, 1]) {

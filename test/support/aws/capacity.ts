@@ -48,8 +48,8 @@ export function countCapacity(client: DynamoSender): {
 async function sizesBefore(client: DynamoSender, input: Record<string, unknown>, options: object): Promise<number[]> {
   const writes = (input['TransactItems'] ?? []) as readonly TransactWriteItem[];
   return Promise.all(
-    writes.map(async ({ Put, Update, ConditionCheck }) => {
-      const Key = Update?.Key ?? ConditionCheck?.Key ?? { pk: Put?.Item?.['pk'], sk: Put?.Item?.['sk'] };
+    writes.map(async ({ Put, Update, Delete, ConditionCheck }) => {
+      const Key = Update?.Key ?? Delete?.Key ?? ConditionCheck?.Key ?? { pk: Put?.Item?.['pk'], sk: Put?.Item?.['sk'] };
       const found = await client.send(
         new GetItemCommand({ TableName: 'catalog', ...named(input), Key: Key as Item, ConsistentRead: true }),
         options,
@@ -61,7 +61,7 @@ async function sizesBefore(client: DynamoSender, input: Record<string, unknown>,
 
 function named(input: Record<string, unknown>): { TableName?: string } {
   const [first] = (input['TransactItems'] ?? []) as readonly TransactWriteItem[];
-  const TableName = (first?.Put ?? first?.Update ?? first?.ConditionCheck)?.TableName;
+  const TableName = (first?.Put ?? first?.Update ?? first?.Delete ?? first?.ConditionCheck)?.TableName;
   return TableName === undefined ? {} : { TableName };
 }
 

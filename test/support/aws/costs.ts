@@ -87,6 +87,10 @@ export async function measureCosts(client: DynamoSender, table: string): Promise
   await measure('ListModels, by 2 labels', () => registry.listModels({ pageSize: 0, pageToken: '', labels }, never));
   await measure('ListVersions', () => registry.listVersions({ model: 'm', pageSize: 0, pageToken: '', labels: {} }, never));
   await measure('ListAliasEvents', () => registry.listAliasEvents({ model: 'm', alias: '', pageSize: 0, pageToken: '' }, never));
+  await measure('ListAliasEvents, at a time', () =>
+    registry.listAliasEvents({ model: 'm', alias: 'production', pageSize: 0, pageToken: '', atMs: Date.now() }, never),
+  );
+  await measure('DeprecateVersion', () => registry.deprecateVersion({ model: 'm', version: 2, reason: 'blurred' }, never));
   await measure('ReadBlob, whole', () =>
     collect(registry.readBlob({ blob: refOf(small), offsetBytes: 0, lengthBytes: undefined }, never)),
   );
@@ -100,5 +104,6 @@ export async function measureCosts(client: DynamoSender, table: string): Promise
       await catalog.feedHead(never);
     }
   });
+  await measure('DeleteVersion, 1 file', () => registry.deleteVersion({ ...move, version: 2, requestId: 'd' }, never));
   return costs;
 }

@@ -14,6 +14,7 @@ interface Conditional {
 interface TransactItem {
   readonly Put?: Conditional & { readonly Item: Item };
   readonly Update?: Conditional & { readonly Key: Item; readonly UpdateExpression: string };
+  readonly Delete?: Conditional & { readonly Key: Item };
   readonly ConditionCheck?: Conditional & { readonly Key: Item };
 }
 
@@ -73,22 +74,26 @@ export class MemoryDynamo {
     if (this.#tokens.has(token)) {
       return {};
     }
-    const keys = writes.map((write) => keyOf(write.Put?.Item ?? write.Update?.Key ?? write.ConditionCheck?.Key ?? {}));
+    const keys = writes.map((write) =>
+      keyOf(write.Put?.Item ?? write.Update?.Key ?? write.Delete?.Key ?? write.ConditionCheck?.Key ?? {}),
+    );
     if (new Set(keys).size < keys.length) {
       throw new Error('a transaction with two writes to one item');
     }
     const reasons = writes.map((write, index) =>
-      holds(write.Put ?? write.Update ?? write.ConditionCheck ?? {}, this.items.get(keys[index] ?? ''))
+      holds(write.Put ?? write.Update ?? write.Delete ?? write.ConditionCheck ?? {}, this.items.get(keys[index] ?? ''))
         ? 'None'
         : 'ConditionalCheckFailed',
     );
     if (reasons.some((reason) => reason !== 'None')) {
       throw cancelled(...reasons);
     }
-    for (const [index, { Put, Update }] of writes.entries()) {
+    for (const [index, { Put, Update, Delete }] of writes.entries()) {
       const key = keys[index] ?? '';
       if (Put !== undefined) {
         this.items.set(key, Put.Item);
+      } else if (Delete !== undefined) {
+        this.items.delete(key);
       } else if (Update !== undefined) {
         const name = Update.ExpressionAttributeNames?.['#set'] ?? '';
         const value = Update.ExpressionAttributeValues?.[':set'] as AttributeValue;

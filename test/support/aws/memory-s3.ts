@@ -27,6 +27,7 @@ export class MemoryS3 {
   body: (bytes: Buffer) => Readable = (bytes) => Readable.from([bytes]);
   /** Entries of a listing; S3 gives up to a thousand. */
   pageSize = 2;
+  isVersioned = true;
   /** Of what is written from now on. */
   nowMs = 1_000;
   #ids = 0;
@@ -56,7 +57,7 @@ export class MemoryS3 {
         }
         return {
           ContentLength: found.bytes.byteLength,
-          VersionId: found.versionId,
+          VersionId: this.isVersioned ? found.versionId : undefined,
           ETag: found.versionId,
           ChecksumSHA256: found.checksum,
         };
@@ -106,7 +107,12 @@ export class MemoryS3 {
           this.pageSize,
         );
         return {
-          Contents: page.map((Key) => ({ Key, Size: this.#latest(Key)?.bytes.byteLength, ETag: this.#latest(Key)?.versionId })),
+          Contents: page.map((Key) => ({
+            Key,
+            Size: this.#latest(Key)?.bytes.byteLength,
+            ETag: this.#latest(Key)?.versionId,
+            LastModified: this.#latest(Key)?.modified,
+          })),
           ...(next !== undefined && { NextContinuationToken: next }),
         };
       }

@@ -29,7 +29,7 @@ export function tooWide(statements: readonly Statement[]): string[] {
     .filter(({ effect }) => effect !== 'Deny')
     .flatMap(({ actions, resources: where }) => [
       ...actions.filter((action) => /[*?]/.test(action)),
-      ...where.filter((resource) => /[*?]/.test(resource.replace(/\/(?:blobs|partials)\/\*$/, ''))),
+      ...where.filter((resource) => /[*?]/.test(resource.replace(/\/(?:aside|blobs|partials)\/\*$/, ''))),
     ]);
 }
 

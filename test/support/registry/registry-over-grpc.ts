@@ -1,14 +1,12 @@
 import {
-  ArtifactRole,
   type BlobLocation as BlobLocationMessage,
   type BlobUploadState as BlobUploadStateMessage,
 } from '../../../proto/gen/maskterial/registry/v1/artifact.ts';
 import {
   AliasAction,
   type AliasEvent as AliasEventMessage,
-  ModelKind as KindCode,
+  type ModelKind as KindCode,
   type Model as ModelMessage,
-  type Version as VersionMessage,
 } from '../../../proto/gen/maskterial/registry/v1/model.ts';
 import type {
   RegistryServiceClient,
@@ -20,21 +18,14 @@ import { parseDigest } from '../../../proto/wire/digest.ts';
 import { asAliasName, asModelName } from '../../../proto/wire/names.ts';
 import type { AliasEvent } from '../../../registry/model/alias.ts';
 import type { Model, ModelKind } from '../../../registry/model/model.ts';
-import type { Version } from '../../../registry/model/version.ts';
 import type { BlobUploadState } from '../../../registry/release/declared-blobs.ts';
 import type { Registry } from '../../../registry/release/registry.ts';
 import type { ArtifactLocations } from '../../../registry/release/resolve.ts';
 import type { UploadBlobCommand } from '../../../registry/release/upload.ts';
 import type { WatchEvent } from '../../../registry/release/watch.ts';
-import { known, toAlias, toRef } from './from-messages.ts';
+import { KINDS, known, toAlias, toDeprecation, toRef, toVersion } from './from-messages.ts';
 import { rolloutOverGrpc } from './rollout-over-grpc.ts';
-
-const KINDS: Readonly<Record<number, ModelKind>> = {
-  [KindCode.MODEL_KIND_SEGMENTATION]: 'segmentation',
-  [KindCode.MODEL_KIND_CLASSIFICATION]: 'classification',
-  [KindCode.MODEL_KIND_POSTPROCESSING]: 'postprocessing',
-  [KindCode.MODEL_KIND_GENERIC]: 'generic',
-};
+import { upkeepOverGrpc } from './upkeep-over-grpc.ts';
 
 /**
  * A registry at the other end of a connection, behind the interface of one in this process: so that one suite tests both.
@@ -122,15 +113,16 @@ export function registryOverGrpc(client: RegistryServiceClient): Registry {
       }
     },
     promoteVersion: async (command, signal) => {
-      const { alias, previousVersion } = await callUnary(client.promoteVersion.bind(client), command, { signal });
-      return { alias: toAlias(alias), previousVersion };
+      const { alias, previousVersion, deprecation } = await callUnary(client.promoteVersion.bind(client), command, { signal });
+      return { alias: toAlias(alias), previousVersion, ...(deprecation && { deprecation: toDeprecation(deprecation) }) };
     },
     rollbackAlias: async (command, signal) => {
       const { alias, previousVersion } = await callUnary(client.rollbackAlias.bind(client), command, { signal });
       return { alias: toAlias(alias), previousVersion };
     },
-    listAliasEvents: async (query, signal) => {
-      const { events, nextPageToken } = await callUnary(client.listAliasEvents.bind(client), query, { signal });
+    listAliasEvents: async ({ atMs, ...query }, signal) => {
+      const request = { ...query, at: atMs === undefined ? undefined : new Date(atMs) };
+      const { events, nextPageToken } = await callUnary(client.listAliasEvents.bind(client), request, { signal });
       return { items: events.map(toEvent), nextPageToken };
     },
     watchAliases: async function* (query, signal) {
@@ -139,6 +131,7 @@ export function registryOverGrpc(client: RegistryServiceClient): Registry {
       }
     },
     ...rolloutOverGrpc(client),
+    ...upkeepOverGrpc(client),
   };
 }
 
@@ -158,35 +151,6 @@ function toModel(message: ModelMessage | undefined): Model {
     kind: known(KINDS[kind]),
     createTimeMs: known(createTime).getTime(),
     aliases: aliases.map(toAlias),
-  };
-}
-
-function toVersion(message: VersionMessage | undefined): Version {
-  const { model, version, manifest, artifacts, createTime, labels, lineage, family, kind } = known(message);
-  const { doi, sourceUrl, sourceFiles, converter, dataset, licence, metrics } = known(lineage);
-  return {
-    model: known(asModelName(model)),
-    version,
-    manifest: toRef(manifest),
-    artifacts: artifacts.map((artifact) => ({
-      path: artifact.path,
-      role: artifact.role === ArtifactRole.ARTIFACT_ROLE_SERVING ? 'serving' : 'source',
-      mediaType: artifact.mediaType,
-      ...toRef(artifact.blob),
-    })),
-    createTimeMs: known(createTime).getTime(),
-    labels,
-    lineage: {
-      ...(doi && { doi }),
-      ...(sourceUrl && { sourceUrl }),
-      sourceFiles: sourceFiles.map(({ name, blob }) => ({ name, ...toRef(blob) })),
-      ...(converter && { converter }),
-      ...(dataset && { dataset }),
-      ...(licence && { licence }),
-      metrics,
-    },
-    family,
-    kind: known(KINDS[kind]),
   };
 }
 

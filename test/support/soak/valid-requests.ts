@@ -101,9 +101,19 @@ export function fuzzMethods({ version: published, manifestJson, stagingId, lacki
     entry('registry', registry.readBlob, () => [{ blob, offsetBytes: 10n, lengthBytes: 100n }]),
     entry('registry', registry.promoteVersion, () => [{ ...move, requireReady: 0 }]),
     entry('registry', registry.rollbackAlias, () => [move]),
-    entry('registry', registry.listAliasEvents, () => [{ model, alias: '', ...page }]),
+    entry('registry', registry.listAliasEvents, (random) => [
+      random.pick([
+        { model, alias: '', at: undefined, ...page },
+        { model, alias: 'production', at: new Date(), ...page },
+      ]),
+    ]),
     { ...entry('registry', registry.watchAliases, () => [{ cursor: '', heartbeatSeconds: 1 }]), isEndless: true },
     entry('registry', registry.prefetchVersion, () => [{ model, version, holdSeconds: 60 }]),
+    entry('registry', registry.deprecateVersion, () => [{ model, version, reason: 'old' }]),
+    entry('registry', registry.undeprecateVersion, () => [{ model, version }]),
+    // One that is not there: what the other requests name stays.
+    entry('registry', registry.deleteVersion, () => [{ model, version: version + 1000, reason: '', actor: '', requestId: '' }]),
+    entry('registry', registry.collectGarbage, () => [{ dryRun: true, graceSeconds: undefined }]),
     entry('registry', registry.reportServables, (random) => [reportOf(published, random.below(20))]),
     entry('registry', registry.getRollout, () => [{ model, alias: '' }]),
     { ...entry('registry', registry.watchRollout, () => [{ model, alias: '', heartbeatSeconds: 1 }]), isEndless: true },

@@ -135,6 +135,32 @@ test('rollback, and the history with the unverified actor', async () => {
   assert.equal((await run('history', 'CLS:1')).code, EXIT.usage);
 });
 
+test('the history says where an alias pointed at a time', async () => {
+  await publish('--promote', 'production', '--actor', 'ada', '--reason', 'first');
+  registry.addVersion('CLS', 2);
+  await run('promote', 'CLS:2', '--actor', 'bob');
+  const [newest] = registry.events;
+  assert.ok(newest !== undefined);
+  newest.time = new Date('2026-05-01T00:00:00.500Z');
+  const at = async (time: string, ...more: string[]) => run('history', 'CLS@production', '--at', time, ...more);
+  const first = 'CLS@production -> CLS:1 since 2026-03-04T05:06:07Z, promote by ada (unverified): first\n';
+  assert.equal((await at('2026-04-01T12:00:00Z')).out, first);
+  assert.equal((await run('history', 'CLS', '--alias', 'production', '--at', '2026-05-01')).out, first);
+  assert.match((await at('2026-05-01T01:00:00.500+01:00')).out, /-> CLS:2 since .*, promote by bob \(unverified\)\n$/);
+  assert.equal(JSON.parse((await at('2026-05-02', '--json')).out).to_version, 2);
+  const tooEarly = await at('2026-01-01');
+  assert.deepEqual([tooEarly.code, tooEarly.out], [EXIT.failed, '']);
+  assert.match(tooEarly.err, /did not exist at 2026-01-01T00:00:00\.000Z.*\[ALIAS_NOT_FOUND\]/);
+  for (const time of ['2026-05-01T00:00:00', '2026-13-01', 'yesterday', '05/01/2026', '2026']) {
+    assert.equal((await at(time)).code, EXIT.usage, time);
+  }
+  for (const args of [['CLS'], ['CLS@canary', '--alias', 'production'], ['CLS@production', '--limit', '2']]) {
+    assert.equal((await run('history', ...args, '--at', '2026-05-02')).code, EXIT.usage, args.join(' '));
+  }
+  registry.knowsTimes = false;
+  assert.match((await at('2026-04-01')).err, /\[UNIMPLEMENTED\]/);
+});
+
 test('models and versions as tables and as JSON Lines', async () => {
   assert.equal((await run('models')).out, 'no models\n');
   await publish('--promote', 'production', '--label', 'a=1');

@@ -164,7 +164,7 @@ it('takes as many artifacts and labels as may be, in one transaction', async () 
   assert.deepEqual(await catalog.getVersion(m, 1, never), version);
   // Entries beyond a transaction's limit come before it, and mean nothing by themselves.
   const sizes = client.sent.map(({ input }) => (input['TransactItems'] as unknown[] | undefined)?.length).filter(Boolean);
-  assert.deepEqual(sizes.slice(-2), [33, 100]);
+  assert.deepEqual(sizes.slice(-3), [33, 100, 1]);
   const found = await catalog.listVersions(
     m,
     { labels: { 'label-63': 'x', 'label-0': 'x' }, after: undefined, limit: 10 },
@@ -231,10 +231,64 @@ it('finds an alias’s events before a position that is not one of its own', asy
   assert.deepEqual(await list(2, 1), [1]);
 });
 
+it('finds where an alias pointed by halves, and waits for a move that is not visible yet', async () => {
+  const { dynamo, client, catalog } = await open();
+  const versions = [await add(catalog), await add(catalog, draftFor(m, 'second'))];
+  for (let revision = 1; revision <= 64; revision++) {
+    const current = await catalog.getAlias(m, production, never);
+    const target = { ...targetOf(versions[revision % 2] as Version), alias: production };
+    await catalog.moveAlias(promotion(current, target, { ...MOVE, timeMs: revision * 10 }), undefined, never);
+  }
+  for (const revision of [1, 2, 31, 32, 33, 63, 64]) {
+    const sent = client.sent.length;
+    const found = await catalog.aliasEventAt(m, production, revision * 10 + 5, never);
+    assert.deepEqual(found?.event.state.revision, revision);
+    assert.ok(client.sent.length - sent <= 1 + 6, `${client.sent.length - sent} reads`);
+  }
+  const hidden = keyOf({ pk: { S: 'alias-events#m#production' }, sk: { S: keys.aliasEvent('m', 'production', 63).sk } });
+  const item = dynamo.items.get(hidden);
+  assert.ok(item !== undefined);
+  dynamo.items.delete(hidden);
+  let asked = 0;
+  client.before = ({ name }) => {
+    asked += name === 'Query' ? 1 : 0;
+    if (asked === 2) {
+      dynamo.items.set(hidden, item);
+    }
+  };
+  assert.equal((await catalog.aliasEventAt(m, production, 635, never))?.event.state.revision, 63);
+  assert.equal(asked, 2);
+});
+
 it('does not take a request for recorded whose model was taken', async () => {
   const { catalog } = await open();
   assert.equal(await catalog.createModel(record('m'), request('create', 'r'), never), false);
   assert.equal(await catalog.findRequest('create', 'r', never), undefined);
+});
+
+it('calls a staging open until all that its version refers to is visible, whoever crashes', async () => {
+  const { client, catalog } = await open();
+  await catalog.addStaging({ ...DRAFT, id: 's', version: 0 }, undefined, never);
+  const isOpen = async () => (await catalog.openStagings(never)).some(({ id }) => id === 's');
+  let transactions = 0;
+  client.before = ({ name }) => {
+    // The version is there, and the registry killed.
+    if (name === 'TransactWriteItems' && ++transactions === 2) {
+      throw awsError('AccessDeniedException');
+    }
+  };
+  await assert.rejects(catalog.addVersion('s', DRAFT, undefined, never), isError('unavailable', 'STORAGE_UNAVAILABLE'));
+  assert.deepEqual([(await catalog.getVersion(m, 1, never))?.version, await isOpen()], [1, true]);
+  // Who tries again ends it; so does a collection of garbage, which takes nothing away.
+  const again = await catalog.addVersion('s', DRAFT, undefined, never);
+  assert.ok(again.kind === 'added' && again.version.version === 1);
+  assert.equal(await isOpen(), false);
+  await catalog.addStaging({ ...draftFor(m, 'second'), id: 's', version: 0 }, undefined, never);
+  transactions = 0;
+  await assert.rejects(catalog.addVersion('s', draftFor(m, 'second'), undefined, never));
+  assert.equal(await isOpen(), true);
+  assert.deepEqual([await catalog.removeStaging('s', never), await isOpen()], [false, false]);
+  assert.equal((await catalog.getStaging('s', never))?.version, 2);
 });
 
 /** As many as there may be, with names and places as long as they may be. */

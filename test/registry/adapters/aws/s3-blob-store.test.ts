@@ -334,3 +334,64 @@ it('says that a blob is gone which is deleted while it is read', async () => {
     isError('not-found', 'BLOB_NOT_FOUND'),
   );
 });
+
+it('sets nothing aside in a bucket that keeps no versions: it could not be restored', async () => {
+  const { s3, store } = await published();
+  s3.isVersioned = false;
+  await assert.rejects(store.setAside(BLOB.digest, never), isError('failed-precondition', 'BUCKET_NOT_VERSIONED'));
+  assert.deepEqual([await stored(store), await store.listSetAside(never)], [true, []]);
+});
+
+it('restores a blob under the object version that was recorded for it', async () => {
+  const { store } = await published();
+  const place = await store.placeOf(BLOB.digest, never);
+  await store.setAside(BLOB.digest, never);
+  await store.restore(BLOB.digest, never);
+  assert.deepEqual(await store.placeOf(BLOB.digest, never), place);
+});
+
+it('leaves no mark behind that nothing remembers when others restore the blob before it is marked', async () => {
+  const { client, store, openStore } = await published();
+  client.before = async ({ name, input }) => {
+    if (name === 'DeleteObject' && input['Key'] === PLACE) {
+      await openStore().restore(BLOB.digest, never);
+    }
+  };
+  assert.equal(await store.setAside(BLOB.digest, never), undefined);
+  assert.deepEqual([await stored(store), await store.listSetAside(never)], [true, []]);
+});
+
+it('restores what was marked while it restored', async () => {
+  const { client, store, openStore } = await published();
+  await store.setAside(BLOB.digest, never);
+  // Another one has left its note, and marks the object after the marks were listed; then it is killed.
+  const killed = new Error('killed');
+  let isRemembered = false;
+  client.before = async ({ name }) => {
+    if (name === 'DeleteObjects' && !isRemembered) {
+      isRemembered = true;
+      // Stored anew meanwhile, so that there is something to set aside.
+      const upload = await store.openUpload(BLOB, never);
+      await putChunks(upload);
+      await upload.commit(never);
+      const other = openStore();
+      client.after = (request) => {
+        if (request.name === 'DeleteObject') {
+          throw killed;
+        }
+      };
+      await assert.rejects(other.setAside(BLOB.digest, never), killed);
+      client.after = () => undefined;
+    }
+  };
+  await openStore().restore(BLOB.digest, never);
+  assert.deepEqual([await stored(store), await store.listSetAside(never)], [true, []]);
+});
+
+it('restores what a run left set aside long ago, and nothing younger', async () => {
+  const { s3, store } = await published();
+  await store.setAside(BLOB.digest, never);
+  assert.deepEqual([await store.restoreAbandoned(s3.nowMs, never), await stored(store)], [0, false]);
+  assert.deepEqual([await store.restoreAbandoned(s3.nowMs + 1, never), await stored(store)], [1, true]);
+  assert.deepEqual(await store.listSetAside(never), []);
+});

@@ -6,6 +6,7 @@ import { asModelName } from '../../../../proto/wire/names.ts';
 import { openSqliteCatalog } from '../../../../registry/adapters/embedded/sqlite-catalog.ts';
 import { SqliteDatabase } from '../../../../registry/adapters/embedded/sqlite-database.ts';
 import { describeCatalog } from '../../../contract/catalog-contract.ts';
+import { draftFor, modelName, record } from '../../../support/registry/catalog-records.ts';
 import { never } from '../../../support/registry/publish.ts';
 import { temporaryFolder } from '../../../support/registry/temporary-folder.ts';
 import { isError, rejection } from '../../../support/service-errors.ts';
@@ -39,6 +40,27 @@ it('keeps everything over a restart, and its identity', async () => {
   second.close();
 });
 
+it('brings a catalog of the first release up to date', async () => {
+  await using folder = await temporaryFolder();
+  const path = join(folder.path, 'catalog.sqlite');
+  const first = openSqliteCatalog(path);
+  await first.createModel(record('m'), undefined, never);
+  const draft = draftFor(modelName('m'), 'old');
+  await first.addStaging({ ...draft, id: 's', version: 0 }, undefined, never);
+  await first.addVersion('s', draft, undefined, never);
+  first.close();
+  const database = new SqliteDatabase(path, { busyTimeoutMs: 1 });
+  database.execute('ALTER TABLE versions DROP COLUMN deprecation; DROP TABLE deletions');
+  database.execute('DROP INDEX open_stagings; DROP INDEX alias_events_by_time; PRAGMA user_version = 1');
+  database.close();
+  const second = openSqliteCatalog(path);
+  const version = await second.getVersion(modelName('m'), 1, never);
+  assert.deepEqual(version, { ...draft, version: 1 });
+  const deletion = { model: version.model, version: 1, actor: { name: '', isVerified: false }, reason: '', timeMs: 1 };
+  assert.deepEqual(await second.deleteVersion(deletion, undefined, never), { kind: 'deleted' });
+  second.close();
+});
+
 it('answers UNAVAILABLE with a retry delay while another process holds the database', async () => {
   await using folder = await temporaryFolder();
   const path = join(folder.path, 'catalog.sqlite');
@@ -47,12 +69,12 @@ it('answers UNAVAILABLE with a retry delay while another process holds the datab
   other.execute('BEGIN IMMEDIATE');
   const name = asModelName('m');
   assert.ok(name !== undefined);
-  const record = { name, kind: 'generic', description: '', labels: {}, createTimeMs: 1 } as const;
-  const error = await rejection(catalog.createModel(record, undefined, never));
+  const model = { name, kind: 'generic', description: '', labels: {}, createTimeMs: 1 } as const;
+  const error = await rejection(catalog.createModel(model, undefined, never));
   assert.deepEqual([error.kind, error.reason], ['unavailable', 'STORAGE_UNAVAILABLE']);
   assert.ok((error.retryDelayMs ?? 0) > 0);
   other.execute('ROLLBACK');
-  assert.equal(await catalog.createModel(record, undefined, never), true);
+  assert.equal(await catalog.createModel(model, undefined, never), true);
   other.close();
   catalog.close();
 });

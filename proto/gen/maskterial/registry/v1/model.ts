@@ -61,7 +61,7 @@ export interface Model {
   createTime?:
     | Date
     | undefined;
-  /** The newest finalized version; 0 when there is none. */
+  /** The newest finalized version that was not deleted; 0 when there is none. */
   latestVersion: number;
   aliases: Alias[];
 }
@@ -87,11 +87,19 @@ export interface Version {
   /** M2F, AMM, GMM, MLP, L2, or empty for a generic graph. */
   family: string;
   kind: ModelKind;
+  /** Set on a version that is not to be used for anything new. The only part of a version that changes. */
+  deprecation?: Deprecation | undefined;
 }
 
 export interface Version_LabelsEntry {
   key: string;
   value: string;
+}
+
+/** Advice against a version; it stops nothing. */
+export interface Deprecation {
+  reason: string;
+  time?: Date | undefined;
 }
 
 /** Where a version comes from; part of the manifest, hence immutable. */
@@ -366,6 +374,7 @@ function createBaseVersion(): Version {
     lineage: undefined,
     family: "",
     kind: 0,
+    deprecation: undefined,
   };
 }
 
@@ -400,6 +409,9 @@ export const Version: MessageFns<Version> = {
     }
     if (message.kind !== 0) {
       writer.uint32(80).int32(message.kind);
+    }
+    if (message.deprecation !== undefined) {
+      Deprecation.encode(message.deprecation, writer.uint32(90).fork()).join();
     }
     return writer;
   },
@@ -500,6 +512,14 @@ export const Version: MessageFns<Version> = {
             message.kind = reader.int32() as any;
             continue;
           }
+          case 11: {
+            if (tag !== 90) {
+              break;
+            }
+
+            message.deprecation = Deprecation.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -539,6 +559,9 @@ export const Version: MessageFns<Version> = {
       : undefined;
     message.family = object.family ?? "";
     message.kind = object.kind ?? 0;
+    message.deprecation = (object.deprecation !== undefined && object.deprecation !== null)
+      ? Deprecation.fromPartial(object.deprecation)
+      : undefined;
     return message;
   },
 };
@@ -606,6 +629,73 @@ export const Version_LabelsEntry: MessageFns<Version_LabelsEntry> = {
     const message = createBaseVersion_LabelsEntry();
     message.key = object.key ?? "";
     message.value = object.value ?? "";
+    return message;
+  },
+};
+
+function createBaseDeprecation(): Deprecation {
+  return { reason: "", time: undefined };
+}
+
+export const Deprecation: MessageFns<Deprecation> = {
+  encode(message: Deprecation, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.reason !== "") {
+      writer.uint32(10).string(message.reason);
+    }
+    if (message.time !== undefined) {
+      Timestamp.encode(toTimestamp(message.time), writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Deprecation {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDeprecation();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.reason = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.time = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<Deprecation>, I>>(base?: I): Deprecation {
+    return Deprecation.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<Deprecation>, I>>(object: I): Deprecation {
+    const message = createBaseDeprecation();
+    message.reason = object.reason ?? "";
+    message.time = object.time ?? undefined;
     return message;
   },
 };

@@ -25,7 +25,7 @@ import {
 import { Duration } from "../../../google/protobuf/duration.ts";
 import { Timestamp } from "../../../google/protobuf/timestamp.ts";
 import { ArtifactLocations, BlobRef, BlobUploadState } from "./artifact.ts";
-import { Alias, AliasEvent, Model, ModelKind, Version } from "./model.ts";
+import { Alias, AliasEvent, Deprecation, Model, ModelKind, Version } from "./model.ts";
 import { InferenceServer, Rollout, ServableReport, ServedAlias } from "./rollout.ts";
 
 export const protobufPackage = "maskterial.registry.v1";
@@ -228,6 +228,8 @@ export interface PromoteVersionResponse {
     | undefined;
   /** 0 when the alias is new. */
   previousVersion: number;
+  /** Set when the version is deprecated. A repeated request may be answered without it. */
+  deprecation?: Deprecation | undefined;
 }
 
 export interface RollbackAliasRequest {
@@ -250,6 +252,11 @@ export interface ListAliasEventsRequest {
   alias: string;
   pageSize: number;
   pageToken: string;
+  /**
+   * Only events up to this time, itself included: the first one says where the alias pointed then, none that it did not exist.
+   * An alias must be named. An alias's events are never out of order in time, whichever registry wrote them.
+   */
+  at?: Date | undefined;
 }
 
 export interface ListAliasEventsResponse {
@@ -350,6 +357,55 @@ export interface PrefetchVersionRequest {
 export interface PrefetchVersionResponse {
   /** When servers stop keeping it, unless it is promoted by then. */
   expireTime?: Date | undefined;
+}
+
+export interface DeprecateVersionRequest {
+  model: string;
+  version: number;
+  /** At most 1000 characters. */
+  reason: string;
+}
+
+export interface DeprecateVersionResponse {
+  version?: Version | undefined;
+}
+
+export interface UndeprecateVersionRequest {
+  model: string;
+  version: number;
+}
+
+export interface UndeprecateVersionResponse {
+  version?: Version | undefined;
+}
+
+export interface DeleteVersionRequest {
+  model: string;
+  version: number;
+  /** At most 1000 characters. */
+  reason: string;
+  /** Recorded as unverified when the caller is not authenticated. At most 200 characters. */
+  actor: string;
+  requestId: string;
+}
+
+export interface DeleteVersionResponse {
+}
+
+export interface CollectGarbageRequest {
+  /** Only says what would be removed. */
+  dryRun: boolean;
+  /** How long a staging may be open and an unreferenced blob is kept. Unset: a week. */
+  graceSeconds?: number | undefined;
+}
+
+/** What was removed, or would be. */
+export interface CollectGarbageResponse {
+  stagingCount: number;
+  blobCount: number;
+  blobBytes: bigint;
+  /** The first 1000 of them. */
+  blobs: BlobRef[];
 }
 
 function createBaseCreateModelRequest(): CreateModelRequest {
@@ -2532,7 +2588,7 @@ export const PromoteVersionRequest: MessageFns<PromoteVersionRequest> = {
 };
 
 function createBasePromoteVersionResponse(): PromoteVersionResponse {
-  return { alias: undefined, previousVersion: 0 };
+  return { alias: undefined, previousVersion: 0, deprecation: undefined };
 }
 
 export const PromoteVersionResponse: MessageFns<PromoteVersionResponse> = {
@@ -2542,6 +2598,9 @@ export const PromoteVersionResponse: MessageFns<PromoteVersionResponse> = {
     }
     if (message.previousVersion !== 0) {
       writer.uint32(16).uint32(message.previousVersion);
+    }
+    if (message.deprecation !== undefined) {
+      Deprecation.encode(message.deprecation, writer.uint32(26).fork()).join();
     }
     return writer;
   },
@@ -2575,6 +2634,14 @@ export const PromoteVersionResponse: MessageFns<PromoteVersionResponse> = {
             message.previousVersion = reader.uint32();
             continue;
           }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.deprecation = Deprecation.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2594,6 +2661,9 @@ export const PromoteVersionResponse: MessageFns<PromoteVersionResponse> = {
     const message = createBasePromoteVersionResponse();
     message.alias = (object.alias !== undefined && object.alias !== null) ? Alias.fromPartial(object.alias) : undefined;
     message.previousVersion = object.previousVersion ?? 0;
+    message.deprecation = (object.deprecation !== undefined && object.deprecation !== null)
+      ? Deprecation.fromPartial(object.deprecation)
+      : undefined;
     return message;
   },
 };
@@ -2781,7 +2851,7 @@ export const RollbackAliasResponse: MessageFns<RollbackAliasResponse> = {
 };
 
 function createBaseListAliasEventsRequest(): ListAliasEventsRequest {
-  return { model: "", alias: "", pageSize: 0, pageToken: "" };
+  return { model: "", alias: "", pageSize: 0, pageToken: "", at: undefined };
 }
 
 export const ListAliasEventsRequest: MessageFns<ListAliasEventsRequest> = {
@@ -2797,6 +2867,9 @@ export const ListAliasEventsRequest: MessageFns<ListAliasEventsRequest> = {
     }
     if (message.pageToken !== "") {
       writer.uint32(34).string(message.pageToken);
+    }
+    if (message.at !== undefined) {
+      Timestamp.encode(toTimestamp(message.at), writer.uint32(42).fork()).join();
     }
     return writer;
   },
@@ -2846,6 +2919,14 @@ export const ListAliasEventsRequest: MessageFns<ListAliasEventsRequest> = {
             message.pageToken = reader.string();
             continue;
           }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.at = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2867,6 +2948,7 @@ export const ListAliasEventsRequest: MessageFns<ListAliasEventsRequest> = {
     message.alias = object.alias ?? "";
     message.pageSize = object.pageSize ?? 0;
     message.pageToken = object.pageToken ?? "";
+    message.at = object.at ?? undefined;
     return message;
   },
 };
@@ -3973,6 +4055,573 @@ export const PrefetchVersionResponse: MessageFns<PrefetchVersionResponse> = {
   },
 };
 
+function createBaseDeprecateVersionRequest(): DeprecateVersionRequest {
+  return { model: "", version: 0, reason: "" };
+}
+
+export const DeprecateVersionRequest: MessageFns<DeprecateVersionRequest> = {
+  encode(message: DeprecateVersionRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.model !== "") {
+      writer.uint32(10).string(message.model);
+    }
+    if (message.version !== 0) {
+      writer.uint32(16).uint32(message.version);
+    }
+    if (message.reason !== "") {
+      writer.uint32(26).string(message.reason);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DeprecateVersionRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDeprecateVersionRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.model = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.version = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.reason = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<DeprecateVersionRequest>, I>>(base?: I): DeprecateVersionRequest {
+    return DeprecateVersionRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<DeprecateVersionRequest>, I>>(object: I): DeprecateVersionRequest {
+    const message = createBaseDeprecateVersionRequest();
+    message.model = object.model ?? "";
+    message.version = object.version ?? 0;
+    message.reason = object.reason ?? "";
+    return message;
+  },
+};
+
+function createBaseDeprecateVersionResponse(): DeprecateVersionResponse {
+  return { version: undefined };
+}
+
+export const DeprecateVersionResponse: MessageFns<DeprecateVersionResponse> = {
+  encode(message: DeprecateVersionResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.version !== undefined) {
+      Version.encode(message.version, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DeprecateVersionResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDeprecateVersionResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.version = Version.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<DeprecateVersionResponse>, I>>(base?: I): DeprecateVersionResponse {
+    return DeprecateVersionResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<DeprecateVersionResponse>, I>>(object: I): DeprecateVersionResponse {
+    const message = createBaseDeprecateVersionResponse();
+    message.version = (object.version !== undefined && object.version !== null)
+      ? Version.fromPartial(object.version)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseUndeprecateVersionRequest(): UndeprecateVersionRequest {
+  return { model: "", version: 0 };
+}
+
+export const UndeprecateVersionRequest: MessageFns<UndeprecateVersionRequest> = {
+  encode(message: UndeprecateVersionRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.model !== "") {
+      writer.uint32(10).string(message.model);
+    }
+    if (message.version !== 0) {
+      writer.uint32(16).uint32(message.version);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): UndeprecateVersionRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseUndeprecateVersionRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.model = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.version = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<UndeprecateVersionRequest>, I>>(base?: I): UndeprecateVersionRequest {
+    return UndeprecateVersionRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<UndeprecateVersionRequest>, I>>(object: I): UndeprecateVersionRequest {
+    const message = createBaseUndeprecateVersionRequest();
+    message.model = object.model ?? "";
+    message.version = object.version ?? 0;
+    return message;
+  },
+};
+
+function createBaseUndeprecateVersionResponse(): UndeprecateVersionResponse {
+  return { version: undefined };
+}
+
+export const UndeprecateVersionResponse: MessageFns<UndeprecateVersionResponse> = {
+  encode(message: UndeprecateVersionResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.version !== undefined) {
+      Version.encode(message.version, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): UndeprecateVersionResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseUndeprecateVersionResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.version = Version.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<UndeprecateVersionResponse>, I>>(base?: I): UndeprecateVersionResponse {
+    return UndeprecateVersionResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<UndeprecateVersionResponse>, I>>(object: I): UndeprecateVersionResponse {
+    const message = createBaseUndeprecateVersionResponse();
+    message.version = (object.version !== undefined && object.version !== null)
+      ? Version.fromPartial(object.version)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseDeleteVersionRequest(): DeleteVersionRequest {
+  return { model: "", version: 0, reason: "", actor: "", requestId: "" };
+}
+
+export const DeleteVersionRequest: MessageFns<DeleteVersionRequest> = {
+  encode(message: DeleteVersionRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.model !== "") {
+      writer.uint32(10).string(message.model);
+    }
+    if (message.version !== 0) {
+      writer.uint32(16).uint32(message.version);
+    }
+    if (message.reason !== "") {
+      writer.uint32(26).string(message.reason);
+    }
+    if (message.actor !== "") {
+      writer.uint32(34).string(message.actor);
+    }
+    if (message.requestId !== "") {
+      writer.uint32(42).string(message.requestId);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DeleteVersionRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDeleteVersionRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.model = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.version = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.reason = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.actor = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.requestId = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<DeleteVersionRequest>, I>>(base?: I): DeleteVersionRequest {
+    return DeleteVersionRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<DeleteVersionRequest>, I>>(object: I): DeleteVersionRequest {
+    const message = createBaseDeleteVersionRequest();
+    message.model = object.model ?? "";
+    message.version = object.version ?? 0;
+    message.reason = object.reason ?? "";
+    message.actor = object.actor ?? "";
+    message.requestId = object.requestId ?? "";
+    return message;
+  },
+};
+
+function createBaseDeleteVersionResponse(): DeleteVersionResponse {
+  return {};
+}
+
+export const DeleteVersionResponse: MessageFns<DeleteVersionResponse> = {
+  encode(_: DeleteVersionResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DeleteVersionResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDeleteVersionResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<DeleteVersionResponse>, I>>(base?: I): DeleteVersionResponse {
+    return DeleteVersionResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<DeleteVersionResponse>, I>>(_: I): DeleteVersionResponse {
+    const message = createBaseDeleteVersionResponse();
+    return message;
+  },
+};
+
+function createBaseCollectGarbageRequest(): CollectGarbageRequest {
+  return { dryRun: false, graceSeconds: undefined };
+}
+
+export const CollectGarbageRequest: MessageFns<CollectGarbageRequest> = {
+  encode(message: CollectGarbageRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.dryRun !== false) {
+      writer.uint32(8).bool(message.dryRun);
+    }
+    if (message.graceSeconds !== undefined) {
+      writer.uint32(16).uint32(message.graceSeconds);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CollectGarbageRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCollectGarbageRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.dryRun = reader.bool();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.graceSeconds = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<CollectGarbageRequest>, I>>(base?: I): CollectGarbageRequest {
+    return CollectGarbageRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<CollectGarbageRequest>, I>>(object: I): CollectGarbageRequest {
+    const message = createBaseCollectGarbageRequest();
+    message.dryRun = object.dryRun ?? false;
+    message.graceSeconds = object.graceSeconds ?? undefined;
+    return message;
+  },
+};
+
+function createBaseCollectGarbageResponse(): CollectGarbageResponse {
+  return { stagingCount: 0, blobCount: 0, blobBytes: 0n, blobs: [] };
+}
+
+export const CollectGarbageResponse: MessageFns<CollectGarbageResponse> = {
+  encode(message: CollectGarbageResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.stagingCount !== 0) {
+      writer.uint32(8).uint32(message.stagingCount);
+    }
+    if (message.blobCount !== 0) {
+      writer.uint32(16).uint32(message.blobCount);
+    }
+    if (message.blobBytes !== 0n) {
+      if (BigInt.asUintN(64, message.blobBytes) !== message.blobBytes) {
+        throw new globalThis.Error("value provided for field message.blobBytes of type uint64 too large");
+      }
+      writer.uint32(24).uint64(message.blobBytes);
+    }
+    for (const v of message.blobs) {
+      BlobRef.encode(v!, writer.uint32(34).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CollectGarbageResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCollectGarbageResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.stagingCount = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.blobCount = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.blobBytes = reader.uint64() as bigint;
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.blobs.push(BlobRef.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<CollectGarbageResponse>, I>>(base?: I): CollectGarbageResponse {
+    return CollectGarbageResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<CollectGarbageResponse>, I>>(object: I): CollectGarbageResponse {
+    const message = createBaseCollectGarbageResponse();
+    message.stagingCount = object.stagingCount ?? 0;
+    message.blobCount = object.blobCount ?? 0;
+    message.blobBytes = (object.blobBytes !== undefined && object.blobBytes !== null) ? BigInt(object.blobBytes) : 0n;
+    message.blobs = object.blobs?.map((e) => BlobRef.fromPartial(e)) || [];
+    return message;
+  },
+};
+
 /**
  * Tracks model versions and moves aliases.
  *
@@ -4092,7 +4741,7 @@ export const RegistryServiceService = {
   /**
    * Verifies every byte count and digest and assigns the next version number in one transaction. A manifest that the model
    * already has answers that version, with created = false.
-   * NOT_FOUND [STAGING_NOT_FOUND]; FAILED_PRECONDITION [BLOBS_MISSING]; DATA_LOSS [DIGEST_MISMATCH, SIZE_MISMATCH];
+   * NOT_FOUND [STAGING_NOT_FOUND]; FAILED_PRECONDITION [BLOBS_MISSING, VERSION_DELETED: what this staging became]; DATA_LOSS [DIGEST_MISMATCH, SIZE_MISMATCH];
    * INVALID_ARGUMENT [INVALID_REQUEST, REQUEST_ID_REUSED].
    */
   finalizeVersion: {
@@ -4139,7 +4788,7 @@ export const RegistryServiceService = {
    * Points an alias at a version: one atomic write of alias, audit event and feed entry. Never waits for servers. An alias
    * that points there already stays as it is, without an event.
    * NOT_FOUND [MODEL_NOT_FOUND, VERSION_NOT_FOUND]; INVALID_ARGUMENT [INVALID_REQUEST, RESERVED_ALIAS, REQUEST_ID_REUSED];
-   * FAILED_PRECONDITION [VERSION_NOT_FINALIZED], once versions can be deleted;
+   * FAILED_PRECONDITION [VERSION_DELETED]; a deprecated version can be promoted;
    * FAILED_PRECONDITION [NOT_ENOUGH_READY] with metadata ready and required, where require_ready is not met;
    * ABORTED [REVISION_CONFLICT] with metadata current_revision.
    */
@@ -4155,7 +4804,8 @@ export const RegistryServiceService = {
     responseDeserialize: (value: Buffer): PromoteVersionResponse => PromoteVersionResponse.decode(value),
   },
   /**
-   * Moves an alias back to where it pointed before its current version was put there; again moves one further back.
+   * Moves an alias back to where it pointed before its current version was put there; again moves one further back. Versions
+   * that were deleted since are passed over.
    * NOT_FOUND [MODEL_NOT_FOUND, ALIAS_NOT_FOUND]; FAILED_PRECONDITION [NO_PREVIOUS_VERSION];
    * ABORTED [REVISION_CONFLICT] with metadata current_revision; INVALID_ARGUMENT [INVALID_REQUEST, REQUEST_ID_REUSED].
    */
@@ -4169,7 +4819,7 @@ export const RegistryServiceService = {
       asBuffer(RollbackAliasResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): RollbackAliasResponse => RollbackAliasResponse.decode(value),
   },
-  /** The audit history, newest first. NOT_FOUND [MODEL_NOT_FOUND]; INVALID_ARGUMENT [INVALID_REQUEST, INVALID_PAGE_TOKEN]. */
+  /** The audit history, newest first; or up to a time, to see where an alias pointed then. NOT_FOUND [MODEL_NOT_FOUND]; INVALID_ARGUMENT [INVALID_REQUEST, INVALID_PAGE_TOKEN]. */
   listAliasEvents: {
     path: "/maskterial.registry.v1.RegistryService/ListAliasEvents" as const,
     requestStream: false as const,
@@ -4260,6 +4910,68 @@ export const RegistryServiceService = {
       asBuffer(PrefetchVersionResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): PrefetchVersionResponse => PrefetchVersionResponse.decode(value),
   },
+  /**
+   * Marks a version as one not to be used for anything new, with the reason; again changes the reason. Advice and nothing more: it
+   * is resolved, served, promoted and rolled back to as before, since what has to be put right in a hurry must not be stopped by it.
+   * NOT_FOUND [MODEL_NOT_FOUND, VERSION_NOT_FOUND]; INVALID_ARGUMENT [INVALID_REQUEST].
+   */
+  deprecateVersion: {
+    path: "/maskterial.registry.v1.RegistryService/DeprecateVersion" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: DeprecateVersionRequest): Buffer =>
+      asBuffer(DeprecateVersionRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): DeprecateVersionRequest => DeprecateVersionRequest.decode(value),
+    responseSerialize: (value: DeprecateVersionResponse): Buffer =>
+      asBuffer(DeprecateVersionResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): DeprecateVersionResponse => DeprecateVersionResponse.decode(value),
+  },
+  /** Takes the mark away. NOT_FOUND [MODEL_NOT_FOUND, VERSION_NOT_FOUND]; INVALID_ARGUMENT [INVALID_REQUEST]. */
+  undeprecateVersion: {
+    path: "/maskterial.registry.v1.RegistryService/UndeprecateVersion" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: UndeprecateVersionRequest): Buffer =>
+      asBuffer(UndeprecateVersionRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): UndeprecateVersionRequest => UndeprecateVersionRequest.decode(value),
+    responseSerialize: (value: UndeprecateVersionResponse): Buffer =>
+      asBuffer(UndeprecateVersionResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): UndeprecateVersionResponse => UndeprecateVersionResponse.decode(value),
+  },
+  /**
+   * Deletes a version that no alias points at, in one atomic write: of a deletion and a promotion at once one wins. Its number is
+   * never given again; the audit history keeps naming it; reading it is NOT_FOUND. "latest" is the newest one left.
+   * Its manifest can be published again and makes a new version. What it refers to stays stored until garbage is collected.
+   * NOT_FOUND [MODEL_NOT_FOUND, VERSION_NOT_FOUND]; FAILED_PRECONDITION [VERSION_IN_USE] with metadata aliases;
+   * INVALID_ARGUMENT [INVALID_REQUEST, REQUEST_ID_REUSED].
+   */
+  deleteVersion: {
+    path: "/maskterial.registry.v1.RegistryService/DeleteVersion" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: DeleteVersionRequest): Buffer => asBuffer(DeleteVersionRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): DeleteVersionRequest => DeleteVersionRequest.decode(value),
+    responseSerialize: (value: DeleteVersionResponse): Buffer =>
+      asBuffer(DeleteVersionResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): DeleteVersionResponse => DeleteVersionResponse.decode(value),
+  },
+  /**
+   * Ends stagings that are older than the grace and removes stored blobs that are as old and that no version and no other staging
+   * refers to. Safe at any time and from several callers at once: a publish whose staging is younger loses nothing, an older one is
+   * told STAGING_NOT_FOUND when it finalizes. A call that was broken off is made again. Takes long where there is much.
+   * INVALID_ARGUMENT [INVALID_REQUEST]; FAILED_PRECONDITION [BUCKET_NOT_VERSIONED].
+   */
+  collectGarbage: {
+    path: "/maskterial.registry.v1.RegistryService/CollectGarbage" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: CollectGarbageRequest): Buffer =>
+      asBuffer(CollectGarbageRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): CollectGarbageRequest => CollectGarbageRequest.decode(value),
+    responseSerialize: (value: CollectGarbageResponse): Buffer =>
+      asBuffer(CollectGarbageResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): CollectGarbageResponse => CollectGarbageResponse.decode(value),
+  },
 } as const;
 
 export interface RegistryServiceServer extends UntypedServiceImplementation {
@@ -4297,7 +5009,7 @@ export interface RegistryServiceServer extends UntypedServiceImplementation {
   /**
    * Verifies every byte count and digest and assigns the next version number in one transaction. A manifest that the model
    * already has answers that version, with created = false.
-   * NOT_FOUND [STAGING_NOT_FOUND]; FAILED_PRECONDITION [BLOBS_MISSING]; DATA_LOSS [DIGEST_MISMATCH, SIZE_MISMATCH];
+   * NOT_FOUND [STAGING_NOT_FOUND]; FAILED_PRECONDITION [BLOBS_MISSING, VERSION_DELETED: what this staging became]; DATA_LOSS [DIGEST_MISMATCH, SIZE_MISMATCH];
    * INVALID_ARGUMENT [INVALID_REQUEST, REQUEST_ID_REUSED].
    */
   finalizeVersion: handleUnaryCall<FinalizeVersionRequest, FinalizeVersionResponse>;
@@ -4316,18 +5028,19 @@ export interface RegistryServiceServer extends UntypedServiceImplementation {
    * Points an alias at a version: one atomic write of alias, audit event and feed entry. Never waits for servers. An alias
    * that points there already stays as it is, without an event.
    * NOT_FOUND [MODEL_NOT_FOUND, VERSION_NOT_FOUND]; INVALID_ARGUMENT [INVALID_REQUEST, RESERVED_ALIAS, REQUEST_ID_REUSED];
-   * FAILED_PRECONDITION [VERSION_NOT_FINALIZED], once versions can be deleted;
+   * FAILED_PRECONDITION [VERSION_DELETED]; a deprecated version can be promoted;
    * FAILED_PRECONDITION [NOT_ENOUGH_READY] with metadata ready and required, where require_ready is not met;
    * ABORTED [REVISION_CONFLICT] with metadata current_revision.
    */
   promoteVersion: handleUnaryCall<PromoteVersionRequest, PromoteVersionResponse>;
   /**
-   * Moves an alias back to where it pointed before its current version was put there; again moves one further back.
+   * Moves an alias back to where it pointed before its current version was put there; again moves one further back. Versions
+   * that were deleted since are passed over.
    * NOT_FOUND [MODEL_NOT_FOUND, ALIAS_NOT_FOUND]; FAILED_PRECONDITION [NO_PREVIOUS_VERSION];
    * ABORTED [REVISION_CONFLICT] with metadata current_revision; INVALID_ARGUMENT [INVALID_REQUEST, REQUEST_ID_REUSED].
    */
   rollbackAlias: handleUnaryCall<RollbackAliasRequest, RollbackAliasResponse>;
-  /** The audit history, newest first. NOT_FOUND [MODEL_NOT_FOUND]; INVALID_ARGUMENT [INVALID_REQUEST, INVALID_PAGE_TOKEN]. */
+  /** The audit history, newest first; or up to a time, to see where an alias pointed then. NOT_FOUND [MODEL_NOT_FOUND]; INVALID_ARGUMENT [INVALID_REQUEST, INVALID_PAGE_TOKEN]. */
   listAliasEvents: handleUnaryCall<ListAliasEventsRequest, ListAliasEventsResponse>;
   /**
    * A snapshot of all aliases first, then every change. With the cursor of an earlier message the snapshot is left out and
@@ -4362,6 +5075,29 @@ export interface RegistryServiceServer extends UntypedServiceImplementation {
    * RESOURCE_EXHAUSTED [PREFETCHES_FULL]: 100 are in force.
    */
   prefetchVersion: handleUnaryCall<PrefetchVersionRequest, PrefetchVersionResponse>;
+  /**
+   * Marks a version as one not to be used for anything new, with the reason; again changes the reason. Advice and nothing more: it
+   * is resolved, served, promoted and rolled back to as before, since what has to be put right in a hurry must not be stopped by it.
+   * NOT_FOUND [MODEL_NOT_FOUND, VERSION_NOT_FOUND]; INVALID_ARGUMENT [INVALID_REQUEST].
+   */
+  deprecateVersion: handleUnaryCall<DeprecateVersionRequest, DeprecateVersionResponse>;
+  /** Takes the mark away. NOT_FOUND [MODEL_NOT_FOUND, VERSION_NOT_FOUND]; INVALID_ARGUMENT [INVALID_REQUEST]. */
+  undeprecateVersion: handleUnaryCall<UndeprecateVersionRequest, UndeprecateVersionResponse>;
+  /**
+   * Deletes a version that no alias points at, in one atomic write: of a deletion and a promotion at once one wins. Its number is
+   * never given again; the audit history keeps naming it; reading it is NOT_FOUND. "latest" is the newest one left.
+   * Its manifest can be published again and makes a new version. What it refers to stays stored until garbage is collected.
+   * NOT_FOUND [MODEL_NOT_FOUND, VERSION_NOT_FOUND]; FAILED_PRECONDITION [VERSION_IN_USE] with metadata aliases;
+   * INVALID_ARGUMENT [INVALID_REQUEST, REQUEST_ID_REUSED].
+   */
+  deleteVersion: handleUnaryCall<DeleteVersionRequest, DeleteVersionResponse>;
+  /**
+   * Ends stagings that are older than the grace and removes stored blobs that are as old and that no version and no other staging
+   * refers to. Safe at any time and from several callers at once: a publish whose staging is younger loses nothing, an older one is
+   * told STAGING_NOT_FOUND when it finalizes. A call that was broken off is made again. Takes long where there is much.
+   * INVALID_ARGUMENT [INVALID_REQUEST]; FAILED_PRECONDITION [BUCKET_NOT_VERSIONED].
+   */
+  collectGarbage: handleUnaryCall<CollectGarbageRequest, CollectGarbageResponse>;
 }
 
 export interface RegistryServiceClient extends Client {
@@ -4512,7 +5248,7 @@ export interface RegistryServiceClient extends Client {
   /**
    * Verifies every byte count and digest and assigns the next version number in one transaction. A manifest that the model
    * already has answers that version, with created = false.
-   * NOT_FOUND [STAGING_NOT_FOUND]; FAILED_PRECONDITION [BLOBS_MISSING]; DATA_LOSS [DIGEST_MISMATCH, SIZE_MISMATCH];
+   * NOT_FOUND [STAGING_NOT_FOUND]; FAILED_PRECONDITION [BLOBS_MISSING, VERSION_DELETED: what this staging became]; DATA_LOSS [DIGEST_MISMATCH, SIZE_MISMATCH];
    * INVALID_ARGUMENT [INVALID_REQUEST, REQUEST_ID_REUSED].
    */
   finalizeVersion(
@@ -4564,7 +5300,7 @@ export interface RegistryServiceClient extends Client {
    * Points an alias at a version: one atomic write of alias, audit event and feed entry. Never waits for servers. An alias
    * that points there already stays as it is, without an event.
    * NOT_FOUND [MODEL_NOT_FOUND, VERSION_NOT_FOUND]; INVALID_ARGUMENT [INVALID_REQUEST, RESERVED_ALIAS, REQUEST_ID_REUSED];
-   * FAILED_PRECONDITION [VERSION_NOT_FINALIZED], once versions can be deleted;
+   * FAILED_PRECONDITION [VERSION_DELETED]; a deprecated version can be promoted;
    * FAILED_PRECONDITION [NOT_ENOUGH_READY] with metadata ready and required, where require_ready is not met;
    * ABORTED [REVISION_CONFLICT] with metadata current_revision.
    */
@@ -4584,7 +5320,8 @@ export interface RegistryServiceClient extends Client {
     callback: (error: ServiceError | null, response: PromoteVersionResponse) => void,
   ): ClientUnaryCall;
   /**
-   * Moves an alias back to where it pointed before its current version was put there; again moves one further back.
+   * Moves an alias back to where it pointed before its current version was put there; again moves one further back. Versions
+   * that were deleted since are passed over.
    * NOT_FOUND [MODEL_NOT_FOUND, ALIAS_NOT_FOUND]; FAILED_PRECONDITION [NO_PREVIOUS_VERSION];
    * ABORTED [REVISION_CONFLICT] with metadata current_revision; INVALID_ARGUMENT [INVALID_REQUEST, REQUEST_ID_REUSED].
    */
@@ -4603,7 +5340,7 @@ export interface RegistryServiceClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: RollbackAliasResponse) => void,
   ): ClientUnaryCall;
-  /** The audit history, newest first. NOT_FOUND [MODEL_NOT_FOUND]; INVALID_ARGUMENT [INVALID_REQUEST, INVALID_PAGE_TOKEN]. */
+  /** The audit history, newest first; or up to a time, to see where an alias pointed then. NOT_FOUND [MODEL_NOT_FOUND]; INVALID_ARGUMENT [INVALID_REQUEST, INVALID_PAGE_TOKEN]. */
   listAliasEvents(
     request: ListAliasEventsRequest,
     callback: (error: ServiceError | null, response: ListAliasEventsResponse) => void,
@@ -4709,6 +5446,85 @@ export interface RegistryServiceClient extends Client {
     metadata: Metadata,
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: PrefetchVersionResponse) => void,
+  ): ClientUnaryCall;
+  /**
+   * Marks a version as one not to be used for anything new, with the reason; again changes the reason. Advice and nothing more: it
+   * is resolved, served, promoted and rolled back to as before, since what has to be put right in a hurry must not be stopped by it.
+   * NOT_FOUND [MODEL_NOT_FOUND, VERSION_NOT_FOUND]; INVALID_ARGUMENT [INVALID_REQUEST].
+   */
+  deprecateVersion(
+    request: DeprecateVersionRequest,
+    callback: (error: ServiceError | null, response: DeprecateVersionResponse) => void,
+  ): ClientUnaryCall;
+  deprecateVersion(
+    request: DeprecateVersionRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: DeprecateVersionResponse) => void,
+  ): ClientUnaryCall;
+  deprecateVersion(
+    request: DeprecateVersionRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: DeprecateVersionResponse) => void,
+  ): ClientUnaryCall;
+  /** Takes the mark away. NOT_FOUND [MODEL_NOT_FOUND, VERSION_NOT_FOUND]; INVALID_ARGUMENT [INVALID_REQUEST]. */
+  undeprecateVersion(
+    request: UndeprecateVersionRequest,
+    callback: (error: ServiceError | null, response: UndeprecateVersionResponse) => void,
+  ): ClientUnaryCall;
+  undeprecateVersion(
+    request: UndeprecateVersionRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: UndeprecateVersionResponse) => void,
+  ): ClientUnaryCall;
+  undeprecateVersion(
+    request: UndeprecateVersionRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: UndeprecateVersionResponse) => void,
+  ): ClientUnaryCall;
+  /**
+   * Deletes a version that no alias points at, in one atomic write: of a deletion and a promotion at once one wins. Its number is
+   * never given again; the audit history keeps naming it; reading it is NOT_FOUND. "latest" is the newest one left.
+   * Its manifest can be published again and makes a new version. What it refers to stays stored until garbage is collected.
+   * NOT_FOUND [MODEL_NOT_FOUND, VERSION_NOT_FOUND]; FAILED_PRECONDITION [VERSION_IN_USE] with metadata aliases;
+   * INVALID_ARGUMENT [INVALID_REQUEST, REQUEST_ID_REUSED].
+   */
+  deleteVersion(
+    request: DeleteVersionRequest,
+    callback: (error: ServiceError | null, response: DeleteVersionResponse) => void,
+  ): ClientUnaryCall;
+  deleteVersion(
+    request: DeleteVersionRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: DeleteVersionResponse) => void,
+  ): ClientUnaryCall;
+  deleteVersion(
+    request: DeleteVersionRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: DeleteVersionResponse) => void,
+  ): ClientUnaryCall;
+  /**
+   * Ends stagings that are older than the grace and removes stored blobs that are as old and that no version and no other staging
+   * refers to. Safe at any time and from several callers at once: a publish whose staging is younger loses nothing, an older one is
+   * told STAGING_NOT_FOUND when it finalizes. A call that was broken off is made again. Takes long where there is much.
+   * INVALID_ARGUMENT [INVALID_REQUEST]; FAILED_PRECONDITION [BUCKET_NOT_VERSIONED].
+   */
+  collectGarbage(
+    request: CollectGarbageRequest,
+    callback: (error: ServiceError | null, response: CollectGarbageResponse) => void,
+  ): ClientUnaryCall;
+  collectGarbage(
+    request: CollectGarbageRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: CollectGarbageResponse) => void,
+  ): ClientUnaryCall;
+  collectGarbage(
+    request: CollectGarbageRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: CollectGarbageResponse) => void,
   ): ClientUnaryCall;
 }
 

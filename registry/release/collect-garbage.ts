@@ -1,0 +1,166 @@
+import type { BlobRef, Digest } from '../../proto/wire/digest.ts';
+import { isServiceError } from '../../proto/wire/errors.ts';
+import { RequestCheck } from '../model/request-check.ts';
+import type { SetAsideBlob } from './blob-store.ts';
+import type { OpenStaging } from './catalog.ts';
+import { declaredBlobs, readManifest } from './declared-blobs.ts';
+import type { RegistryDeps } from './dependencies.ts';
+
+/** Long enough for a publisher who comes back after a week-end. */
+const DEFAULT_GRACE_SECONDS = 7 * 24 * 3600;
+/** Looking again is a walk over all stagings, so many blobs share one; and they are out of sight until then, so not too many. */
+const BATCH = 200;
+/** How many blobs a report names. */
+const MAX_NAMED = 1000;
+/** For putting back what a run that fails has set aside, although its caller may have left. */
+const RESTORE_LIMIT_MS = 30_000;
+
+export interface CollectGarbageCommand {
+  readonly isDryRun: boolean;
+  /** Unset: a week. */
+  readonly graceSeconds: number | undefined;
+}
+
+export interface CollectedGarbage {
+  readonly stagingCount: number;
+  readonly blobCount: number;
+  readonly blobBytes: number;
+  /** The first of them. */
+  readonly blobs: readonly BlobRef[];
+}
+
+/**
+ * Ends abandoned stagings, then removes old blobs that nothing refers to.
+ *
+ * Whoever will need a blob is in the catalog before looking whether it is stored: as a version, or as a staging. So a blob is set
+ * aside first and the catalog is asked again: what somebody had come to need by then is restored, and who comes later finds it
+ * absent and uploads it. A finalization that verified the blob before it was set aside has its staging or its version there.
+ * Whoever needs a blob that is out of sight restores it, so a run that is killed takes nothing with it.
+ * A staging is ended in a transaction that its finalization loses or wins.
+ * @throws ServiceError invalid-argument INVALID_REQUEST; failed-precondition BUCKET_NOT_VERSIONED.
+ */
+export async function collectGarbage(
+  deps: RegistryDeps,
+  { isDryRun, graceSeconds = DEFAULT_GRACE_SECONDS }: CollectGarbageCommand,
+  signal: AbortSignal,
+): Promise<CollectedGarbage> {
+  const { catalog, blobs, clock } = deps;
+  const check = new RequestCheck();
+  if (!(Number.isInteger(graceSeconds) && graceSeconds >= 0)) {
+    check.violation('grace_seconds', `expected a number of seconds, found ${graceSeconds}`);
+  }
+  check.throwIfBad();
+  const beforeMs = clock.nowMs() - graceSeconds * 1000;
+  const report = new Report();
+  if (!isDryRun) {
+    // A run that was cut off left it out of sight; this one decides anew. Where another one is under way its garbage stays for later.
+    for (const { digest } of await blobs.listSetAside(signal)) {
+      await blobs.restore(digest, signal);
+    }
+  }
+  const open = await catalog.openStagings(signal);
+  const isAbandoned = ({ createTimeMs }: OpenStaging): boolean => createTimeMs <= beforeMs;
+  for (const { id } of open.filter(isAbandoned)) {
+    report.stagingCount += isDryRun || (await catalog.removeStaging(id, signal)) ? 1 : 0;
+  }
+  const needed = await neededBy(
+    deps,
+    open.filter((staging) => !isAbandoned(staging)),
+    signal,
+  );
+  let batch: BlobRef[] = [];
+  for await (const { digest, sizeBytes, storeTimeMs } of blobs.list(signal)) {
+    const blob = { digest, sizeBytes };
+    if (storeTimeMs > beforeMs || needed.has(digest) || (await catalog.isReferenced(blob, signal))) {
+      continue;
+    }
+    if (isDryRun) {
+      report.add(blob);
+      continue;
+    }
+    batch.push(blob);
+    if (batch.length === BATCH) {
+      await settle(deps, batch, report, signal);
+      batch = [];
+    }
+  }
+  await settle(deps, batch, report, signal);
+  return report;
+}
+
+/** Sets blobs aside, looks again, and restores or discards each. */
+async function settle(deps: RegistryDeps, batch: readonly BlobRef[], report: Report, signal: AbortSignal): Promise<void> {
+  if (batch.length === 0) {
+    return;
+  }
+  const { catalog, blobs } = deps;
+  const waiting = new Set(batch);
+  const aside: { readonly blob: BlobRef; readonly copy: SetAsideBlob }[] = [];
+  try {
+    for (const blob of batch) {
+      const copy = await blobs.setAside(blob.digest, signal);
+      if (copy !== undefined) {
+        aside.push({ blob, copy });
+      }
+    }
+    // In this order: a staging that is finalized in between has become a version by then.
+    const stagings = await catalog.openStagings(signal);
+    const needed = await neededBy(deps, stagings, signal);
+    for (const { blob, copy } of aside) {
+      if (needed.has(blob.digest) || (await catalog.isReferenced(blob, signal))) {
+        await blobs.restore(blob.digest, signal);
+      } else {
+        await blobs.discard(copy, signal);
+        report.add(blob);
+      }
+      waiting.delete(blob);
+    }
+  } catch (error) {
+    const limit = AbortSignal.timeout(RESTORE_LIMIT_MS);
+    // What cannot be restored now stays remembered: the next run settles it. The first failure is the one to tell.
+    await Promise.allSettled([...waiting].map(({ digest }) => blobs.restore(digest, limit)));
+    throw error;
+  }
+}
+
+/** The blobs that stagings refer to, their manifests among them. */
+async function neededBy(deps: RegistryDeps, stagings: readonly OpenStaging[], signal: AbortSignal): Promise<ReadonlySet<Digest>> {
+  const needed = new Set<Digest>();
+  for (const { manifest } of stagings) {
+    if (needed.has(manifest.digest)) {
+      continue;
+    }
+    needed.add(manifest.digest);
+    for (const digest of await declaredBy(deps, manifest, signal)) {
+      needed.add(digest);
+    }
+  }
+  return needed;
+}
+
+async function declaredBy({ blobs }: RegistryDeps, manifest: BlobRef, signal: AbortSignal): Promise<Iterable<Digest>> {
+  try {
+    return declaredBlobs(await readManifest(blobs, manifest, signal)).keys();
+  } catch (error) {
+    if (isServiceError(error, 'not-found') || isServiceError(error, 'data-loss')) {
+      // Nothing can be uploaded for or made of such a staging, until its manifest is staged again: which looks at every blob anew.
+      return [];
+    }
+    throw error;
+  }
+}
+
+class Report implements CollectedGarbage {
+  stagingCount = 0;
+  blobCount = 0;
+  blobBytes = 0;
+  readonly blobs: BlobRef[] = [];
+
+  add(blob: BlobRef): void {
+    this.blobCount++;
+    this.blobBytes += blob.sizeBytes;
+    if (this.blobs.length < MAX_NAMED) {
+      this.blobs.push(blob);
+    }
+  }
+}
