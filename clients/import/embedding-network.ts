@@ -10,6 +10,16 @@ export interface LinearLayer {
   readonly outputs: number;
   readonly weight: Float32Array;
   readonly bias: Float32Array;
+  /** What `weight` was folded from, where the layer is spectrally normalised. */
+  readonly stored?: StoredWeight;
+}
+
+/** A spectrally normalised weight as training left it; see spectral-norm.ts. */
+export interface StoredWeight {
+  readonly weight: Float32Array;
+  readonly u: Float32Array;
+  readonly v: Float32Array;
+  readonly coefficient: number;
 }
 
 /** The network of AMM and MLP in evaluation mode, spectral normalisation folded away. */
@@ -18,11 +28,13 @@ export interface EmbeddingNetwork {
   readonly std: Float32Array;
   readonly first: LinearLayer;
   readonly residuals: readonly LinearLayer[];
+  /** The classification layer, never normalised: MLP's head; AMM has no use for it. */
+  readonly last: LinearLayer;
 }
 
 /**
  * Reads the network's layers out of a checkpoint whose top level is the state dict. The classification layer `last` has to be
- * there with the right shape, although it is left to the caller.
+ * there with the right shape, used or not.
  * @throws INVALID_BUNDLE listing missing, unexpected and misshapen tensors; UNSUPPORTED_MODEL for an old spectral_norm.
  */
 export async function readNetwork(checkpoint: TorchCheckpoint, settings: NetworkSettings): Promise<EmbeddingNetwork> {
@@ -59,7 +71,13 @@ export async function readNetwork(checkpoint: TorchCheckpoint, settings: Network
   if (first === undefined) {
     throw new Error('a network has a first layer');
   }
-  return { mean: Float32Array.from(settings.mean), std: Float32Array.from(settings.std), first, residuals };
+  const last = {
+    inputs: embeddingSize,
+    outputs: classCount,
+    weight: tensorOf(tensors, 'last.weight'),
+    bias: tensorOf(tensors, 'last.bias'),
+  };
+  return { mean: Float32Array.from(settings.mean), std: Float32Array.from(settings.std), first, residuals, last };
 }
 
 /**
@@ -71,7 +89,7 @@ export async function readNetwork(checkpoint: TorchCheckpoint, settings: Network
 export function addNetwork(
   graph: GraphBuilder,
   contrast: GraphValue,
-  { mean, std, first, residuals }: EmbeddingNetwork,
+  { mean, std, first, residuals }: Omit<EmbeddingNetwork, 'last'>,
 ): GraphValue {
   const columns = graph.node('Transpose', [contrast], { perm: { ints: [1, 0] } });
   // Kept apart from the first layer: folded into its weights and bias, small contrasts would lose digits.
@@ -97,7 +115,8 @@ function addResiduals(graph: GraphBuilder, input: GraphValue, residuals: readonl
   return features;
 }
 
-function addLinear(
+/** W x + b of features in columns, [outputs, N]. */
+export function addLinear(
   graph: GraphBuilder,
   input: GraphValue,
   name: string,
@@ -116,15 +135,24 @@ function readLayer(
   inputs: number,
   settings: NetworkSettings,
 ): LinearLayer {
-  const tensor = (part: string): Float32Array => {
-    const values = tensors.get(`${name}.${part}`);
-    if (values === undefined) {
-      throw new Error(`${name}.${part} was required and is not there`);
-    }
-    return values;
+  const tensor = (part: string): Float32Array => tensorOf(tensors, `${name}.${part}`);
+  const plain = { inputs, outputs: settings.embeddingSize, bias: tensor('bias') };
+  if (!settings.hasSpectralNorm) {
+    return { ...plain, weight: tensor('weight') };
+  }
+  const stored = {
+    weight: tensor('weight_orig'),
+    u: tensor('weight_u'),
+    v: tensor('weight_v'),
+    coefficient: settings.spectralCoefficient,
   };
-  const weight = settings.hasSpectralNorm
-    ? foldSpectralNorm(tensor('weight_orig'), tensor('weight_u'), tensor('weight_v'), settings.spectralCoefficient)
-    : tensor('weight');
-  return { inputs, outputs: settings.embeddingSize, weight, bias: tensor('bias') };
+  return { ...plain, weight: foldSpectralNorm(stored.weight, stored.u, stored.v, stored.coefficient), stored };
+}
+
+function tensorOf(tensors: ReadonlyMap<string, Float32Array>, name: string): Float32Array {
+  const values = tensors.get(name);
+  if (values === undefined) {
+    throw new Error(`${name} was required and is not there`);
+  }
+  return values;
 }

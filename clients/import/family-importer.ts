@@ -27,11 +27,14 @@ export interface FamilyImporter {
   import(bundle: Bundle, signal: AbortSignal): Promise<ImportedGraph>;
 }
 
-/** Opset and names of a pixel classifier's graph, as contract `pixel-classifier.v1` has them. */
+/** What a pixel classifier decides by, one number a class: the smallest distance, or the largest logit. */
+export type ClassMeasure = 'distance' | 'logit';
+
+/** Names of a pixel classifier's graph, as contract `pixel-classifier.v1` has them. */
 export function pixelClassifier(
   graph: Uint8Array,
   classIndexes: readonly number[],
-  distanceCount: number,
+  measure: { readonly name: ClassMeasure; readonly count: number },
 ): Omit<ImportedGraph, 'usedFiles'> {
   return {
     contract: 'pixel-classifier.v1',
@@ -39,7 +42,7 @@ export function pixelClassifier(
     inputs: [{ name: 'contrast', type: 'float32', shape: ['N', 3] }],
     outputs: [
       { name: 'class', type: 'uint8', shape: ['N'] },
-      { name: 'distance', type: 'float32', shape: ['N', distanceCount] },
+      { name: measure.name, type: 'float32', shape: ['N', measure.count] },
     ],
     classes: classIndexes.map((index) => ({ index, name: index === 1 ? '1 layer' : `${index} layers` })),
   };

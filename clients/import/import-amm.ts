@@ -5,14 +5,12 @@ import { bundleFile, checkFiles } from './detect.ts';
 import { addNetwork, type EmbeddingNetwork, readNetwork } from './embedding-network.ts';
 import { type FamilyImporter, pixelClassifier } from './family-importer.ts';
 import { addSquaredDistances, type Gaussian } from './mahalanobis.ts';
-import { type NetworkSettings, parseNetworkSettings } from './network-settings.ts';
+import { MAX_SETTINGS_BYTES, type NetworkSettings, parseNetworkSettings } from './network-settings.ts';
 import { type NpyArray, parseNpy } from './npy.ts';
 import { GraphBuilder } from './onnx-graph.ts';
 import { TorchCheckpoint } from './torch-checkpoint.ts';
 
 const FILES = ['meta_data.json', 'model.pth', 'loc.npy', 'cov.npy'];
-/** A few kilobytes in practice. */
-const MAX_SETTINGS_BYTES = 4 * 1024 * 1024;
 /** Twice what the largest network allowed needs; the published models have 5 KB. */
 const MAX_ARRAY_BYTES = 128 * 1024 * 1024;
 /** Added to the diagonal of every covariance, which is close to singular as stored. */
@@ -30,9 +28,7 @@ export const ammImporter: FamilyImporter = {
       const file = bundleFile(bundle, name);
       return parse(await readWhole(bundle.source, file, maxBytes, signal), file.path);
     };
-    const settings = await read('meta_data.json', MAX_SETTINGS_BYTES, (bytes, file) =>
-      parseNetworkSettings(bytes, file, { hasSpectralNorm: true }),
-    );
+    const settings = await read('meta_data.json', MAX_SETTINGS_BYTES, parseNetworkSettings);
     const { classCount, embeddingSize } = settings;
     const means = await read('loc.npy', MAX_ARRAY_BYTES, (bytes, file) =>
       readParameters(parseNpy(bytes, file), [classCount, embeddingSize], file),
@@ -43,7 +39,8 @@ export const ammImporter: FamilyImporter = {
     const checkpoint = await TorchCheckpoint.open(readerOf(bundle.source, bundleFile(bundle, 'model.pth'), signal), signal);
     const network = await readNetwork(checkpoint, settings);
     const classes = Array.from({ length: classCount - 1 }, (_, index) => index + 1);
-    return { ...pixelClassifier(buildAmmGraph(network, gaussians), classes, classCount), usedFiles: FILES };
+    const measure = { name: 'distance', count: classCount } as const;
+    return { ...pixelClassifier(buildAmmGraph(network, gaussians), classes, measure), usedFiles: FILES };
   },
 };
 

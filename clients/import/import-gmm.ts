@@ -27,7 +27,7 @@ export const gmmImporter: FamilyImporter = {
       ...pixelClassifier(
         graph,
         indexes.toSorted((a, b) => a - b),
-        indexes.length,
+        { name: 'distance', count: indexes.length },
       ),
       usedFiles: [FILE],
     };

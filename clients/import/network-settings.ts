@@ -15,6 +15,9 @@ export interface NetworkSettings {
   readonly spectralCoefficient: number;
 }
 
+/** A few kilobytes in practice. */
+export const MAX_SETTINGS_BYTES = 4 * 1024 * 1024;
+
 /** Colour channels: nothing else is ever classified. */
 export const CHANNELS = 3;
 /** Bounds for files that are not trusted; the published models have 16 and 4. */
@@ -29,11 +32,7 @@ const MAX_WEIGHTS = 16 * 1024 * 1024;
  * Reads the settings; keys missing under `train_config.model_arch` have the defaults of the network's constructor.
  * @throws INVALID_BUNDLE listing everything that is missing or out of range.
  */
-export function parseNetworkSettings(
-  bytes: Uint8Array,
-  file: string,
-  defaults: { readonly hasSpectralNorm: boolean },
-): NetworkSettings {
+export function parseNetworkSettings(bytes: Uint8Array, file: string): NetworkSettings {
   const json = parseLooseJson(bytes, file);
   const reader = new SettingsReader(json);
   const settings: NetworkSettings = {
@@ -42,7 +41,7 @@ export function parseNetworkSettings(
     classCount: reader.integer('num_classes', 2, 2, MAX_CLASSES),
     embeddingSize: reader.integer('embedding_dim', 16, 1, MAX_EMBEDDING_SIZE),
     depth: reader.integer('depth', 4, 0, MAX_DEPTH),
-    hasSpectralNorm: reader.boolean('spectral_normalization', defaults.hasSpectralNorm),
+    hasSpectralNorm: reader.boolean('spectral_normalization', true),
     spectralCoefficient: reader.positive('spec_coeff', 0.95),
   };
   reader.integer('input_dim', CHANNELS, CHANNELS, CHANNELS);

@@ -1,3 +1,4 @@
+import { quote } from './bundle-error.ts';
 import { PickleReader } from './pickle-reader.ts';
 import { isNode, type PickleCall, type PickleValue } from './pickle-value.ts';
 
@@ -5,14 +6,22 @@ import { isNode, type PickleCall, type PickleValue } from './pickle-value.ts';
 const MAX_STEPS = 1_000_000;
 const MAX_NAME_CHARACTERS = 1024;
 
+/** How one kind of file departs from a plain pickle. */
+export interface PickleDialect {
+  /** The globals that it may name, as `module.name`. Unset: any, each an inert name. */
+  readonly globals?: ReadonlySet<string>;
+  /** Told of each object whose state was set; reads on from there where the writer spliced something into the stream. */
+  readonly onBuilt?: (target: PickleCall, input: PickleReader) => void;
+}
+
 /**
  * Reads a pickle of protocol 2 to 5 into inert values: a stack machine for the binary opcodes of Python's `pickletools`, in
  * which building an object means noting what was asked for. Text opcodes of protocols 0 and 1, extension codes and out-of-band
  * buffers are refused. Work and memory are bounded by the length of the file and by `MAX_STEPS`.
  * @throws INVALID_BUNDLE naming `file`, the opcode and its position.
  */
-export function parsePickle(bytes: Uint8Array, file: string): PickleValue {
-  return new PickleMachine(bytes, file).run();
+export function parsePickle(bytes: Uint8Array, file: string, dialect: PickleDialect = {}): PickleValue {
+  return new PickleMachine(bytes, file, dialect).run();
 }
 
 class PickleMachine {
@@ -21,9 +30,11 @@ class PickleMachine {
   /** Heights of the stack at the open marks. */
   readonly #marks: number[] = [];
   readonly #memo = new Map<number, PickleValue>();
+  readonly #dialect: PickleDialect;
 
-  constructor(bytes: Uint8Array, file: string) {
+  constructor(bytes: Uint8Array, file: string, dialect: PickleDialect) {
     this.#input = new PickleReader(bytes, file);
+    this.#dialect = dialect;
   }
 
   run(): PickleValue {
@@ -183,7 +194,11 @@ class PickleMachine {
     if (typeof module !== 'string' || typeof name !== 'string' || module.length + name.length > MAX_NAME_CHARACTERS) {
       throw this.#input.fail('names a global that is not two short strings');
     }
-    this.#push({ kind: 'global', name: `${module}.${name}` });
+    const full = `${module}.${name}`;
+    if (this.#dialect.globals?.has(full) === false) {
+      throw this.#input.fail(`names the global ${quote(full)}, which no such file needs`);
+    }
+    this.#push({ kind: 'global', name: full });
   }
 
   #pushCall(callee: PickleValue | undefined, args: PickleValue | undefined, keywords: PickleValue | undefined): void {
@@ -201,6 +216,7 @@ class PickleMachine {
       throw this.#input.fail('sets the state of something that has none');
     }
     target.state = state;
+    this.#dialect.onBuilt?.(target, this.#input);
   }
 
   #append(items: readonly PickleValue[]): void {

@@ -87,13 +87,15 @@ const manifestSchema = z.strictObject({
   family: z.enum(['M2F', 'AMM', 'GMM', 'MLP', 'L2', '']),
   /**
    * What the graph takes and gives. `pixel-classifier.v1`: input `contrast` float32 [N, 3], B G R on the half-precision grid of
-   * the contrast table; output `class` uint8 [N], 0 = background, and `distance` float32 [N, K].
+   * the contrast table; output `class` uint8 [N], 0 = background, and what it was decided by: `distance` or `logit`, float32 [N, K].
+   * `shape-classifier.v1`: input `features` float64 [N, 2], for each flake the length of its outline / sqrt(area), and area / area
+   * of the convex hull; output `probability` float64 [N], that the flake is real.
    * `mask2former-segmenter.v1`: input `image` uint8 [H, W, 3], B G R as decoded, not resized, not padded; output `class_logits`
    * float32 [Q, 2], flake and no object, and `mask_logits` float32 [Q, h, w] at a quarter of the padded size, which is H and W
    * rounded up to the next multiples of the model's own divisibility. Normalising and padding are the graph's.
    * `tensors.v1`: as `graph` says.
    */
-  contract: z.enum(['pixel-classifier.v1', 'mask2former-segmenter.v1', 'tensors.v1']),
+  contract: z.enum(['pixel-classifier.v1', 'shape-classifier.v1', 'mask2former-segmenter.v1', 'tensors.v1']),
   graph: z.strictObject({ path, inputs: z.array(tensorSchema).min(1), outputs: z.array(tensorSchema).min(1) }),
   /** The classes that the model can answer, background left out, ascending. */
   classes: z.array(z.strictObject({ index: z.int().min(1).max(255), name: z.string().min(1).max(100) })).default([]),

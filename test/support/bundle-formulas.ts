@@ -1,4 +1,4 @@
-import type { AmmModel, GmmEntry } from './bundle-models.ts';
+import type { AmmModel, GmmEntry, MlpModel } from './bundle-models.ts';
 
 /** A class and the distances that it was chosen by. */
 export interface Answer {
@@ -11,15 +11,7 @@ type Matrix = readonly (readonly number[])[];
 /** AMM in double precision from its stored parameters, written from the formulas and sharing nothing with the importer. */
 export function evaluateAmm(model: AmmModel): (contrast: readonly number[]) => Answer & { embedding: readonly number[] } {
   const size = model.embeddingSize;
-  const layers = model.layers.map(({ weight, bias, u, v }) => {
-    const rows = bias.map((_, row) => weight.slice(row * v.length, (row + 1) * v.length));
-    const sigma = dot(
-      u,
-      rows.map((row) => dot(row, v)),
-    );
-    const scale = model.hasSpectralNorm ? Math.max(1, sigma / model.spectralCoefficient) : 1;
-    return { rows: rows.map((row) => row.map((value) => value / scale)), bias };
-  });
+  const embed = evaluateNetwork(model);
   const gaussians = Array.from({ length: model.classCount }, (_, index) => {
     const covariance = Array.from({ length: size }, (_row, row) =>
       Array.from(
@@ -30,12 +22,7 @@ export function evaluateAmm(model: AmmModel): (contrast: readonly number[]) => A
     return { mean: model.loc.slice(index * size, (index + 1) * size), covariance };
   });
   return (contrast) => {
-    const input = contrast.map((value, channel) => (value - (model.mean[channel] ?? 0)) / (model.std[channel] ?? 1));
-    let embedding: readonly number[] = input;
-    for (const [index, { rows, bias }] of layers.entries()) {
-      const out = rows.map((row, at) => dot(row, embedding) + (bias[at] ?? 0));
-      embedding = index === 0 ? out : embedding.map((value, at) => value + elu(out[at] ?? 0));
-    }
+    const embedding = embed(contrast);
     const distances = gaussians.map(({ mean, covariance }) =>
       Math.sqrt(
         quadraticForm(
@@ -46,6 +33,41 @@ export function evaluateAmm(model: AmmModel): (contrast: readonly number[]) => A
     );
     const smallest = Math.min(...distances);
     return { embedding, distances, classIndex: smallest > 10 ? 0 : distances.indexOf(smallest) };
+  };
+}
+
+/** MLP in double precision from its stored parameters. */
+export function evaluateMlp(model: MlpModel): (contrast: readonly number[]) => { classIndex: number; logits: readonly number[] } {
+  const embed = evaluateNetwork(model);
+  const size = model.embeddingSize;
+  return (contrast) => {
+    const embedding = embed(contrast);
+    const logits = model.last.bias.map(
+      (bias, row) => dot(model.last.weight.slice(row * size, (row + 1) * size), embedding) + bias,
+    );
+    return { logits, classIndex: logits.indexOf(Math.max(...logits)) };
+  };
+}
+
+/** The network that AMM and MLP share. */
+function evaluateNetwork(model: Omit<AmmModel, 'loc' | 'cov'>): (contrast: readonly number[]) => readonly number[] {
+  const layers = model.layers.map(({ weight, bias, u, v }) => {
+    const rows = bias.map((_, row) => weight.slice(row * v.length, (row + 1) * v.length));
+    const sigma = dot(
+      u,
+      rows.map((row) => dot(row, v)),
+    );
+    const scale = model.hasSpectralNorm ? Math.max(1, sigma / model.spectralCoefficient) : 1;
+    return { rows: rows.map((row) => row.map((value) => value / scale)), bias };
+  });
+  return (contrast) => {
+    const input = contrast.map((value, channel) => (value - (model.mean[channel] ?? 0)) / (model.std[channel] ?? 1));
+    let embedding: readonly number[] = input;
+    for (const [index, { rows, bias }] of layers.entries()) {
+      const out = rows.map((row, at) => dot(row, embedding) + (bias[at] ?? 0));
+      embedding = index === 0 ? out : embedding.map((value, at) => value + elu(out[at] ?? 0));
+    }
+    return embedding;
   };
 }
 

@@ -36,7 +36,12 @@ export interface AmmModel extends AmmShape {
   /** [K, D] and [K, D, D]. */
   readonly loc: readonly number[];
   readonly cov: readonly number[];
+  /** [K, D] and [K]; unset: constants, which only MLP would notice. */
+  readonly last?: Pick<AmmLayer, 'weight' | 'bias'>;
 }
+
+/** What an MLP bundle is made of. */
+export type MlpModel = Omit<AmmModel, 'loc' | 'cov' | 'last'> & Required<Pick<AmmModel, 'last'>>;
 
 /** Random parameters of a usable size: covariances from few directions, nearly singular as trained ones are. */
 export function randomAmm(shape: AmmShape): AmmModel {
@@ -81,6 +86,14 @@ export function randomAmm(shape: AmmShape): AmmModel {
     loc: many(classCount * embeddingSize, 3),
     cov,
   };
+}
+
+/** The network of `randomAmm` with a random head. */
+export function randomMlp(shape: AmmShape): MlpModel {
+  const { loc: _, cov: __, ...network } = randomAmm(shape);
+  const random = seededRandom((shape.seed ?? 1) + 1000);
+  const many = (count: number, scale: number): number[] => Array.from({ length: count }, () => Math.fround(random() * scale));
+  return { ...network, last: { weight: many(shape.classCount * shape.embeddingSize, 2), bias: many(shape.classCount, 1) } };
 }
 
 export interface AmmWriter extends TorchWriter {
@@ -136,6 +149,12 @@ export function ammFiles(model: AmmModel, writer: AmmWriter = {}): BundleFiles {
   };
 }
 
+/** The two files of an MLP bundle. */
+export function mlpFiles(model: MlpModel, writer: AmmWriter = {}): Pick<BundleFiles, 'meta_data.json' | 'model.pth'> {
+  const { 'meta_data.json': settings, 'model.pth': weights } = ammFiles({ ...model, loc: [], cov: [] }, writer);
+  return { 'meta_data.json': settings, 'model.pth': weights };
+}
+
 function ammTensors(model: AmmModel, layerNames: readonly string[]): TestTensor[] {
   const { classCount, embeddingSize, hasSpectralNorm } = model;
   const layers = model.layers.flatMap(({ weight, bias, u, v }, index): TestTensor[] => {
@@ -154,9 +173,10 @@ function ammTensors(model: AmmModel, layerNames: readonly string[]): TestTensor[
         : []),
     ];
   });
+  const { weight, bias } = model.last ?? { weight: filled(classCount * embeddingSize, 0.25), bias: filled(classCount, 0) };
   const last = [
-    { name: 'last.weight', shape: [classCount, embeddingSize], data: filled(classCount * embeddingSize, 0.25) },
-    { name: 'last.bias', shape: [classCount], data: filled(classCount, 0) },
+    { name: 'last.weight', shape: [classCount, embeddingSize], data: weight },
+    { name: 'last.bias', shape: [classCount], data: bias },
   ];
   return [...layers, ...last];
 }

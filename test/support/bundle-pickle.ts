@@ -13,6 +13,7 @@ export const op = {
   setItems: Buffer.from('u'),
   tuple: Buffer.from('t'),
   false: Buffer.from([0x89]),
+  true: Buffer.from([0x88]),
   global: (module: string, name: string): Buffer => Buffer.from(`c${module}\n${name}\n`),
   text: (text: string): Buffer => sized(0x58, Buffer.from(text)),
   int: (value: number): Buffer => {

@@ -13,7 +13,7 @@ const SIDE_TOLERANCE_PX = 1e-3;
  * flakes are to be equal where the class map is.
  */
 export async function checkGoldenFlakes(t: TestContext, system: TestSystem): Promise<void> {
-  const goldens = readGoldens(['AMM', 'GMM']);
+  const goldens = readGoldens(['AMM', 'GMM', 'MLP']);
   assert.ok(goldens.length >= 24, `${goldens.length} goldens`);
   const models = new Map<string, string>();
   for (const { head, bundlePath } of goldens) {

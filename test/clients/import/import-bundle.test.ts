@@ -6,6 +6,7 @@ import { digestOf, refOf } from '../../../proto/wire/digest.ts';
 import { encodeManifest, parseManifest } from '../../../proto/wire/manifest.ts';
 import { rejectsBundle } from '../../support/bundle-errors.ts';
 import { collect } from '../../support/bundle-files.ts';
+import { PUBLISHED_L2, writeJoblib } from '../../support/bundle-joblib.ts';
 import { MemorySource } from '../../support/bundle-memory-source.ts';
 import { ammFiles, contrastDict, randomAmm, randomGmm } from '../../support/bundle-models.ts';
 
@@ -91,16 +92,11 @@ describe('importing a bundle', () => {
     });
   }
 
-  const unsupported: readonly (readonly [string, Record<string, Uint8Array>])[] = [
-    ['MLP', without('loc.npy', 'cov.npy')],
-    ['L2', { 'model.joblib': NOTHING, 'metadata.json': NOTHING }],
-  ];
-  for (const [family, files] of unsupported) {
-    it(`names a family that it has no importer for: ${family} in ${Object.keys(files).join(', ')}`, async () => {
-      const message = await rejectsBundle(importFrom(files), 'memory', 'UNSUPPORTED_MODEL');
-      assert.ok(message.includes(family) && Object.keys(files).every((name) => message.includes(name)), message);
-    });
-  }
+  it('knows every family by its files', async () => {
+    assert.equal((await importFrom(without('loc.npy', 'cov.npy'))).family, 'MLP');
+    const l2 = { 'model.joblib': writeJoblib(PUBLISHED_L2), 'metadata.json': NOTHING };
+    assert.equal((await importFrom(inFolder('PP_L2_material_agnostic', l2))).family, 'L2');
+  });
 
   it('gives a manifest of what it read and made', async () => {
     const lineage = {

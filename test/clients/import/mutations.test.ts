@@ -6,8 +6,9 @@ import { after, before, describe, it } from 'node:test';
 import { importBundle } from '../../../clients/import/import-bundle.ts';
 import { openZipSource } from '../../../clients/import/sources/zip-source.ts';
 import { isBundleError } from '../../support/bundle-errors.ts';
+import { PUBLISHED_L2, writeJoblib } from '../../support/bundle-joblib.ts';
 import { MemorySource } from '../../support/bundle-memory-source.ts';
-import { ammFiles, contrastDict, randomAmm, randomGmm, seededRandom } from '../../support/bundle-models.ts';
+import { ammFiles, contrastDict, mlpFiles, randomAmm, randomGmm, randomMlp, seededRandom } from '../../support/bundle-models.ts';
 import { writeZip } from '../../support/bundle-zip.ts';
 import { m2fFiles, randomM2f, TINY } from '../../support/m2f/random-model.ts';
 
@@ -56,14 +57,26 @@ describe('damaged files', () => {
   const model = randomAmm({ classCount: 3, embeddingSize: 3, depth: 1, hasSpectralNorm: true });
   const amm: Record<string, Buffer> = { ...ammFiles(model, { hasChecksums: false }) };
   const gmm: Record<string, Buffer> = { 'contrast_dict.json': contrastDict(randomGmm(['1', '2'])) };
+  const mlp: Record<string, Buffer> = {
+    ...mlpFiles(randomMlp({ classCount: 3, embeddingSize: 3, depth: 1, hasSpectralNorm: false }), { hasChecksums: false }),
+  };
+  const l2: Record<string, Buffer> = { 'model.joblib': writeJoblib(PUBLISHED_L2) };
+  const all = [
+    ...Object.keys(amm).map((name) => ['AMM', name, amm] as const),
+    ...Object.keys(mlp).map((name) => ['MLP', name, mlp] as const),
+  ];
   let folder = '';
   before(() => {
     folder = mkdtempSync(join(tmpdir(), 'mutations-'));
   });
   after(() => rmSync(folder, { recursive: true }));
 
-  for (const [name, files] of [...Object.keys(amm).map((key) => [key, amm] as const), ['contrast_dict.json', gmm] as const]) {
-    it(`are imported or refused, nothing else: ${name}`, async () => {
+  for (const [family, name, files] of [
+    ...all,
+    ['GMM', 'contrast_dict.json', gmm] as const,
+    ['L2', 'model.joblib', l2] as const,
+  ]) {
+    it(`are imported or refused, nothing else: ${name} of ${family}`, async () => {
       const counts = { imported: 0, refused: 0 };
       for (let seed = 0; seed < ROUNDS; seed += 1) {
         const damaged = { ...files, [name]: mutate(files[name] ?? Buffer.alloc(0), seed) };

@@ -5,6 +5,7 @@ import { type BundleSource, readerOf } from '../../../clients/import/bundle-sour
 import { detectBundle } from '../../../clients/import/detect.ts';
 import { addNetwork, type EmbeddingNetwork, readNetwork } from '../../../clients/import/embedding-network.ts';
 import { importBundle } from '../../../clients/import/import-bundle.ts';
+import { parseShapeModel } from '../../../clients/import/import-l2.ts';
 import { parseNetworkSettings } from '../../../clients/import/network-settings.ts';
 import { type NpyArray, parseNpy } from '../../../clients/import/npy.ts';
 import { GraphBuilder } from '../../../clients/import/onnx-graph.ts';
@@ -12,11 +13,12 @@ import { openFolderSource } from '../../../clients/import/sources/folder-source.
 import { TorchCheckpoint } from '../../../clients/import/torch-checkpoint.ts';
 import { ModelProto } from '../../../proto/gen/onnx/onnx.ts';
 import { collect } from '../../support/bundle-files.ts';
+import { PUBLISHED_L2, writeJoblib } from '../../support/bundle-joblib.ts';
 import { runClassifier, runGraph } from '../../support/bundle-run.ts';
 import { needsReferenceData, referenceData, referencePath } from '../../support/reference-data.ts';
 
 const { signal } = new AbortController();
-/** `AMM_WSe2` lies in AMM/WSe2, `GMM_WSe2_2DMatGMM` in GMM/WSe2_2DMatGMM. */
+/** `AMM_WSe2` lies in AMM/WSe2, `GMM_WSe2_2DMatGMM` in GMM/WSe2_2DMatGMM; all classifiers. */
 const bundlePath = (head: string): string => referencePath('bundles', 'classification_models', head.slice(0, 3), head.slice(4));
 const npy = (...parts: readonly string[]): NpyArray => {
   const path = referencePath('micro', ...parts);
@@ -44,9 +46,7 @@ async function importHead(head: string): Promise<{ graph: Buffer; classes: reado
 function networkOf(head: string): Promise<EmbeddingNetwork> {
   return withSource(head, async (source) => {
     const { files } = await detectBundle(source, undefined, signal);
-    const settings = parseNetworkSettings(readFileSync(`${bundlePath(head)}/meta_data.json`), 'meta_data.json', {
-      hasSpectralNorm: true,
-    });
+    const settings = parseNetworkSettings(readFileSync(`${bundlePath(head)}/meta_data.json`), 'meta_data.json');
     const weights = files.get('model.pth') ?? assert.fail('no model.pth');
     return readNetwork(await TorchCheckpoint.open(readerOf(source, weights, signal), signal), settings);
   });
@@ -83,7 +83,7 @@ function assertClose(
 }
 
 describe('the reference bundles', needsReferenceData, () => {
-  for (const family of ['AMM', 'GMM']) {
+  for (const family of ['AMM', 'GMM', 'MLP']) {
     for (const name of folders('bundles', 'classification_models', family)) {
       it(`are imported, twice the same: ${family} ${name}`, async () => {
         const [first, second] = [await importHead(`${family}_${name}`), await importHead(`${family}_${name}`)];
@@ -93,16 +93,23 @@ describe('the reference bundles', needsReferenceData, () => {
     }
   }
 
-  for (const head of ['AMM_GrapheneH', 'AMM_WSe2']) {
-    it(`have the reference's folded weights and factors: ${head}`, async () => {
-      const { mean, std, first, residuals } = await networkOf(head);
+  for (const head of ['AMM_GrapheneH', 'AMM_WSe2', 'MLP_GrapheneH']) {
+    it(`have the reference's folded weights: ${head}`, async () => {
+      const { mean, std, first, residuals, last } = await networkOf(head);
       for (const [name, layer] of [
         ['first', first] as const,
+        ['last', last] as const,
         ...residuals.map((each, index) => [`residuals.${index}`, each] as const),
       ]) {
         assertClose(layer.weight, npy('weights', head, `${name}.weight.npy`).data, 1e-6, 1e-8, `${name}.weight`);
         assert.deepEqual([...layer.bias], [...npy('weights', head, `${name}.bias.npy`).data]);
       }
+      assert.equal(mean.length + std.length, 6);
+    });
+  }
+
+  for (const head of ['AMM_GrapheneH', 'AMM_WSe2']) {
+    it(`have the reference's factors: ${head}`, async () => {
       const { graph } = await importHead(head);
       const expected = npy('weights', head, 'inv_cholesky.npy');
       // The reference's factor is that of a covariance regularised in single precision: see the distances for what it comes to.
@@ -111,7 +118,6 @@ describe('the reference bundles', needsReferenceData, () => {
         const reference = expected.data.subarray(index * size, (index + 1) * size);
         assertClose(values, reference, 0, 2e-3 * Math.max(...reference.map(Math.abs)), `whitening ${index}`);
       });
-      assert.equal(mean.length + std.length, 6);
     });
   }
 
@@ -165,7 +171,7 @@ describe('the reference bundles', needsReferenceData, () => {
 
   for (const [crop, head] of crops.flatMap((each) =>
     folders('micro', each)
-      .filter((name) => name.startsWith('AMM_'))
+      .filter((name) => /^(AMM|MLP)_/.test(name))
       .map((name) => [each, name] as const),
   )) {
     it(`give the reference's embedding: ${head} on ${crop}`, async () => {
@@ -175,9 +181,36 @@ describe('the reference bundles', needsReferenceData, () => {
       graph.output(graph.node('Transpose', [columns], { perm: { ints: [1, 0] } }, 'embedding'), 'float32', ['N', 'D']);
       const { embedding } = await runGraph(graph.build('test', {}), 'contrast', contrast, [contrast.length / 3, 3]);
       assert.ok(embedding?.data instanceof Float32Array);
-      assertClose(embedding.data, npy(crop, head, 'embedding.npy').data, 0, 1e-5, 'embedding');
+      const expected = npy(crop, head, 'embedding.npy').data;
+      const allowed = head.startsWith('MLP') ? 1e-6 * Math.max(...expected.map(Math.abs)) : 1e-5;
+      assertClose(embedding.data, expected, 0, allowed, 'embedding');
     });
   }
+
+  for (const crop of crops.filter((each) => folders('micro', each).includes('MLP_GrapheneH'))) {
+    it(`give the reference's logits and classes: MLP_GrapheneH on ${crop}`, async () => {
+      const contrast = Float32Array.from(npy(crop, 'contrast.npy').data);
+      const output = await runClassifier((await importHead('MLP_GrapheneH')).graph, contrast, 'logit');
+      const logits = npy(crop, 'MLP_GrapheneH', 'logits.npy').data;
+      assertClose(output.distances, logits, 0, 1e-6 * Math.max(...logits.map(Math.abs)), 'logits');
+      assert.deepEqual([...output.classes], [...readClassMap(crop, 'MLP_GrapheneH')]);
+    });
+  }
+
+  it('have the published parameters: L2', async () => {
+    const path = referencePath('bundles', 'postprocessing_models', 'L2', '2DMatGMM');
+    const stated: { coef: number[]; intercept: number } = JSON.parse(readFileSync(`${path}/l2_parameters.json`, 'utf8'));
+    const model = parseShapeModel(readFileSync(`${path}/model.joblib`), 'model.joblib');
+    assert.deepEqual(model, { classes: [0, 1], coefficients: stated.coef, intercept: stated.intercept });
+    // So are those of the tests' own writer.
+    assert.deepEqual(parseShapeModel(writeJoblib(PUBLISHED_L2), 'model.joblib'), model);
+    const source = await openFolderSource(path, signal);
+    try {
+      assert.equal((await importBundle(source, { signal })).family, 'L2');
+    } finally {
+      await source.close();
+    }
+  });
 });
 
 /** Class maps are stored as bytes, which the importer's reader has no use for. */

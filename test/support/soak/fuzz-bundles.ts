@@ -1,4 +1,5 @@
-import { type BundleFiles, ammFiles, contrastDict, randomAmm, randomGmm } from '../bundle-models.ts';
+import { PUBLISHED_L2, writeJoblib } from '../bundle-joblib.ts';
+import { type BundleFiles, ammFiles, contrastDict, mlpFiles, randomAmm, randomGmm, randomMlp } from '../bundle-models.ts';
 import { writeNpy } from '../bundle-npy.ts';
 import { type TestTensor, writePthAround } from '../bundle-torch.ts';
 import { type TestZipEntry, writeZip } from '../bundle-zip.ts';
@@ -23,6 +24,8 @@ const MAKERS: readonly Maker[] = [
   (random) => inEitherForm(damagedFile(goodFiles(random), random), random),
   (random) => inEitherForm(oddShapes(random), random),
   (random, command) => inEitherForm({ ...goodAmm(random), 'model.pth': pickled(hostilePickle(command, random)) }, random),
+  (random, command) => inEitherForm({ 'model.joblib': hostilePickle(command, random) }, random),
+  (random) => inEitherForm({ 'model.joblib': oddJoblib(random) }, random),
   (random) => inEitherForm({ ...goodAmm(random), [random.pick(['loc.npy', 'cov.npy'])]: hostileNpy(random) }, random),
   (random) => inEitherForm(hostileJson(random), random),
   (random) => ({ kind: 'zip', bytes: mutate(zipOf(goodFiles(random), random), random) }),
@@ -43,9 +46,27 @@ function goodAmm(random: SeededRandom): Files & BundleFiles {
 }
 
 function goodFiles(random: SeededRandom): Files {
-  return random.isChance(0.3)
-    ? { 'contrast_dict.json': contrastDict(randomGmm(['1', '2'], random.below(1000))) }
-    : goodAmm(random);
+  return random.pick<() => Files>([
+    () => ({ 'contrast_dict.json': contrastDict(randomGmm(['1', '2'], random.below(1000))) }),
+    () => ({ 'model.joblib': writeJoblib(PUBLISHED_L2) }),
+    () => ({ ...mlpFiles(randomMlp({ classCount: 3, embeddingSize: 2, depth: random.below(3), hasSpectralNorm: false })) }),
+    () => goodAmm(random),
+    () => goodAmm(random),
+    () => goodAmm(random),
+  ])();
+}
+
+/** Arrays whose descriptions do not fit their bytes, or nothing at all. */
+function oddJoblib(random: SeededRandom): Buffer {
+  const name = random.pick(['classes_', 'n_iter_', 'coef_', 'intercept_']);
+  const size = (): number => random.pick([0, 1, 2, 3, 1000, 2 ** 31, 2 ** 40, -1]);
+  return writeJoblib(PUBLISHED_L2, {
+    shapes: random.isChance(0.6) ? { [name]: Array.from({ length: random.pick([0, 1, 2, 33, 1000]) }, size) } : {},
+    types: random.isChance(0.6) ? { [name]: random.pick(['O', 'O8', 'f8', 'S999999', 'U999999', 'V1', 'f16', 'M8', 'x']) } : {},
+    alignment: random.pick([undefined, 16, 1, 255]),
+    without: random.isChance(0.2) ? [name] : [],
+    classType: random.pick(['i4', 'i8', 'f8', 'u1']),
+  });
 }
 
 function damagedFile(files: Files, random: SeededRandom): Files {
