@@ -24,13 +24,20 @@ export interface FlakeGolden {
       readonly arc_length: number;
       readonly contour_area: number;
       readonly hull_area: number;
+      readonly arcarea: number;
+      readonly solidity: number;
     };
   };
 }
 export interface HeadGolden {
-  readonly params: { readonly size_threshold: number };
+  readonly params: { readonly size_threshold: number; readonly score_threshold: number };
   readonly semantic_map: { readonly sha256: string; readonly png: string };
   readonly flakes: readonly FlakeGolden[];
+  /** What the postprocessing model leaves of them, by index, and its probabilities. */
+  readonly with_postprocessing: {
+    readonly kept_indices: readonly number[];
+    readonly flakes: readonly { readonly false_positive_probability: number }[];
+  };
 }
 interface SegmentationGolden {
   readonly variants: readonly { readonly flakes: readonly FlakeGolden[] }[];

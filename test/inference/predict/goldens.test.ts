@@ -17,6 +17,9 @@ import type { Region } from '../../../inference/predict/regions.ts';
 import { decodeMask } from '../../../inference/predict/run-length.ts';
 import { measureShape } from '../../../inference/predict/shape.ts';
 import { needsReferenceData, referencePath } from '../../support/reference-data.ts';
+import { postprocess } from '../../../inference/predict/postprocess.ts';
+import { shapeFeatures } from '../../../inference/predict/shape-features.ts';
+import { publishedShapeClassifier } from '../../support/shape-classifier.ts';
 import { regionOf } from './bitmaps.ts';
 import { decode, type FlakeGolden, heads, micrographs, readHead, readImage, segmentationFlakes, sha256 } from './golden-files.ts';
 
@@ -73,9 +76,17 @@ for (const folder of micrographs()) {
         near(flake.maxSidePx, exact.max_sidelength, SIDE_TOLERANCE_PX);
         near(flake.minSidePx, exact.min_sidelength, SIDE_TOLERANCE_PX);
       }
-      for (const [index, { region }] of findClassRegions(prediction.classMasks, golden.params.size_threshold).entries()) {
+      const regions = findClassRegions(prediction.classMasks, golden.params.size_threshold);
+      for (const [index, { region }] of regions.entries()) {
         checkOutline(region, golden.flakes[index]?.exact);
       }
+      const findings = regions.map((each, index) => ({ ...each, index, falsePositiveProbability: 0 }));
+      const kept = await postprocess(findings, publishedShapeClassifier, { scoreThreshold: golden.params.score_threshold });
+      const { kept_indices: indices, flakes } = golden.with_postprocessing;
+      assert.deepEqual(
+        kept.map(({ index, falsePositiveProbability }) => [index, falsePositiveProbability]),
+        indices.map((index, at) => [index, flakes[at]?.false_positive_probability]),
+      );
     });
   }
 
@@ -160,6 +171,9 @@ function checkOutline(region: Region, exact: FlakeGolden['exact'] | undefined): 
   assert.equal(measurePolygon(outline).area, exact.l2.contour_area);
   assert.equal(measurePolygon(convexHull(region)).area, exact.l2.hull_area);
   near(arcLength(outline), exact.l2.arc_length, 1e-7 * exact.l2.arc_length);
+  const features = shapeFeatures(region);
+  near(features?.outlineLength ?? 0, exact.l2.arcarea, 1e-7 * exact.l2.arcarea);
+  assert.equal(features?.solidity, exact.l2.solidity);
 }
 
 function near(value: number, expected: number, tolerance: number): void {
