@@ -1,3 +1,4 @@
+import type { GoldenCheck } from '../../proto/wire/golden-check.ts';
 import type { Manifest, TensorSpec } from '../../proto/wire/manifest.ts';
 import type { Bundle } from './detect.ts';
 import type { ImportedFile } from './imported-file.ts';
@@ -14,6 +15,8 @@ export interface ImportedGraph {
   /** The classes that the model can answer, ascending, background left out. */
   readonly classes: readonly { readonly index: number; readonly name: string }[];
   readonly memory?: Manifest['memory'];
+  /** What the graph has to reproduce, evaluated without it. */
+  readonly check?: GoldenCheck | undefined;
   /** Names of the bundle's files that went into it. */
   readonly usedFiles: readonly string[];
 }

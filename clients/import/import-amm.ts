@@ -1,13 +1,16 @@
 import { invalidBundle } from './bundle-error.ts';
 import { readerOf, readWhole } from './bundle-source.ts';
 import { choleskyFactor, invertLower } from './cholesky.ts';
+import { classifierCheck } from './classifier-check.ts';
 import { bundleFile, checkFiles } from './detect.ts';
 import { addNetwork, type EmbeddingNetwork, readNetwork } from './embedding-network.ts';
+import { evaluateAmm } from './evaluate-classifier.ts';
 import { type FamilyImporter, pixelClassifier } from './family-importer.ts';
 import { addSquaredDistances, type Gaussian } from './mahalanobis.ts';
 import { MAX_SETTINGS_BYTES, type NetworkSettings, parseNetworkSettings } from './network-settings.ts';
 import { type NpyArray, parseNpy } from './npy.ts';
 import { GraphBuilder } from './onnx-graph.ts';
+import { trainedRange } from './sample-contrasts.ts';
 import { TorchCheckpoint } from './torch-checkpoint.ts';
 
 const FILES = ['meta_data.json', 'model.pth', 'loc.npy', 'cov.npy'];
@@ -17,6 +20,11 @@ const MAX_ARRAY_BYTES = 128 * 1024 * 1024;
 const REGULARISATION = 1e-5;
 /** A colour further than this from every class is background; exactly this far it is not. */
 const DISTANCE_LIMIT = 10;
+/**
+ * Of distances in single precision. Errors of the embedding, some tens of roundings of its largest number, come out stretched by up
+ * to 1 / sqrt(1e-5).
+ */
+const TOLERANCE = { relative: 1e-3, absolutePerMagnitude: 1.3e-3 };
 
 /** AMM, "arbitrary mixture model": a residual network, and one Gaussian a class, background included, in its embedding. */
 export const ammImporter: FamilyImporter = {
@@ -33,14 +41,22 @@ export const ammImporter: FamilyImporter = {
     const means = await read('loc.npy', MAX_ARRAY_BYTES, (bytes, file) =>
       readParameters(parseNpy(bytes, file), [classCount, embeddingSize], file),
     );
-    const gaussians = await read('cov.npy', MAX_ARRAY_BYTES, (bytes, file) =>
-      gaussiansOf(means, readParameters(parseNpy(bytes, file), [classCount, embeddingSize, embeddingSize], file), settings, file),
-    );
+    const { covariances, gaussians } = await read('cov.npy', MAX_ARRAY_BYTES, (bytes, file) => {
+      const stored = readParameters(parseNpy(bytes, file), [classCount, embeddingSize, embeddingSize], file);
+      return { covariances: stored, gaussians: gaussiansOf(means, stored, settings, file) };
+    });
     const checkpoint = await TorchCheckpoint.open(readerOf(bundle.source, bundleFile(bundle, 'model.pth'), signal), signal);
     const network = await readNetwork(checkpoint, settings);
     const classes = Array.from({ length: classCount - 1 }, (_, index) => index + 1);
     const measure = { name: 'distance', count: classCount } as const;
-    return { ...pixelClassifier(buildAmmGraph(network, gaussians), classes, measure), usedFiles: FILES };
+    const check = classifierCheck({
+      evaluate: evaluateAmm(network, means, covariances),
+      measure: 'distance',
+      ranges: [trainedRange(network)],
+      tolerance: TOLERANCE,
+      cost: embeddingSize ** 2 * (settings.depth + classCount),
+    });
+    return { ...pixelClassifier(buildAmmGraph(network, gaussians), classes, measure), check, usedFiles: FILES };
   },
 };
 

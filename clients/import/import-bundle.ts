@@ -1,3 +1,4 @@
+import { CHECK_MEDIA_TYPE, encodeCheck } from '../../proto/wire/golden-check.ts';
 import {
   encodeManifest,
   type Manifest,
@@ -42,8 +43,13 @@ export interface ImportedBundle {
 }
 
 const GRAPH_PATH = 'model.onnx';
+const CHECK_PATH = 'check.json';
 /** No weights' path is like it: those are digests. */
 const SOURCE_FOLDER = 'source';
+const MEDIA_TYPES: ReadonlyMap<string, string> = new Map([
+  [GRAPH_PATH, ONNX_MEDIA_TYPE],
+  [CHECK_PATH, CHECK_MEDIA_TYPE],
+]);
 
 /**
  * Turns the one bundle of a source into an ONNX graph and its manifest. Nothing of the bundle is executed and nothing written;
@@ -55,7 +61,11 @@ export async function importBundle(source: BundleSource, options: ImportOptions)
   const bundle = await detectBundle(source, options.folder, signal);
   const importer = importerOf(bundle);
   const imported = await importer.import(bundle, signal);
-  const serving = [await fileOfBytes(GRAPH_PATH, imported.graph), ...(imported.weights ?? [])];
+  const serving = [
+    await fileOfBytes(GRAPH_PATH, imported.graph),
+    ...(imported.weights ?? []),
+    ...(imported.check === undefined ? [] : [await fileOfBytes(CHECK_PATH, encodeCheck(imported.check))]),
+  ];
   const sources = await describeSources(bundle, imported.usedFiles, signal);
   const kept = keepSources ? sources : [];
   const manifest: Manifest = {
@@ -90,8 +100,7 @@ interface BundleFile extends ImportedFile {
 }
 
 function servingArtifact({ path, ref, chunks }: ImportedFile): ManifestArtifact {
-  const mediaType = path === GRAPH_PATH ? ONNX_MEDIA_TYPE : WEIGHTS_MEDIA_TYPE;
-  return { path, role: 'serving', mediaType, ...ref, chunks: [...chunks] };
+  return { path, role: 'serving', mediaType: MEDIA_TYPES.get(path) ?? WEIGHTS_MEDIA_TYPE, ...ref, chunks: [...chunks] };
 }
 
 function sourceArtifact({ path, ref, chunks }: ImportedFile): ManifestArtifact {

@@ -1,17 +1,22 @@
 import { invalidBundle } from './bundle-error.ts';
 import { readWhole } from './bundle-source.ts';
 import { choleskyFactor, invertLower } from './cholesky.ts';
+import { classifierCheck } from './classifier-check.ts';
 import { type ContrastClass, parseContrastDict } from './contrast-dict.ts';
 import { bundleFile } from './detect.ts';
+import { evaluateGmm } from './evaluate-classifier.ts';
 import { type FamilyImporter, pixelClassifier } from './family-importer.ts';
 import { addSquaredDistances, type Gaussian } from './mahalanobis.ts';
 import { GraphBuilder } from './onnx-graph.ts';
+import type { ContrastRange } from './sample-contrasts.ts';
 
 const FILE = 'contrast_dict.json';
 /** 255 classes of about 600 bytes. */
 const MAX_FILE_BYTES = 4 * 1024 * 1024;
 /** Square of five standard deviations; a colour exactly this far still belongs to a class. */
 const SQUARED_DISTANCE_LIMIT = 25;
+/** Distances are computed in double precision and given in single. */
+const TOLERANCE = { relative: 1e-5, absolutePerMagnitude: 1e-5 };
 
 /** GMM: one Gaussian a class in contrast space. */
 export const gmmImporter: FamilyImporter = {
@@ -29,6 +34,13 @@ export const gmmImporter: FamilyImporter = {
         indexes.toSorted((a, b) => a - b),
         { name: 'distance', count: indexes.length },
       ),
+      check: classifierCheck({
+        evaluate: evaluateGmm(classes),
+        measure: 'distance',
+        ranges: classes.map(rangeOf),
+        tolerance: TOLERANCE,
+        cost: 9 * classes.length,
+      }),
       usedFiles: [FILE],
     };
   },
@@ -65,6 +77,14 @@ function addDistances(graph: GraphBuilder, squares: string, indexes: readonly nu
     : graph.node('Gather', [squares, graph.constant('order', [order.length], order)], { axis: { int: 0 } });
   const distances = graph.cast(graph.node('Sqrt', [sorted]), 'float32');
   graph.node('Transpose', [distances], { perm: { ints: [1, 0] } }, 'distance');
+}
+
+/** Out to the distance where the class ends. */
+function rangeOf({ mean, covariance }: ContrastClass): ContrastRange {
+  return {
+    centre: Array.from(mean),
+    spread: Array.from(mean, (_, axis) => 3 * Math.sqrt(covariance[axis * (mean.length + 1)] ?? 0)),
+  };
 }
 
 /** A = inverse of the lower Cholesky factor, without regularisation. */

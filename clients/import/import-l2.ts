@@ -1,3 +1,4 @@
+import type { GoldenCheck } from '../../proto/wire/golden-check.ts';
 import { invalidBundle, unsupportedModel } from './bundle-error.ts';
 import { readWhole } from './bundle-source.ts';
 import { bundleFile } from './detect.ts';
@@ -14,6 +15,10 @@ const MAX_FILE_BYTES = 1024 * 1024;
 const MODELS = ['sklearn.linear_model._logistic.LogisticRegression', 'sklearn.linear_model.logistic.LogisticRegression'];
 /** Of outline and area; see `shape-classifier.v1`. */
 const FEATURES = 2;
+const OUTLINE_LENGTHS = [3.5, 4, 5, 6.5, 8, 10, 15, 25];
+const SOLIDITIES = [0.2, 0.4, 0.55, 0.7, 0.8, 0.9, 0.95, 1];
+/** Far below what three decimals show. */
+const TOLERANCE = { absolute: 1e-6, relative: 0 };
 /** The class of false positives; flakes are class 1. */
 const FALSE_POSITIVE = 0;
 
@@ -38,6 +43,7 @@ export const l2Importer: FamilyImporter = {
       inputs: [{ name: 'features', type: 'float64', shape: ['N', FEATURES] }],
       outputs: [{ name: 'probability', type: 'float64', shape: ['N'] }],
       classes: [],
+      check: shapeCheck(model),
       usedFiles: [FILE],
     };
   },
@@ -59,6 +65,19 @@ export function buildL2Graph({ coefficients, intercept, classes }: ShapeModel): 
   graph.node('Sigmoid', [scores], {}, 'probability');
   graph.output('probability', 'float64', ['N']);
   return graph.build('l2 1', { family: 'L2' });
+}
+
+/** Shapes from a disk's to a frayed star's, and the formula's probabilities of each. */
+function shapeCheck({ coefficients: [first = 0, second = 0], intercept, classes }: ShapeModel): GoldenCheck {
+  const features = OUTLINE_LENGTHS.flatMap((length) => SOLIDITIES.map((solidity) => [length, solidity] as const));
+  const probabilities = features.map(([length, solidity]) => {
+    const ofSecond = 1 / (1 + Math.exp(-(first * length + second * solidity + intercept)));
+    return classes[1] === FALSE_POSITIVE ? 1 - ofSecond : ofSecond;
+  });
+  const shape = [features.length];
+  const input = { name: 'features', shape: [...shape, FEATURES], data: Float64Array.from(features.flat()) };
+  const output = { name: 'probability', shape, data: Float64Array.from(probabilities), ...TOLERANCE, outliers: 0 };
+  return { cases: [{ name: 'shapes', inputs: [input], outputs: [output] }] };
 }
 
 /** @throws INVALID_BUNDLE, UNSUPPORTED_MODEL naming the file and what is wrong with it. */

@@ -1,12 +1,17 @@
 import { readerOf, readWhole } from './bundle-source.ts';
+import { classifierCheck } from './classifier-check.ts';
 import { bundleFile, checkFiles } from './detect.ts';
 import { addLinear, addNetwork, type EmbeddingNetwork, readNetwork } from './embedding-network.ts';
+import { evaluateMlp } from './evaluate-classifier.ts';
 import { type FamilyImporter, pixelClassifier } from './family-importer.ts';
 import { MAX_SETTINGS_BYTES, parseNetworkSettings } from './network-settings.ts';
 import { GraphBuilder } from './onnx-graph.ts';
+import { trainedRange } from './sample-contrasts.ts';
 import { TorchCheckpoint } from './torch-checkpoint.ts';
 
 const FILES = ['meta_data.json', 'model.pth'];
+/** Of logits in single precision, beside the largest number on the way. */
+const TOLERANCE = { relative: 0, absolutePerMagnitude: 1e-5 };
 
 /** MLP: AMM's residual network, with its classification layer as the head. */
 export const mlpImporter: FamilyImporter = {
@@ -23,7 +28,14 @@ export const mlpImporter: FamilyImporter = {
     const network = await readNetwork(checkpoint, settings);
     const classes = Array.from({ length: settings.classCount - 1 }, (_, index) => index + 1);
     const measure = { name: 'logit', count: settings.classCount } as const;
-    return { ...pixelClassifier(buildMlpGraph(network), classes, measure), usedFiles: FILES };
+    const check = classifierCheck({
+      evaluate: evaluateMlp(network),
+      measure: 'logit',
+      ranges: [trainedRange(network)],
+      tolerance: TOLERANCE,
+      cost: settings.embeddingSize ** 2 * settings.depth + settings.embeddingSize * settings.classCount,
+    });
+    return { ...pixelClassifier(buildMlpGraph(network), classes, measure), check, usedFiles: FILES };
   },
 };
 

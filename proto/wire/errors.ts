@@ -35,6 +35,7 @@ export type ErrorReason =
   | 'ENGINE_HUNG'
   | 'ENGINE_OUT_OF_MEMORY'
   | 'FILE_NOT_FOUND'
+  | 'GOLDEN_CHECK_FAILED'
   | 'IMAGE_TOO_LARGE'
   | 'INTERNAL'
   | 'INVALID_BUNDLE'

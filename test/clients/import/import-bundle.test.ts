@@ -3,6 +3,7 @@ import { describe, it } from 'node:test';
 import { type ImportedBundle, importBundle } from '../../../clients/import/import-bundle.ts';
 import { MESSAGE_BYTES } from '../../../proto/wire/chunks.ts';
 import { digestOf, refOf } from '../../../proto/wire/digest.ts';
+import { CHECK_MEDIA_TYPE, checkArtifacts } from '../../../proto/wire/golden-check.ts';
 import { encodeManifest, parseManifest } from '../../../proto/wire/manifest.ts';
 import { rejectsBundle } from '../../support/bundle-errors.ts';
 import { collect } from '../../support/bundle-files.ts';
@@ -108,14 +109,16 @@ describe('importing a bundle', () => {
     };
     const bundle = await importBundle(new MemorySource(inFolder('m', AMM)), { signal, lineage });
     const { manifest, files } = bundle;
-    const [file] = files;
-    assert.ok(file !== undefined && files.length === 1);
+    const [file, check] = files;
+    assert.ok(file !== undefined && check !== undefined && files.length === 2);
     const bytes = await collect(file.read());
     assert.deepEqual(file.ref, refOf(bytes));
     assert.deepEqual(await collect(file.read()), bytes);
     assert.deepEqual(manifest.artifacts, [
       { path: 'model.onnx', role: 'serving', mediaType: 'application/vnd.onnx', ...refOf(bytes), chunks: [digestOf(bytes)] },
+      { path: 'check.json', role: 'serving', mediaType: CHECK_MEDIA_TYPE, ...check.ref, chunks: [...check.chunks] },
     ]);
+    assert.deepEqual(checkArtifacts(manifest), [manifest.artifacts[1]]);
     assert.deepEqual(manifest.graph.inputs, [{ name: 'contrast', type: 'float32', shape: ['N', 3] }]);
     assert.deepEqual(manifest.lineage, {
       ...lineage,
