@@ -172,7 +172,7 @@ test('import writes the graph and the manifest, and never over something', async
   const first = await run(['import', 'CLS_GMM_Made', '--out', 'out']);
   assert.equal(first.code, 0, first.err);
   assert.match(first.out, /^GMM classification CLS_GMM_Made\n/);
-  assert.deepEqual((await readdir(join(folder, 'out'))).toSorted(), ['manifest.json', 'model.onnx']);
+  assert.deepEqual((await readdir(join(folder, 'out'))).toSorted(), ['check.json', 'manifest.json', 'model.onnx']);
   const again = await run(['import', 'CLS_GMM_Made', '--out', 'out', '--json']);
   assert.equal(again.code, 1);
   assert.equal(JSON.parse(again.err).error.reason, 'OUTPUT_EXISTS');
