@@ -1,6 +1,7 @@
 import { Command, CommanderError } from 'commander';
 import { projectVersion } from '../../infra/process/version.ts';
 import type { Cli } from './cli.ts';
+import { addCheck } from './commands/check.ts';
 import { addDelete } from './commands/delete.ts';
 import { addDeprecate } from './commands/deprecate.ts';
 import { addGc } from './commands/gc.ts';
@@ -69,6 +70,7 @@ function createProgram(cli: Cli, help: { out: string; err: string }): Command {
   addServe(program, cli);
   addSetup(program, cli);
   addImport(program, cli);
+  addCheck(program, cli);
   addPublish(program, cli);
   addPrefetch(program, cli);
   addPromote(program, cli);

@@ -18,8 +18,14 @@ export interface VersionKey {
 }
 
 export function servableId({ model, version, manifest }: VersionKey): ServableId {
-  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the one place where the brand is given
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the brand is given here and below only
   return `${model}:${version}@${manifest.digest}` as ServableId;
+}
+
+/** Of a version that no registry numbered. */
+export function localServableId(manifest: BlobRef): ServableId {
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- as above
+  return `local@${manifest.digest}` as ServableId;
 }
 
 /** A version for an engine to load: its manifest, and where the cache holds each serving artifact. */
