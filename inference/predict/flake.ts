@@ -34,7 +34,9 @@ export interface Finding {
   readonly region: Region;
   readonly classIndex: number;
   readonly falsePositiveProbability: number;
-  readonly meanContrast?: MeanContrast;
+  readonly meanContrast?: MeanContrast | undefined;
+  /** Found by a segmentation model, not in the class map. */
+  readonly isInstance?: boolean;
 }
 
 /** How flakes are reported. */
@@ -50,7 +52,8 @@ export interface FlakeSettings {
 export function buildFlake(finding: Finding, settings: FlakeSettings): Flake {
   const { region, classIndex, falsePositiveProbability } = finding;
   const { umPerPx } = settings;
-  const { centre, maxSidePx, minSidePx } = measureShape(region);
+  const shape = measureShape(region);
+  const { centre, maxSidePx, minSidePx } = shape;
   return {
     classIndex,
     layerName: settings.classNames.get(classIndex) ?? `class ${classIndex}`,
@@ -70,7 +73,7 @@ export function buildFlake(finding: Finding, settings: FlakeSettings): Flake {
       counts: encodeRunLengths(columnRunLengths(region)),
     },
     ...(settings.includeReference && {
-      reference: referenceFlake({ region, classIndex, falsePositiveProbability, centre, maxSidePx, minSidePx }),
+      reference: referenceFlake({ ...finding, ...shape }),
     }),
   };
 }

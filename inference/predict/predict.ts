@@ -4,22 +4,28 @@ import { findClassRegions } from './class-regions.ts';
 import { type ClassMask, findClassRuns } from './class-runs.ts';
 import type { PixelClassifier } from './classifier.ts';
 import type { ColourIndex, Colours } from './colours.ts';
-import { contrastRows, contrastTable } from './contrast.ts';
+import { type ContrastTable, contrastRows, contrastTable } from './contrast.ts';
 import type { DecodedImage, Decoder } from './decoder.ts';
-import { buildFlake, type Flake, type FlakeSettings } from './flake.ts';
+import { buildFlake, type Finding, type Flake, type FlakeSettings } from './flake.ts';
+import { findInstances, type Instance } from './instances.ts';
+import { findLargestPart } from './largest-part.ts';
 import { meanContrast } from './mean-contrast.ts';
+import type { Segmenter } from './segmenter.ts';
 import type { Thresholds } from './thresholds.ts';
+import { voteClass } from './vote.ts';
 
-export type Stage = 'decode' | 'colours' | 'classify' | 'class-map' | 'geometry';
+export type Stage = 'decode' | 'colours' | 'classify' | 'class-map' | 'segment' | 'vote' | 'geometry';
 
 export interface StageTiming {
   readonly stage: Stage;
   readonly durationMs: number;
 }
 
+/** The models of a pipeline: a classifier, a segmenter or both. */
 export interface PredictDeps {
   readonly decoder: Decoder;
-  readonly classifier: PixelClassifier;
+  readonly classifier?: PixelClassifier | undefined;
+  readonly segmenter?: Segmenter | undefined;
   readonly colourIndex: ColourIndex;
   /** Milliseconds from any fixed moment. */
   readonly clock?: () => number;
@@ -37,17 +43,27 @@ export interface PredictSettings extends FlakeSettings {
 export interface Prediction {
   readonly width: number;
   readonly height: number;
-  readonly background: Background;
-  readonly distinctColours: number;
-  /** Background left out; what a class map is painted from. */
+  /** Set when a classifier was used, as is the next one. */
+  readonly background?: Background | undefined;
+  readonly distinctColours?: number | undefined;
+  /** Background left out; what a class map is painted from. None without a classifier. */
   readonly classMasks: readonly ClassMask[];
   readonly flakes: readonly Flake[];
   readonly timings: readonly StageTiming[];
 }
 
+/** What a classifier says of an image, and what it looked at. */
+interface ClassMap {
+  readonly background: Background;
+  readonly contrasts: ContrastTable;
+  readonly distinctColours: number;
+  readonly classMasks: readonly ClassMask[];
+}
+
 /**
- * Classification only: image bytes to flakes. A pixel's class is a function of its colour and the image's background, so the
- * classifier sees each distinct colour once. `onStage` is told before each stage; `signal` is looked at there.
+ * Image bytes to flakes. With a classifier alone they are the class map's; with a segmenter its instances, of the classes that the
+ * class map gives them or, without a classifier, all of class 1. The classifier comes first: it takes a hundredth of the
+ * segmenter's time, and finds the images that cannot be judged. `onStage` is told before each stage; `signal` is looked at there.
  * @throws ServiceError as `Decoder.decode` does; invalid-argument NO_BACKGROUND; the signal's reason when aborted.
  */
 export async function predict(
@@ -61,28 +77,101 @@ export async function predict(
   const stages = new Stages(clock, hearEvents, onStage, signal);
 
   await stages.begin('decode');
-  const image = await deps.decoder.decode(bytes, signal);
+  const image = checked(await deps.decoder.decode(bytes, signal));
+  const classMap = deps.classifier && (await mapClasses(image, deps.classifier, deps.colourIndex, stages));
+  const instances = deps.segmenter && (await segment(image, deps.segmenter, settings.thresholds, stages));
+  const found = await findFlakes(classMap, instances, settings.thresholds, stages);
+  const flakes = found.map((finding) => {
+    const contrast = classMap && meanContrast(finding.region.mask, image, classMap.contrasts);
+    return buildFlake({ ...finding, meanContrast: contrast }, settings);
+  });
 
+  const timings = stages.end();
+  const { width, height } = image;
+  const { background, distinctColours, classMasks = [] } = classMap ?? {};
+  return { width, height, background, distinctColours, classMasks, flakes, timings };
+}
+
+/** A pixel's class is a function of its colour and the image's background, so the classifier sees each distinct colour once. */
+async function mapClasses(
+  image: DecodedImage,
+  classifier: PixelClassifier,
+  colourIndex: ColourIndex,
+  stages: Stages,
+): Promise<ClassMap> {
   await stages.begin('colours');
-  const colours = deps.colourIndex.collect(checked(image).rgb);
+  const colours = colourIndex.collect(image.rgb);
   const background = findBackground(colours);
   const contrasts = contrastTable(background);
 
   await stages.begin('classify');
-  const classes = await classifyColours(colours, contrastRows(colours, contrasts), deps.classifier);
+  const classes = await classifyColours(colours, contrastRows(colours, contrasts), classifier);
 
   await stages.begin('class-map');
-  const classMasks = deps.colourIndex.withClasses(colours, classes, (classOfKey) => findClassRuns(image, classOfKey));
+  const classMasks = colourIndex.withClasses(colours, classes, (classOfKey) => findClassRuns(image, classOfKey));
+  return { background, contrasts, distinctColours: colours.keys.length, classMasks };
+}
 
+async function segment(
+  image: DecodedImage,
+  segmenter: Segmenter,
+  thresholds: Thresholds,
+  stages: Stages,
+): Promise<readonly Instance[]> {
+  await stages.begin('segment');
+  const logits = await segmenter.segment(image);
+  return findInstances(logits, image, thresholds, () => stages.pause());
+}
+
+async function findFlakes(
+  classMap: ClassMap | undefined,
+  instances: readonly Instance[] | undefined,
+  thresholds: Thresholds,
+  stages: Stages,
+): Promise<readonly Finding[]> {
+  if (instances !== undefined) {
+    const classed = classMap === undefined ? instances.map(ofOneClass) : await vote(instances, classMap, thresholds, stages);
+    await stages.begin('geometry');
+    return classed.flatMap(toFinding);
+  }
+  if (classMap === undefined) {
+    throw new ServiceError('internal', 'INTERNAL', 'a pipeline without a model');
+  }
   await stages.begin('geometry');
-  const flakes = findClassRegions(classMasks, settings.thresholds.sizeThreshold).map(({ region, classIndex }) => {
-    const contrast = meanContrast(region.mask, image, contrasts);
-    return buildFlake({ region, classIndex, falsePositiveProbability: 0, meanContrast: contrast }, settings);
-  });
+  return findClassRegions(classMap.classMasks, thresholds.sizeThreshold).map(({ region, classIndex }) => ({
+    region,
+    classIndex,
+    falsePositiveProbability: 0,
+  }));
+}
 
-  const { width, height } = image;
-  const timings = stages.end();
-  return { width, height, background, distinctColours: colours.keys.length, classMasks, flakes, timings };
+/** An instance and its class. */
+interface ClassedInstance {
+  readonly instance: Instance;
+  readonly classIndex: number;
+}
+
+function ofOneClass(instance: Instance): ClassedInstance {
+  return { instance, classIndex: 1 };
+}
+
+async function vote(
+  instances: readonly Instance[],
+  { classMasks }: ClassMap,
+  { minClassOccupancy }: Thresholds,
+  stages: Stages,
+): Promise<ClassedInstance[]> {
+  await stages.begin('vote');
+  return instances.flatMap((instance) => {
+    const classIndex = voteClass(instance, classMasks, minClassOccupancy);
+    return classIndex === undefined ? [] : [{ instance, classIndex }];
+  });
+}
+
+/** The reported mask is the largest part, whose size is compared with no threshold again. */
+function toFinding({ instance, classIndex }: ClassedInstance): Finding[] {
+  const region = findLargestPart(instance.mask);
+  return region === undefined ? [] : [{ region, classIndex, falsePositiveProbability: 1 - instance.score, isInstance: true }];
 }
 
 async function classifyColours({ keys }: Colours, rows: Float32Array, classifier: PixelClassifier): Promise<Uint8Array> {
@@ -119,10 +208,15 @@ class Stages {
 
   async begin(stage: Stage): Promise<void> {
     this.end();
-    await this.#hearEvents();
-    throwIfAborted(this.#signal);
+    await this.pause();
     this.#onStage(stage);
     this.#current = { stage, since: this.#clock() };
+  }
+
+  /** Within a stage. @throws the signal's reason once it is aborted. */
+  async pause(): Promise<void> {
+    await this.#hearEvents();
+    throwIfAborted(this.#signal);
   }
 
   end(): readonly StageTiming[] {

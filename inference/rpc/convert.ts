@@ -22,6 +22,8 @@ const STAGES: Readonly<Record<Stage, StageCode>> = {
   colours: StageCode.STAGE_COLOURS,
   classify: StageCode.STAGE_CLASSIFY,
   'class-map': StageCode.STAGE_CLASS_MAP,
+  segment: StageCode.STAGE_SEGMENT,
+  vote: StageCode.STAGE_VOTE,
   geometry: StageCode.STAGE_GEOMETRY,
 };
 
@@ -89,7 +91,7 @@ export function toSummary(
     umPerPx: request.umPerPx,
     models,
     timings: [queue, ...timings.map(({ stage, durationMs }) => ({ stage: STAGES[stage], duration: toDuration(durationMs) }))],
-    background: { ...background },
+    background: background && { ...background },
     distinctColours,
     requestId: request.requestId,
   };

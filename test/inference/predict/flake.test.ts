@@ -72,13 +72,13 @@ for (const [max, min, ratio] of [
   [0, 0, 0],
 ] as const) {
   test(`aspect ratio of ${max} to ${min} is ${ratio}`, () => {
-    const flake = { region: SQUARE, classIndex: 1, falsePositiveProbability: 0, centre: { x: 0, y: 0 } };
+    const flake = { region: SQUARE, classIndex: 1, falsePositiveProbability: 0, centre: { x: 0, y: 0 }, polygonArea: 6 };
     assert.equal(referenceFlake({ ...flake, maxSidePx: max, minSidePx: min }).aspectRatio, ratio);
   });
 }
 
 test('centre and sides are cut, not rounded', () => {
-  const flake = { region: SQUARE, classIndex: 1, falsePositiveProbability: 0, centre: { x: 9.999, y: 0.9 } };
+  const flake = { region: SQUARE, classIndex: 1, falsePositiveProbability: 0, centre: { x: 9.999, y: 0.9 }, polygonArea: 6 };
   const { center, maxSidelength, minSidelength } = referenceFlake({ ...flake, maxSidePx: 29.999998, minSidePx: 3.5 });
   assert.deepEqual([center, maxSidelength, minSidelength], [[9, 0], 29, 3]);
 });
