@@ -1,11 +1,11 @@
 import type { RunningServer } from '../infra/process/serve.ts';
 import { modelHealth } from './rollout/model-health.ts';
 import type { Rollout } from './rollout/rollout.ts';
-import type { LoadedSet } from './rollout/servable.ts';
+import type { LoadedSet, ServableId } from './rollout/servable.ts';
 
 interface Engines extends LoadedSet {
-  /** Loaded, and yet nothing is answered: every engine ends again and again. */
-  readonly isFailing: boolean;
+  /** Loaded, and yet nothing is answered: every engine that holds it ends again and again. */
+  isFailing(id: ServableId): boolean;
 }
 
 /**
@@ -20,7 +20,7 @@ export function announceHealth<G extends Engines>(
 ): { tell(): void; readonly ended: Promise<void> } {
   const tell = (): void => {
     const loaded = rollout.current;
-    const parts = modelHealth(rollout.status(), (id) => loaded?.has(id) === true && !loaded.isFailing);
+    const parts = modelHealth(rollout.status(), (id) => loaded?.has(id) === true && !loaded.isFailing(id));
     server.setParts(service, parts);
   };
   // From then on a broken version never makes the server unready.

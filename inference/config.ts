@@ -1,4 +1,4 @@
-import { homedir, availableParallelism } from 'node:os';
+import { homedir, availableParallelism, totalmem } from 'node:os';
 import { isAbsolute, join, resolve } from 'node:path';
 import { readAwsEndpoint, readAwsRegion } from '../infra/process/aws-env.ts';
 import { type Environment, EnvReader } from '../infra/process/env.ts';
@@ -23,6 +23,17 @@ export interface InferenceConfig {
   readonly engines: number;
   /** ONNX Runtime's threads in each engine. */
   readonly engineThreads: number;
+  /** Engine processes of each heavy model, and heavy runs under way at a time. */
+  readonly heavyEngines: number;
+  readonly heavyEngineThreads: number;
+  /** Of the image that a heavy model is warmed up with. */
+  readonly heavyWarmUpPixels: number;
+  /** A run of a heavy model that takes longer hangs. */
+  readonly heavyRunLimitMs: number;
+  /** What the engines of all heavy models may take together at their peaks. */
+  readonly heavyMemoryBytes: number;
+  /** A heavy engine that holds more is ended; 0 is no limit. */
+  readonly heavyMemoryLimitBytes: number;
   /** How long an engine may take to load and warm up all its models. */
   readonly loadTimeoutMs: number;
   /** A run that takes longer hangs, and its engine is ended. */
@@ -52,6 +63,9 @@ const MIB = 1024 * 1024;
  */
 const RUN_LIMIT_MS = 60_000;
 
+/** A full-size model takes 9 s on two fast cores and 30 s on two slow ones. Twenty times that is no load of the machine any more. */
+const HEAVY_RUN_LIMIT_MS = 600_000;
+
 /**
  * Reads the settings of the inference service:
  *
@@ -69,6 +83,12 @@ const RUN_LIMIT_MS = 60_000;
  * | MAX_ON_DEMAND_VERSIONS | 4 | further versions kept because requests named them |
  * | ENGINES | one per core | engine processes |
  * | ENGINE_THREADS | 1 | threads of ONNX Runtime in each |
+ * | HEAVY_ENGINES | 1 | engine processes of each heavy model (Mask2Former), and their runs under way at a time |
+ * | HEAVY_ENGINE_THREADS | 2, or the cores | threads of ONNX Runtime in each |
+ * | HEAVY_WARM_UP_PIXELS | 2304000 | size of the image that a heavy model is warmed up with: the camera's |
+ * | HEAVY_RUN_LIMIT_MS | 600000 | a longer run of a heavy model hangs, and its engine is ended |
+ * | HEAVY_MEMORY_BYTES | the machine's or container's | what all heavy models may take at their peaks; one that does not fit is not loaded |
+ * | HEAVY_ENGINE_MEMORY_LIMIT_BYTES | 0 | a heavy engine that holds more is ended (Linux); 0 is no limit |
  * | LOAD_TIMEOUT_MS | 120000 | for an engine to load and warm up all its models |
  * | ENGINE_RUN_LIMIT_MS | 60000 | a longer run hangs, and its engine is ended |
  * | ENGINE_MEMORY_LIMIT_BYTES | 0 | an engine that holds more is ended (Linux); 0 is no limit |
@@ -107,10 +127,17 @@ export function readInferenceConfig(env: Environment): InferenceConfig {
     maxOnDemand: reader.integer('MAX_ON_DEMAND_VERSIONS', 4, 1, 1000),
     engines,
     engineThreads: reader.integer('ENGINE_THREADS', 1, 1, 256),
+    heavyEngines: reader.integer('HEAVY_ENGINES', 1, 1, 64),
+    // Beyond two, a run gains less than another image beside it would.
+    heavyEngineThreads: reader.integer('HEAVY_ENGINE_THREADS', Math.min(2, availableParallelism()), 1, 256),
+    heavyWarmUpPixels: reader.integer('HEAVY_WARM_UP_PIXELS', 1200 * 1920, 1, 1_000_000_000),
+    heavyRunLimitMs: reader.integer('HEAVY_RUN_LIMIT_MS', HEAVY_RUN_LIMIT_MS, 1, 3_600_000),
+    heavyMemoryBytes: reader.integer('HEAVY_MEMORY_BYTES', machineMemoryBytes(), 0, Number.MAX_SAFE_INTEGER),
+    heavyMemoryLimitBytes: readMemoryLimit(reader, 'HEAVY_ENGINE_MEMORY_LIMIT_BYTES'),
     // Classifiers take a second or two. A hundred times that is a hang, or a machine that could not serve anyway.
     loadTimeoutMs: reader.integer('LOAD_TIMEOUT_MS', 120_000, 1, 3_600_000),
     engineRunLimitMs: reader.integer('ENGINE_RUN_LIMIT_MS', RUN_LIMIT_MS, 1, 3_600_000),
-    engineMemoryLimitBytes: readMemoryLimit(reader),
+    engineMemoryLimitBytes: readMemoryLimit(reader, 'ENGINE_MEMORY_LIMIT_BYTES'),
     maxWaiting: reader.integer('MAX_WAITING_IMAGES', 32, 0, 10_000),
     maxWaitingBytes: reader.integer('MAX_WAITING_BYTES', 512 * MIB, 0, Number.MAX_SAFE_INTEGER),
     // Twice: an engine that gets free finds the next image there.
@@ -124,10 +151,16 @@ export function readInferenceConfig(env: Environment): InferenceConfig {
 }
 
 /** Without one the kernel's own killer takes an engine before the server, where the machine or the container runs out. */
-function readMemoryLimit(reader: EnvReader): number {
-  const limit = reader.integer('ENGINE_MEMORY_LIMIT_BYTES', 0, 0, Number.MAX_SAFE_INTEGER);
+function readMemoryLimit(reader: EnvReader, name: string): number {
+  const limit = reader.integer(name, 0, 0, Number.MAX_SAFE_INTEGER);
   if (limit > 0 && process.platform !== 'linux') {
-    reader.problem('ENGINE_MEMORY_LIMIT_BYTES: an engine can be measured on Linux only');
+    reader.problem(`${name}: an engine can be measured on Linux only`);
   }
   return limit;
+}
+
+/** The container's limit where there is one: the kernel does not let a process see less. */
+function machineMemoryBytes(): number {
+  const constrained = process.constrainedMemory();
+  return constrained > 0 ? Math.min(constrained, totalmem()) : totalmem();
 }

@@ -17,7 +17,7 @@ import { RegistrySource } from './adapters/registry-source.ts';
 import { S3Access } from './adapters/s3-source.ts';
 import { announceHealth } from './announce.ts';
 import type { InferenceConfig } from './config.ts';
-import { EngineLoader } from './engine/engine-loader.ts';
+import { EngineLoader, type EngineLoaderSettings } from './engine/engine-loader.ts';
 import type { Generation } from './engine/generation.ts';
 import { checkSupported } from './engine/supported.ts';
 import { logGenerationEvent, logReportEvent, logRolloutEvent } from './event-log.ts';
@@ -78,17 +78,7 @@ export async function startInference(config: InferenceConfig, deps: { readonly l
         health.tell();
       },
     },
-    {
-      engines: config.engines,
-      threads: config.engineThreads,
-      maxPixels: config.maxImagePixels,
-      maxWaiting: config.maxWaiting,
-      loadTimeoutMs: config.loadTimeoutMs,
-      maxWaitingBytes: config.maxWaitingBytes,
-      runLimitMs: config.engineRunLimitMs,
-      memoryLimitBytes: config.engineMemoryLimitBytes,
-      modulePath: fileURLToPath(new URL('./engine/process.js', import.meta.url)),
-    },
+    engineSettings(config),
   );
   const rollout = new Rollout<Generation>(
     {
@@ -136,6 +126,30 @@ export async function startInference(config: InferenceConfig, deps: { readonly l
     cacheFolder: cache.root,
     settled: (signal) => rollout.settled(signal),
     stop: () => (stopped ??= stop()),
+  };
+}
+
+function engineSettings(config: InferenceConfig): EngineLoaderSettings {
+  const { maxImagePixels: maxPixels, maxWaiting, maxWaitingBytes, loadTimeoutMs } = config;
+  const modulePath = fileURLToPath(new URL('./engine/process.js', import.meta.url));
+  const both = { maxPixels, maxWaiting, maxWaitingBytes, loadTimeoutMs, modulePath };
+  return {
+    light: {
+      ...both,
+      engines: config.engines,
+      threads: config.engineThreads,
+      runLimitMs: config.engineRunLimitMs,
+      memoryLimitBytes: config.engineMemoryLimitBytes,
+    },
+    heavy: {
+      ...both,
+      engines: config.heavyEngines,
+      threads: config.heavyEngineThreads,
+      warmUpPixels: config.heavyWarmUpPixels,
+      runLimitMs: config.heavyRunLimitMs,
+      memoryLimitBytes: config.heavyMemoryLimitBytes,
+      memoryBytes: config.heavyMemoryBytes,
+    },
   };
 }
 

@@ -20,21 +20,30 @@ export interface Applicant {
 
 /** Weight of the newest run in the moving average. */
 const SMOOTHING = 0.2;
-/** What a run is taken to last before the first one was measured: that of a micrograph of 2.3 million pixels. */
+/** That of a micrograph of 2.3 million pixels with a light model. */
 const FIRST_GUESS_MS = 100;
 
 /**
- * Decides who may wait, by what already waits and by the measured time of a run. One for all generations of a server: while an
+ * Decides who may wait, by what already waits and by the measured time of a run. One for all generations of a server, and one for
+ * light and for heavy models each, whose times differ a hundredfold: while an
  * old one drains, both wait in the same memory and run at the same rate. Refusing costs no engine time, and neither does waiting.
  */
 export class Admission {
   readonly #limits: AdmissionLimits;
+  readonly #firstGuessMs: number;
   #waiting = 0;
   #waitingBytes = 0;
   #measuredMs: number | undefined;
 
-  constructor(limits: AdmissionLimits) {
+  /** `firstGuessMs`: what a run is taken to last before the first one was measured. */
+  constructor(limits: AdmissionLimits, firstGuessMs = FIRST_GUESS_MS) {
     this.#limits = limits;
+    this.#firstGuessMs = firstGuessMs;
+  }
+
+  /** What a run lately took; undefined before the first. */
+  get measuredMs(): number | undefined {
+    return this.#measuredMs;
   }
 
   joined(sizeBytes: number): void {
@@ -65,7 +74,7 @@ export class Admission {
    */
   refusal({ sizeBytes, ahead, engines, deadlineMs }: Applicant, nowMs: number): ServiceError | undefined {
     const { maxWaiting, maxWaitingBytes } = this.#limits;
-    const runMs = this.#measuredMs ?? FIRST_GUESS_MS;
+    const runMs = this.#measuredMs ?? this.#firstGuessMs;
     if (this.#waiting >= maxWaiting || this.#waitingBytes + sizeBytes > maxWaitingBytes) {
       return this.#full(engines);
     }
@@ -84,7 +93,7 @@ export class Admission {
   #full(engines: number): ServiceError {
     const { maxWaiting, maxWaitingBytes } = this.#limits;
     // The caller comes after those that wait; where none may wait, after those that run.
-    const retryDelayMs = Math.ceil(((this.#measuredMs ?? FIRST_GUESS_MS) * (this.#waiting + 1)) / engines);
+    const retryDelayMs = Math.ceil(((this.#measuredMs ?? this.#firstGuessMs) * (this.#waiting + 1)) / engines);
     return new ServiceError(
       'resource-exhausted',
       'QUEUE_FULL',

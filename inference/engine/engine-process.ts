@@ -12,15 +12,18 @@ import {
   type EngineLimits,
   type FromEngine,
   fromWireError,
+  type JobModels,
   type LoadFailure,
   type ToEngine,
 } from './protocol.ts';
-import type { ServableId, ServableSpec } from '../rollout/servable.ts';
+import type { ServableSpec } from '../rollout/servable.ts';
 import type { Priority } from './waiting-line.ts';
 
 export interface EngineJob {
   readonly image: Uint8Array;
-  readonly classifier: ServableId;
+  readonly models: JobModels;
+  /** Those of `models` that the engine may have to load first. */
+  readonly borrowed?: readonly ServableSpec[] | undefined;
   readonly settings: PredictSettings;
   readonly onStage: (stage: Stage) => void;
   /** Among those that wait for an engine; unset is normal. */
@@ -49,8 +52,11 @@ interface Running {
 export interface RunLimits {
   /** A run that takes longer hangs: its engine is killed. */
   readonly runLimitMs: number;
-  /** How long an engine whose job was cancelled may go on before it is killed. Unset: 10 s, which no stage takes. */
-  readonly cancelGraceMs?: number;
+  /**
+   * How long an engine may go on before it is killed whose job was cancelled after `elapsedMs`. Unset: 10 s, which no stage of a
+   * light model takes.
+   */
+  readonly cancelGraceMs?: (elapsedMs: number) => number;
 }
 
 export interface StartLimits extends EngineLimits {
@@ -59,7 +65,7 @@ export interface StartLimits extends EngineLimits {
   readonly memoryLimitBytes: number;
 }
 
-const CANCEL_GRACE_MS = 10_000;
+const TEN_SECONDS = (): number => 10_000;
 
 /** One engine as its supervisor sees it: a child process that runs one job at a time. */
 export class EngineProcess {
@@ -111,7 +117,7 @@ export class EngineProcess {
       env: engineEnvironment(processEnvironment()),
     });
     const engine = new EngineProcess(child);
-    const { threads, maxPixels, loadTimeoutMs, memoryLimitBytes } = limits;
+    const { threads, maxPixels, warmUpPixels, loadTimeoutMs, memoryLimitBytes } = limits;
     if (child.pid !== undefined) {
       onSpawned(child.pid);
       engine.#limitMemory(memoryLimitBytes);
@@ -123,7 +129,11 @@ export class EngineProcess {
       const ready = new Promise<readonly LoadFailure[]>((resolve) => {
         engine.#onReady = resolve;
       });
-      engine.#send({ kind: 'load', servables, limits: { threads, maxPixels } });
+      engine.#send({
+        kind: 'load',
+        servables,
+        limits: { threads, maxPixels, ...(warmUpPixels !== undefined && { warmUpPixels }) },
+      });
       const ended = engine.exited.then((how) => {
         throwIfAborted(signal);
         throw endedWhileLoading(servables, engine.#killedFor, how);
@@ -140,23 +150,25 @@ export class EngineProcess {
    * @throws ServiceError from the engine; unavailable ENGINE_CRASHED, or ENGINE_HUNG or ENGINE_OUT_OF_MEMORY when it went beyond
    * its limits.
    */
-  run(job: EngineJob, { runLimitMs, cancelGraceMs = CANCEL_GRACE_MS }: RunLimits): Promise<EngineAnswer> {
+  run(job: EngineJob, { runLimitMs, cancelGraceMs = TEN_SECONDS }: RunLimits): Promise<EngineAnswer> {
     if (this.#running !== undefined) {
       throw new Error(`engine ${this.pid} is busy`);
     }
     return new Promise((resolve, reject) => {
       this.#lastId += 1;
       const id = this.#lastId;
+      const started = performance.now();
       const cancel = (): void => {
         this.#send({ kind: 'cancel', id });
-        running.grace = setTimeout(() => this.#killFor('deaf'), cancelGraceMs);
+        running.grace = setTimeout(() => this.#killFor('deaf'), cancelGraceMs(performance.now() - started));
       };
       const running: Running = { id, job, resolve, reject, cancel, grace: undefined, watchdog: undefined };
       this.#running = running;
       running.watchdog = setTimeout(() => this.#killFor('hung'), runLimitMs);
       job.signal.addEventListener('abort', cancel, { once: true });
       const image = this.#pipe(job.image);
-      this.#send({ kind: 'predict', id, image, classifier: job.classifier, settings: job.settings });
+      const { models, borrowed = [], settings } = job;
+      this.#send({ kind: 'predict', id, image, models, borrowed, settings });
       if (job.signal.aborted) {
         cancel();
       }

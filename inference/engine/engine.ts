@@ -1,16 +1,22 @@
 import { readFile } from 'node:fs/promises';
 import { type Digest, refOf } from '../../proto/wire/digest.ts';
 import { ServiceError } from '../../proto/wire/errors.ts';
-import type { ManifestArtifact } from '../../proto/wire/manifest.ts';
-import type { PixelClassifier } from '../predict/classifier.ts';
+import { type ManifestArtifact, servingArtifacts } from '../../proto/wire/manifest.ts';
 import { ColourIndex } from '../predict/colours.ts';
 import type { Decoder } from '../predict/decoder.ts';
 import { type Prediction, type PredictSettings, predict, type Stage } from '../predict/predict.ts';
+import type { Segmenter } from '../predict/segmenter.ts';
+import { FRAME_PIXELS } from './heavy-model.ts';
 import { checkSupported } from './supported.ts';
 import { OnnxClassifier } from './onnx-classifier.ts';
+import { OnnxSegmenter } from './onnx-segmenter.ts';
+import type { SessionSource } from './onnx-session.ts';
 import type { ServableId, ServableSpec } from '../rollout/servable.ts';
-import { type LoadFailure, toWireError } from './protocol.ts';
+import { type EngineLimits, type JobModels, type LoadFailure, toWireError } from './protocol.ts';
 import { warmUpPipeline } from './warm-up.ts';
+
+/** A megabyte or two each. */
+const MAX_BORROWED = 8;
 
 /** Bytes on disk that are not what their digest says. */
 class CorruptArtifact extends ServiceError {
@@ -22,24 +28,29 @@ class CorruptArtifact extends ServiceError {
   }
 }
 
-/** Everything one engine process holds: the loaded classifiers and the colour table. One prediction at a time. */
+/** Everything one engine process holds: the loaded models and the colour table. One prediction at a time. */
 export class Engine {
   readonly #decoder: Decoder;
   readonly #threads: number;
-  readonly #classifiers = new Map<ServableId, PixelClassifier>();
+  readonly #warmUpPixels: number;
+  readonly #classifiers = new Map<ServableId, OnnxClassifier>();
+  readonly #segmenters = new Map<ServableId, Segmenter>();
   readonly #colourIndex = new ColourIndex();
+  readonly #borrowed = new Set<ServableId>();
+  #isWarm = false;
 
-  constructor(deps: { readonly decoder: Decoder }, settings: { readonly threads: number }) {
+  constructor(deps: { readonly decoder: Decoder }, settings: Pick<EngineLimits, 'threads' | 'warmUpPixels'>) {
     this.#decoder = deps.decoder;
     this.#threads = settings.threads;
+    this.#warmUpPixels = settings.warmUpPixels ?? FRAME_PIXELS;
   }
 
-  /** Loads and warms up each servable; one that fails is reported and leaves the others alone. */
+  /** Loads and warms up each servable beside what is loaded; one that fails is reported and leaves the others alone. */
   async load(servables: readonly ServableSpec[]): Promise<LoadFailure[]> {
     const failures: LoadFailure[] = [];
     for (const servable of servables) {
       try {
-        this.#classifiers.set(servable.id, await this.#loadOne(servable));
+        await this.#loadOne(servable);
       } catch (error) {
         failures.push({
           id: servable.id,
@@ -48,35 +59,91 @@ export class Engine {
         });
       }
     }
-    await warmUpPipeline(this.#colourIndex);
+    if (!this.#isWarm) {
+      this.#isWarm = true;
+      await warmUpPipeline(this.#colourIndex);
+    }
     return failures;
   }
 
-  /** @throws ServiceError as `predict` does; internal when the servable was never loaded here. */
+  /**
+   * `borrowed`: servables of `models` that are loaded first where they are not, and given back once others were needed more lately.
+   * @throws ServiceError as `predict` does, and what the load of a borrowed one does; internal when a servable was never loaded here.
+   */
   async predict(
     image: Uint8Array,
-    servable: ServableId,
+    { models, borrowed = [] }: { readonly models: JobModels; readonly borrowed?: readonly ServableSpec[] },
     settings: PredictSettings,
     onStage: (stage: Stage) => void,
     signal: AbortSignal,
   ): Promise<Prediction> {
-    const classifier = this.#classifiers.get(servable);
-    if (classifier === undefined) {
-      throw new Error(`servable ${servable} is not loaded in this engine`);
+    for (const servable of borrowed) {
+      await this.#borrow(servable);
     }
-    const deps = { decoder: this.#decoder, classifier, colourIndex: this.#colourIndex, hearEvents };
+    const { classification, segmentation } = models;
+    const deps = {
+      decoder: this.#decoder,
+      classifier: classification && loaded(this.#classifiers, classification),
+      segmenter: segmentation && loaded(this.#segmenters, segmentation),
+      colourIndex: this.#colourIndex,
+      hearEvents,
+    };
     return predict(image, deps, settings, onStage, signal);
   }
 
-  async #loadOne({ manifest, paths, label }: ServableSpec): Promise<PixelClassifier> {
-    checkSupported(manifest, label);
-    const graph = manifest.artifacts.find((artifact) => artifact.path === manifest.graph.path);
-    const path = graph && paths[graph.digest];
-    if (graph === undefined || path === undefined) {
-      throw new Error(`${label}: no file for ${manifest.graph.path}`);
+  async #borrow(servable: ServableSpec): Promise<void> {
+    const { id } = servable;
+    if (!this.#borrowed.delete(id)) {
+      await this.#loadOne(servable);
     }
-    return OnnxClassifier.load(await readVerified(graph, path, label), manifest, label, this.#threads);
+    // Inserted anew at each use: the first is the least recently used.
+    this.#borrowed.add(id);
+    const [oldest] = this.#borrowed;
+    if (this.#borrowed.size > MAX_BORROWED && oldest !== undefined) {
+      this.#borrowed.delete(oldest);
+      await this.#classifiers.get(oldest)?.release();
+      this.#classifiers.delete(oldest);
+    }
   }
+
+  async #loadOne(servable: ServableSpec): Promise<void> {
+    const { manifest, label, id } = servable;
+    checkSupported(manifest, label);
+    const source = await readSource(servable);
+    if (manifest.contract === 'mask2former-segmenter.v1') {
+      this.#segmenters.set(id, await OnnxSegmenter.load(source, { threads: this.#threads, warmUpPixels: this.#warmUpPixels }));
+    } else {
+      this.#classifiers.set(id, await OnnxClassifier.load(source, this.#threads));
+    }
+  }
+}
+
+function loaded<T>(models: ReadonlyMap<ServableId, T>, id: ServableId): T {
+  const model = models.get(id);
+  if (model === undefined) {
+    throw new Error(`servable ${id} is not loaded in this engine`);
+  }
+  return model;
+}
+
+/**
+ * The graph and the weights beside it, from memory: what ONNX Runtime would itself read from a file could be other bytes than those
+ * that were verified. They are held for the time of the load, when a model is far from its peak.
+ */
+async function readSource({ manifest, paths, label }: ServableSpec): Promise<SessionSource> {
+  const files = [];
+  for (const artifact of servingArtifacts(manifest)) {
+    const path = paths[artifact.digest];
+    if (path === undefined) {
+      throw new Error(`${label}: no file for ${artifact.path}`);
+    }
+    files.push({ path: artifact.path, data: await readVerified(artifact, path, label) });
+  }
+  const graph = files.find(({ path }) => path === manifest.graph.path);
+  if (graph === undefined) {
+    throw new Error(`${label}: no file for ${manifest.graph.path}`);
+  }
+  return { graph: graph.data, weights: files.filter((file) => file !== graph), manifest, label };
 }
 
 /** The very bytes that were verified are the ones loaded: a file replaced in between cannot slip in. */

@@ -1,20 +1,14 @@
-import { abortError, ServiceError } from '../../proto/wire/errors.ts';
+import type { ServiceError } from '../../proto/wire/errors.ts';
 import type { LoadedSet, ServableId, ServableSpec } from '../rollout/servable.ts';
 import type { Admission } from './admission.ts';
-import { type EngineJob, EngineProcess, type RunLimits, type StartLimits } from './engine-process.ts';
+import { EnginePool, type EngineReport, type PoolSettings } from './engine-pool.ts';
+import type { EngineJob } from './engine-process.ts';
 import type { GenerationEvent } from './generation-event.ts';
+import type { HeavyHold } from './heavy-engines.ts';
+import { isHeavy } from './heavy-model.ts';
 import type { LoadPriority } from './load-priority.ts';
-import { type EngineAnswer, fromWireError, type LoadFailure } from './protocol.ts';
-import { Seat } from './seat.ts';
+import type { EngineAnswer, LoadFailure } from './protocol.ts';
 import { startEngines } from './start-engines.ts';
-import { WaitingLine } from './waiting-line.ts';
-
-/** `loadTimeoutMs`: an engine that has not loaded everything by then hangs: it is killed, and its load has failed. */
-export interface GenerationSettings extends StartLimits, RunLimits {
-  /** Engine processes; each works on one image at a time. */
-  readonly engines: number;
-  readonly modulePath: string;
-}
 
 export interface GenerationDeps {
   readonly onEvent: (event: GenerationEvent) => void;
@@ -25,49 +19,31 @@ export interface GenerationDeps {
    * at most one core loads while requests run.
    */
   readonly beside?: LoadPriority | undefined;
+  /** The engines of the heavy servables of the set, which this generation lets go of when it is closed. */
+  readonly heavy?: ReadonlyMap<ServableId, HeavyHold>;
 }
 
-export interface EngineReport {
-  readonly pid: number;
-  readonly isReady: boolean;
-  readonly restarts: number;
-}
-
-interface Waiting {
-  readonly job: EngineJob;
-  readonly resolve: (answer: EngineAnswer) => void;
-  readonly reject: (error: unknown) => void;
-  readonly leave: () => void;
-}
-
-/** A set of servables loaded in engine processes of their own. Immutable: another set is another generation. */
+/**
+ * A set of servables loaded in engine processes. Immutable: another set is another generation. The light ones are all loaded in
+ * each of its own engines; each heavy one has engines of its own, which generations that have it in common share.
+ */
 export class Generation implements LoadedSet {
   readonly id: number;
   readonly servables: readonly ServableSpec[];
-  readonly #settings: GenerationSettings;
-  readonly #admission: Admission;
-  readonly #seats: readonly Seat<EngineProcess>[];
-  readonly #line = new WaitingLine<Waiting>();
-  readonly #closing = new AbortController();
+  /** Undefined where all servables are heavy. */
+  readonly #light: EnginePool | undefined;
+  readonly #heavy: ReadonlyMap<ServableId, HeavyHold>;
 
   private constructor(
     id: number,
     servables: readonly ServableSpec[],
-    engines: readonly EngineProcess[],
-    settings: GenerationSettings,
-    { admission, onEvent }: GenerationDeps,
+    light: EnginePool | undefined,
+    heavy: ReadonlyMap<ServableId, HeavyHold>,
   ) {
     this.id = id;
     this.servables = servables;
-    this.#settings = settings;
-    this.#admission = admission;
-    const deps = {
-      generation: id,
-      startAnother: (signal: AbortSignal) => this.#startAnother(signal),
-      onEvent,
-      onRefilled: () => this.#dispatch(),
-    };
-    this.#seats = engines.map((engine) => new Seat(engine, deps, this.#closing.signal));
+    this.#light = light;
+    this.#heavy = heavy;
   }
 
   /**
@@ -79,12 +55,22 @@ export class Generation implements LoadedSet {
   static async start(
     id: number,
     servables: readonly ServableSpec[],
-    settings: GenerationSettings,
+    settings: PoolSettings,
     deps: GenerationDeps,
     signal: AbortSignal,
   ): Promise<Generation | readonly LoadFailure[]> {
-    const outcome = await startEngines(servables, settings, deps.beside, signal);
-    return 'failures' in outcome ? outcome.failures : new Generation(id, servables, outcome.engines, settings, deps);
+    const { heavy = new Map<ServableId, HeavyHold>() } = deps;
+    const light = servables.filter(({ manifest }) => !isHeavy(manifest));
+    if (light.length === 0 && servables.length > 0) {
+      return new Generation(id, servables, undefined, heavy);
+    }
+    const outcome = await startEngines(light, settings, deps.beside, signal);
+    if ('failures' in outcome) {
+      return outcome.failures;
+    }
+    const { admission, onEvent } = deps;
+    const pool = new EnginePool(light, outcome.engines, settings, { admission, onEvent, generation: id });
+    return new Generation(id, servables, pool, heavy);
   }
 
   has(id: ServableId): boolean {
@@ -92,134 +78,51 @@ export class Generation implements LoadedSet {
   }
 
   /**
-   * Runs a job on a free engine; the order of those that wait is WaitingLine's, who may wait is Admission's to say.
-   * @throws ServiceError resource-exhausted QUEUE_FULL or DEADLINE_UNREACHABLE with a retry delay; unavailable ENGINE_CRASHED,
-   * ENGINE_HUNG, ENGINE_OUT_OF_MEMORY, or SHUTTING_DOWN once closed; the signal's reason when aborted; what the engine throws.
+   * Runs a job on a free engine that holds its models.
+   * @throws ServiceError as EnginePool.predict does.
    */
-  predict(job: EngineJob): Promise<EngineAnswer> {
-    return new Promise((resolve, reject) => {
-      const gone = [job.signal, this.#closing.signal].find(({ aborted }) => aborted);
-      const refusal = gone === undefined ? this.#refusal(job) : abortError(gone);
-      if (refusal !== undefined) {
-        reject(refusal);
-        return;
-      }
-      const leave = (): void => {
-        this.#line.leave(waiting);
-        this.#left(waiting);
-        reject(abortError(job.signal));
-      };
-      const waiting: Waiting = { job, resolve, reject, leave };
-      job.signal.addEventListener('abort', leave, { once: true });
-      this.#admission.joined(job.image.byteLength);
-      this.#line.join(waiting, job.priority ?? 'normal');
-      this.#dispatch();
-    });
+  async predict(job: EngineJob): Promise<EngineAnswer> {
+    const { segmentation, classification } = job.models;
+    if (segmentation === undefined) {
+      return poolOf(this.#light).predict(job);
+    }
+    // The heavy engine holds its own model alone, so that it stays when others come and go.
+    const borrowed = this.servables.filter(({ id }) => id === classification);
+    return poolOf(this.#heavy.get(segmentation)?.pool).predict({ ...job, borrowed });
   }
 
   /**
-   * Why any image would be refused now: resource-exhausted QUEUE_FULL with a retry delay; undefined where one may be taken. For
-   * callers whose image is still on its way.
+   * Why any image would be refused now, whichever models it is for: resource-exhausted QUEUE_FULL with a retry delay; undefined
+   * where one may be taken. For callers whose image is still on its way.
    */
   fullness(): ServiceError | undefined {
-    return this.#hasRoomAtOnce() ? undefined : this.#admission.fullness(this.#serving());
+    const answers = this.#pools().map((pool) => pool.fullness());
+    return answers.includes(undefined) ? undefined : answers[0];
   }
 
   engines(): EngineReport[] {
-    return this.#seats.map(({ engine, restarts }) => ({ pid: engine?.pid ?? 0, isReady: engine !== undefined, restarts }));
+    return this.#pools().flatMap((pool) => pool.engines());
   }
 
-  /** No engine is left, and what comes in their place ends again and again: nothing is answered until one stays. */
-  get isFailing(): boolean {
-    return this.#seats.every(({ isFailing }) => isFailing);
+  /** No engine of the servable is left, and what comes in their place ends again and again: nothing is answered until one stays. */
+  isFailing(id: ServableId): boolean {
+    return (this.#heavy.get(id)?.pool ?? this.#light)?.isFailing === true;
   }
 
-  /** Ends the engines and waits until the processes are gone. To be called once nothing runs here any more. Idempotent. */
+  /** Ends the engines that no other generation has and waits until the processes are gone. Idempotent. */
   async close(): Promise<void> {
-    this.#closing.abort(new ServiceError('unavailable', 'SHUTTING_DOWN', 'the engines are shutting down'));
-    for (let waiting = this.#line.next(); waiting !== undefined; waiting = this.#line.next()) {
-      this.#left(waiting);
-      waiting.reject(abortError(this.#closing.signal));
-    }
-    for (const { engine } of this.#seats) {
-      engine?.kill();
-    }
-    await Promise.all(this.#seats.map(({ supervised }) => supervised));
+    await Promise.all([this.#light?.close(), ...[...this.#heavy.values()].map((hold) => hold.release())]);
   }
 
-  /** What goes straight to a free engine never waits, so nothing speaks against it: not even a rate measured on larger images. */
-  #refusal({ image, priority = 'normal', deadlineMs }: EngineJob): ServiceError | undefined {
-    if (this.#hasRoomAtOnce()) {
-      return undefined;
-    }
-    const applicant = {
-      sizeBytes: image.byteLength,
-      ahead: this.#line.ahead(priority),
-      engines: this.#serving(),
-      deadlineMs,
-    };
-    return this.#admission.refusal(applicant, Date.now());
+  #pools(): EnginePool[] {
+    const heavy = [...this.#heavy.values()].map(({ pool }) => pool);
+    return this.#light === undefined ? heavy : [this.#light, ...heavy];
   }
+}
 
-  #hasRoomAtOnce(): boolean {
-    return this.#line.size === 0 && this.#freeSeat() !== undefined;
+function poolOf(pool: EnginePool | undefined): EnginePool {
+  if (pool === undefined) {
+    throw new Error('a job for models that are not in this generation');
   }
-
-  #serving(): number {
-    return Math.max(1, this.#seats.filter(({ engine }) => engine !== undefined).length);
-  }
-
-  #left({ job, leave }: Waiting): void {
-    job.signal.removeEventListener('abort', leave);
-    this.#admission.left(job.image.byteLength);
-  }
-
-  #freeSeat(): Seat<EngineProcess> | undefined {
-    return this.#seats.find((seat) => seat.engine !== undefined && !seat.isBusy && !seat.engine.isEnding);
-  }
-
-  #dispatch(): void {
-    for (;;) {
-      const seat = this.#freeSeat();
-      const next = seat && this.#line.next();
-      if (seat?.engine === undefined || next === undefined) {
-        return;
-      }
-      this.#left(next);
-      // An engine is not spent on what will come too late while others wait for it.
-      const overdue = this.#line.size > 0 ? this.#admission.overdue(next.job.deadlineMs, Date.now()) : undefined;
-      if (overdue === undefined) {
-        void this.#runOn(seat, seat.engine, next);
-      } else {
-        next.reject(overdue);
-      }
-    }
-  }
-
-  async #runOn(seat: Seat<EngineProcess>, engine: EngineProcess, { job, resolve, reject }: Waiting): Promise<void> {
-    seat.isBusy = true;
-    const started = performance.now();
-    try {
-      resolve(await engine.run(job, this.#settings));
-      this.#admission.measured(performance.now() - started);
-      seat.proved();
-    } catch (error) {
-      reject(error);
-    } finally {
-      seat.isBusy = false;
-      this.#dispatch();
-    }
-  }
-
-  /** At full priority even beside others: it brings back what was lost. */
-  async #startAnother(signal: AbortSignal): Promise<EngineProcess> {
-    const { engine, failures } = await EngineProcess.start(this.#settings.modulePath, this.servables, this.#settings, signal);
-    const [failure] = failures;
-    if (failure !== undefined || signal.aborted) {
-      engine.kill();
-      await engine.exited;
-      throw failure === undefined ? abortError(signal) : fromWireError(failure.error);
-    }
-    return engine;
-  }
+  return pool;
 }

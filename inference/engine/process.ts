@@ -19,7 +19,7 @@ const running = new Map<number, AbortController>();
 process.on('message', (message: ToEngine) => {
   switch (message.kind) {
     case 'load':
-      engine = new Engine({ decoder: new SharpDecoder(message.limits) }, message.limits);
+      engine ??= new Engine({ decoder: new SharpDecoder(message.limits) }, message.limits);
       // A throw here is a defect; the process ends and the supervisor sees it.
       void engine.load(message.servables).then((failures) => send({ kind: 'ready', failures }));
       break;
@@ -38,7 +38,7 @@ process.on('disconnect', () => process.exit(0));
 process.on('SIGINT', () => undefined);
 process.on('SIGTERM', () => undefined);
 
-async function work({ id, image, classifier, settings }: Extract<ToEngine, { kind: 'predict' }>): Promise<void> {
+async function work({ id, image, models, borrowed, settings }: Extract<ToEngine, { kind: 'predict' }>): Promise<void> {
   const controller = new AbortController();
   running.set(id, controller);
   try {
@@ -49,7 +49,7 @@ async function work({ id, image, classifier, settings }: Extract<ToEngine, { kin
     }
     const prediction = await engine.predict(
       bytes,
-      classifier,
+      { models, borrowed },
       settings,
       (stage) => send({ kind: 'stage', id, stage }),
       controller.signal,

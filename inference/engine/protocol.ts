@@ -8,9 +8,17 @@ export interface EngineLimits {
   readonly maxPixels: number;
   /** Threads of one ONNX Runtime session. */
   readonly threads: number;
+  /** Of the image that a heavy model is warmed up with; unset: a camera's usual frame. */
+  readonly warmUpPixels?: number;
 }
 
-/** What the supervising process sends. */
+/** Which servable does what in a run: at least one of them. */
+export interface JobModels {
+  readonly segmentation?: ServableId | undefined;
+  readonly classification?: ServableId | undefined;
+}
+
+/** What the supervising process sends. A load adds to what is loaded already. */
 export type ToEngine =
   | { readonly kind: 'load'; readonly servables: readonly ServableSpec[]; readonly limits: EngineLimits }
   | {
@@ -18,7 +26,9 @@ export type ToEngine =
       readonly id: number;
       /** The image, or how many bytes of the image pipe are it. */
       readonly image: Uint8Array | number;
-      readonly classifier: ServableId;
+      readonly models: JobModels;
+      /** Those of `models` that are to be loaded first where they are not. */
+      readonly borrowed: readonly ServableSpec[];
       readonly settings: PredictSettings;
     }
   | { readonly kind: 'cancel'; readonly id: number };

@@ -1,9 +1,14 @@
 import type { ServableSpec } from '../rollout/servable.ts';
 import { EngineProcess, type StartLimits } from './engine-process.ts';
-import type { LoadPriority } from './load-priority.ts';
 import type { LoadFailure } from './protocol.ts';
 
 type Started = Awaited<ReturnType<typeof EngineProcess.start>>;
+
+/** Told of each process as it starts, and when all are ready. */
+interface StartPriority {
+  lower(pid: number): void;
+  restore(pid: number): void;
+}
 
 /**
  * Starts the engines of a generation: all at once, or, `beside` one that serves, one after another and at a lower priority. All
@@ -14,7 +19,7 @@ type Started = Awaited<ReturnType<typeof EngineProcess.start>>;
 export async function startEngines(
   servables: readonly ServableSpec[],
   settings: StartLimits & { readonly engines: number; readonly modulePath: string },
-  beside: LoadPriority | undefined,
+  beside: StartPriority | undefined,
   signal: AbortSignal,
 ): Promise<{ readonly engines: readonly EngineProcess[] } | { readonly failures: readonly LoadFailure[] }> {
   const start = (onSpawned?: (pid: number) => void): Promise<Started> =>

@@ -1,13 +1,15 @@
 import { ServiceError } from '../../proto/wire/errors.ts';
 import type { Manifest } from '../../proto/wire/manifest.ts';
 
+const CONTRACTS: ReadonlySet<Manifest['contract']> = new Set(['pixel-classifier.v1', 'mask2former-segmenter.v1']);
+
 /** @throws ServiceError failed-precondition UNSUPPORTED_MODEL when the engines of this release cannot run it. */
 export function checkSupported({ contract, kind, family }: Manifest, label: string): void {
-  if (contract !== 'pixel-classifier.v1') {
+  if (!CONTRACTS.has(contract)) {
     throw new ServiceError(
       'failed-precondition',
       'UNSUPPORTED_MODEL',
-      `${label}: this release runs pixel-classifier.v1 models, found ${contract} (${[kind, family].join(' ').trim()})`,
+      `${label}: this release runs ${[...CONTRACTS].join(' and ')} models, found ${contract} (${[kind, family].join(' ').trim()})`,
     );
   }
 }

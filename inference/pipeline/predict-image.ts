@@ -1,18 +1,32 @@
-import { isServiceError } from '../../proto/wire/errors.ts';
+import { invalid, isServiceError } from '../../proto/wire/errors.ts';
 import type { Manifest } from '../../proto/wire/manifest.ts';
-import type { ModelReference } from '../../proto/wire/names.ts';
+import { formatReference, type ModelReference } from '../../proto/wire/names.ts';
 import type { EngineAnswer } from '../engine/protocol.ts';
 import type { EngineJob } from '../engine/engine-process.ts';
 import type { Priority } from '../engine/waiting-line.ts';
 import type { Stage } from '../predict/predict.ts';
 import type { Thresholds } from '../predict/thresholds.ts';
 import type { LoadedSet, ServableId, ServableSpec, VersionKey } from '../rollout/servable.ts';
-import type { Use } from '../rollout/rollout.ts';
+import type { Use } from '../rollout/acquire.ts';
 import { EventQueue } from './event-queue.ts';
+
+export type ModelRole = 'segmentation' | 'classification';
+
+/** In the order in which they are told. */
+const ROLES: readonly ModelRole[] = ['segmentation', 'classification'];
+
+/** What a role's model takes and gives. */
+const CONTRACTS: Readonly<Record<ModelRole, Manifest['contract']>> = {
+  segmentation: 'mask2former-segmenter.v1',
+  classification: 'pixel-classifier.v1',
+};
+
+/** What a request names for each role: at least one of them. */
+export type PipelineModels = { readonly [role in ModelRole]?: ModelReference | undefined };
 
 export interface ImageRequest {
   readonly image: Uint8Array;
-  readonly classifier: ModelReference;
+  readonly models: PipelineModels;
   readonly thresholds: Thresholds;
   readonly umPerPx: number | undefined;
   readonly includeReference: boolean;
@@ -24,6 +38,7 @@ export interface ImageRequest {
 
 /** A version that answers a request, and the name the request gave it. */
 export interface UsedVersion {
+  readonly role: ModelRole;
   readonly reference: ModelReference;
   readonly key: VersionKey;
   readonly family: string;
@@ -49,7 +64,11 @@ export interface PipelineSet extends LoadedSet {
 }
 
 export interface PredictImageDeps<G extends PipelineSet> {
-  readonly acquire: (reference: ModelReference, onLoading: (key: VersionKey) => void, signal: AbortSignal) => Promise<Use<G>>;
+  readonly acquire: (
+    references: readonly ModelReference[],
+    onLoading: (key: VersionKey) => void,
+    signal: AbortSignal,
+  ) => Promise<Use<G>>;
   readonly nowMs: () => number;
   /**
    * For callers that wait where the engines' queue is full: resolves after `delayMs`, then the same versions are asked again;
@@ -64,7 +83,8 @@ const DEFAULT_RETRY_DELAY_MS = 100;
 /**
  * One image through a pipeline, told as events. The versions are fixed once: whatever is promoted meanwhile, this call ends on
  * the ones it began with.
- * @throws ServiceError as Rollout.acquire, the engines and predict do.
+ * @throws ServiceError as Rollout.acquire, the engines and predict do; invalid-argument INVALID_REQUEST for a model in a role that is not
+ * its kind's.
  */
 export async function* predictImage<G extends PipelineSet>(
   request: ImageRequest,
@@ -94,20 +114,39 @@ async function run<G extends PipelineSet>(
   signal: AbortSignal,
 ): Promise<void> {
   const { acquire, nowMs, waitForRoom } = deps;
-  using use = await acquire(request.classifier, (key) => queue.push({ kind: 'loading', key }), signal);
-  const { manifest } = specOf(use.set, use.id);
-  const models = [{ reference: request.classifier, key: use.key, family: manifest.family, classes: manifest.classes }];
+  const roles = ROLES.flatMap((role) => {
+    const reference = request.models[role];
+    return reference === undefined ? [] : [{ role, reference }];
+  });
+  const onLoading = (key: VersionKey): void => queue.push({ kind: 'loading', key });
+  using use = await acquire(
+    roles.map(({ reference }) => reference),
+    onLoading,
+    signal,
+  );
+  const used = roles.flatMap((each, index) => {
+    const version = use.versions[index];
+    return version === undefined ? [] : [{ ...each, ...version, manifest: specOf(use.set, version.id).manifest }];
+  });
+  checkKinds(used);
+  const models = used.map(({ role, reference, key, manifest }) => ({
+    role,
+    reference,
+    key,
+    family: manifest.family,
+    classes: manifest.classes,
+  }));
   queue.push({ kind: 'accepted', models });
   const queuedMs = nowMs();
   let begunMs: number | undefined;
   const job = {
     image: request.image,
-    classifier: use.id,
+    models: Object.fromEntries(used.map(({ role, id }) => [role, id])),
     settings: {
       thresholds: request.thresholds,
       umPerPx: request.umPerPx,
       includeReference: request.includeReference,
-      classNames: new Map(manifest.classes.map(({ index, name }) => [index, name])),
+      classNames: classNamesOf(used),
     },
     onStage: (stage: Stage) => {
       begunMs ??= nowMs();
@@ -136,6 +175,28 @@ async function predictOnceAdmitted(
       }
       await waitForRoom(error.retryDelayMs ?? DEFAULT_RETRY_DELAY_MS, job.signal);
     }
+  }
+}
+
+/** The model that gives a flake its class names it: the classifier, where there is one. */
+function classNamesOf(used: readonly { readonly role: ModelRole; readonly manifest: Manifest }[]): Map<number, string> {
+  const { manifest } =
+    used.find(({ role }) => role === 'classification') ?? used.find(({ role }) => role === 'segmentation') ?? {};
+  return new Map(manifest?.classes.map(({ index, name }) => [index, name]));
+}
+
+/** @throws ServiceError invalid-argument INVALID_REQUEST listing each model that is not of its role's kind. */
+function checkKinds(
+  used: readonly { readonly role: ModelRole; readonly reference: ModelReference; readonly manifest: Manifest }[],
+): void {
+  const violations = used
+    .filter(({ role, manifest }) => manifest.contract !== CONTRACTS[role])
+    .map(({ role, reference, manifest }) => ({
+      field: `options.pipeline.${role}_model`,
+      description: `expected a ${role} model, found ${formatReference(reference)}, a ${manifest.kind} model of contract ${manifest.contract}`,
+    }));
+  if (violations.length > 0) {
+    throw invalid(violations);
   }
 }
 

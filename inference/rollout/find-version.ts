@@ -41,6 +41,10 @@ export async function resolveVersion(reference: ModelReference, source: ModelSou
 export function notReady(reference: ModelReference, record: VersionRecord): ServiceError {
   const { error, key } = record;
   const what = `${formatReference(reference)} (version ${key.version}) is not ready: ${error?.message ?? 'unknown reason'}`;
+  // Fits once something else left; the server's own back-off is no longer than the caller's.
+  if (error?.kind === 'resource-exhausted') {
+    return new ServiceError('resource-exhausted', error.reason, what, { cause: error });
+  }
   // What the version's own bytes cause will not pass by waiting; everything else may.
   return error?.kind === 'failed-precondition' || error?.kind === 'invalid-argument'
     ? new ServiceError('failed-precondition', error.reason, what, { cause: error })

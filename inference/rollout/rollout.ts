@@ -1,12 +1,12 @@
 import { ServiceError, throwIfAborted } from '../../proto/wire/errors.ts';
 import type { ModelReference } from '../../proto/wire/names.ts';
-import { formatReference } from '../../proto/wire/names.ts';
+import { acquireAll, type Target, type Use } from './acquire.ts';
 import { AliasTable, aliasKey } from './alias-table.ts';
 import { createBackoff } from './backoff.ts';
 import { type FetchDeps, fetchVersion } from './fetch-version.ts';
 import { type Connection, follow } from './follow.ts';
 import type { OnRolloutEvent } from './events.ts';
-import { knownVersion, notReady, resolveVersion } from './find-version.ts';
+import { knownVersion, resolveVersion } from './find-version.ts';
 import { toLastKnown } from './last-known.ts';
 import { Memory, type MemoryDeps } from './memory.ts';
 import type { DesiredAlias, SourceEvent } from './model-source.ts';
@@ -17,7 +17,7 @@ import { Prefetched } from './prefetched.ts';
 import type { LoadedSet, Loader, ServableId, VersionKey } from './servable.ts';
 import { createServedSet, type ServedSetSettings } from '../../proto/wire/served-set.ts';
 import { SetLoader } from './set-loader.ts';
-import { type Lease, Slot } from './slot.ts';
+import { Slot } from './slot.ts';
 import { VersionBook, type VersionRecord } from './version-book.ts';
 
 export interface RolloutDeps<G extends LoadedSet> extends FetchDeps, MemoryDeps {
@@ -36,13 +36,6 @@ export interface RolloutStatus {
   readonly connectionSinceMs: number;
   readonly aliases: readonly { readonly desired: DesiredAlias; readonly serving: VersionKey | undefined }[];
   readonly versions: readonly VersionRecord[];
-}
-
-/** A version and the loaded set to run it on, held until disposed. */
-export interface Use<G> extends Disposable {
-  readonly set: G;
-  readonly id: ServableId;
-  readonly key: VersionKey;
 }
 
 /**
@@ -113,42 +106,20 @@ export class Rollout<G extends LoadedSet> {
   }
 
   /**
-   * A lease on the version that `reference` means now. What is loaded is leased at once; what is not is brought in while this
-   * waits, after `onLoading`.
-   * @throws ServiceError not-found naming what is missing; failed-precondition or unavailable MODEL_NOT_READY when the version
-   * cannot be loaded; unavailable REGISTRY_UNAVAILABLE or, while closing, SHUTTING_DOWN; the signal's reason when aborted.
+   * A lease on the versions that the references mean now, all in one set. What is loaded is leased at once; what is not is brought in
+   * while this waits, after `onLoading`.
+   * @throws ServiceError not-found naming what is missing; failed-precondition, resource-exhausted or unavailable MODEL_NOT_READY when a
+   * version cannot be loaded; unavailable REGISTRY_UNAVAILABLE or, while closing, SHUTTING_DOWN; the signal's reason when aborted.
    */
-  async acquire(reference: ModelReference, onLoading: (key: VersionKey) => void, signal: AbortSignal): Promise<Use<G>> {
-    const served = this.#servedAlias(reference);
-    const pinned = served === undefined ? await this.#pinOnDemand(reference, signal) : undefined;
-    let isAnnounced = false;
-    try {
-      for (;;) {
-        const id = pinned?.id ?? (served && (this.#serving.get(served.key) ?? this.#comingId(served.key)));
-        const lease = id && this.#lease(id);
-        const record = id && this.#book.get(id);
-        if (lease && record) {
-          return { set: lease.value.set, id: record.id, key: record.key, [Symbol.dispose]: () => lease[Symbol.dispose]() };
-        }
-        if (id === undefined) {
-          throw new ServiceError('not-found', 'ALIAS_NOT_FOUND', `${formatReference(reference)} does not exist any more`);
-        }
-        if (record?.state === 'failed') {
-          throw notReady(reference, record);
-        }
-        if (!isAnnounced && record) {
-          isAnnounced = true;
-          onLoading(record.key);
-        }
-        await this.changed(signal);
-      }
-    } finally {
-      if (pinned !== undefined) {
-        pinned.release();
-        // The least recently used version may have become free to leave.
-        this.#notice.notify();
-      }
-    }
+  acquire(references: readonly ModelReference[], onLoading: (key: VersionKey) => void, signal: AbortSignal): Promise<Use<G>> {
+    const deps = {
+      aim: (reference: ModelReference, within: AbortSignal) => this.#aim(reference, within),
+      record: (id: ServableId) => this.#book.get(id),
+      isLoaded: (id: ServableId) => this.#slot.current?.ids.has(id) === true,
+      lease: () => this.#slot.acquire(),
+      changed: (within: AbortSignal) => this.changed(within),
+    };
+    return acquireAll(references, deps, onLoading, signal);
   }
 
   /** Resolves once every alias that is wanted now serves, or failed to. */
@@ -352,17 +323,23 @@ export class Rollout<G extends LoadedSet> {
     return this.#book.get(id)?.state === 'failed';
   }
 
-  async #pinOnDemand(reference: ModelReference, signal: AbortSignal): Promise<{ readonly id: ServableId; release(): void }> {
+  async #aim(reference: ModelReference, signal: AbortSignal): Promise<Target> {
+    const served = this.#servedAlias(reference);
+    if (served !== undefined) {
+      const current = (): ServableId | undefined => this.#serving.get(served.key) ?? this.#comingId(served.key);
+      return { reference, current, release: () => undefined };
+    }
     const key =
       knownVersion(reference, this.#aliases, this.#book) ?? (await resolveVersion(reference, this.#deps.source, signal));
     const id = this.#book.want(key);
-    const release = this.#onDemand.use(id);
+    const unpin = this.#onDemand.use(id);
     this.#notice.notify();
-    return { id, release };
-  }
-
-  #lease(id: ServableId): Lease<{ readonly set: G; readonly ids: ReadonlySet<ServableId> }> | undefined {
-    return this.#slot.current?.ids.has(id) === true ? this.#slot.acquire() : undefined;
+    const release = (): void => {
+      unpin();
+      // The least recently used version may have become free to leave.
+      this.#notice.notify();
+    };
+    return { reference, current: () => id, release };
   }
 
   #isSettled(): boolean {

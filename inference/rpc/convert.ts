@@ -27,6 +27,11 @@ const STAGES: Readonly<Record<Stage, StageCode>> = {
   geometry: StageCode.STAGE_GEOMETRY,
 };
 
+const ROLES: Readonly<Record<UsedVersion['role'], ModelRole>> = {
+  segmentation: ModelRole.MODEL_ROLE_SEGMENTATION,
+  classification: ModelRole.MODEL_ROLE_CLASSIFICATION,
+};
+
 /** The numbers of a request; unset stays undefined. */
 export function toRequestedOptions(options: PredictOptions | undefined): RequestedOptions {
   const { thresholds, umPerPx } = options ?? {};
@@ -50,10 +55,10 @@ export function toPriority(options: PredictOptions | undefined): Priority {
   }
 }
 
-export function toUsedModel({ reference, key, family, classes }: UsedVersion): UsedModel {
+export function toUsedModel({ role, reference, key, family, classes }: UsedVersion): UsedModel {
   const { selector } = reference;
   return {
-    role: ModelRole.MODEL_ROLE_CLASSIFICATION,
+    role: ROLES[role],
     model: key.model,
     version: key.version,
     manifestDigest: key.manifest.digest,

@@ -48,12 +48,12 @@ export function parsePredictRequest(request: PredictParts, limits: { readonly ma
   if (violations.length > 0) {
     throw invalid(violations);
   }
-  if (segmentation !== undefined || postprocessing !== undefined || classification === undefined) {
-    throw new ServiceError('failed-precondition', 'UNSUPPORTED_MODEL', 'this release runs classification models only');
+  if (postprocessing !== undefined) {
+    throw new ServiceError('failed-precondition', 'UNSUPPORTED_MODEL', 'this release runs no postprocessing models');
   }
   return {
     image,
-    classifier: classification,
+    models: { segmentation, classification },
     thresholds: resolveThresholds(requested),
     umPerPx: requested.umPerPx,
     includeReference: options?.includeReference ?? false,

@@ -1,7 +1,7 @@
 import { type GetStatusResponse } from '../../proto/gen/maskterial/inference/v1/inference_service.ts';
 import { RegistryConnection, ServableState } from '../../proto/gen/maskterial/inference/v1/status.ts';
 import { toRpcStatus } from '../../proto/wire/status.ts';
-import type { EngineReport } from '../engine/generation.ts';
+import type { EngineReport } from '../engine/engine-pool.ts';
 import type { RolloutStatus } from '../rollout/rollout.ts';
 import type { VersionState } from '../rollout/state.ts';
 
@@ -47,7 +47,13 @@ export function toStatusResponse({ rollout, generations, serverVersion }: Server
       since: new Date(sinceMs),
     })),
     engines: generations.flatMap((generation) =>
-      generation.engines().map(({ pid, isReady, restarts }) => ({ pid, generation: generation.id, ready: isReady, restarts })),
+      generation.engines().map(({ pid, isReady, restarts, heavyVersion = '' }) => ({
+        pid,
+        generation: generation.id,
+        ready: isReady,
+        restarts,
+        heavyVersion,
+      })),
     ),
     serverVersion,
   };

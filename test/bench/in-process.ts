@@ -41,12 +41,19 @@ export class InProcess {
     if (path === undefined) {
       throw new Error(`${label} has no graph`);
     }
-    return new InProcess(engine, decoder, await OnnxClassifier.load(await readFile(path), manifest, label, 1), spec);
+    const source = { graph: await readFile(path), weights: [], manifest, label };
+    return new InProcess(engine, decoder, await OnnxClassifier.load(source, 1), spec);
   }
 
   predict(image: Uint8Array): Promise<unknown> {
     const settings = { thresholds: DEFAULT_THRESHOLDS, includeReference: false, classNames: new Map<number, string>() };
-    return this.#engine.predict(image, this.#spec.id, settings, () => undefined, new AbortController().signal);
+    return this.#engine.predict(
+      image,
+      { models: { classification: this.#spec.id } },
+      settings,
+      () => undefined,
+      new AbortController().signal,
+    );
   }
 
   /** The class of every pixel, row by row. */

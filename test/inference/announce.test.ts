@@ -114,6 +114,6 @@ test('a version that a request named is told of until it is unloaded', async (t)
 
 function setFailing({ loader }: RolloutBench, isFailing: boolean): void {
   for (const set of loader.sets) {
-    set.isFailing = isFailing;
+    set.isAllFailing = isFailing;
   }
 }

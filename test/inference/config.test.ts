@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { homedir } from 'node:os';
+import { homedir, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { readInferenceConfig } from '../../inference/config.ts';
@@ -17,9 +17,11 @@ function problems(env: Readonly<Record<string, string>>): string[] {
 }
 
 test('everything has a default', () => {
-  const { engines, maxImagesAtOnce, ...config } = readInferenceConfig({});
+  const { engines, maxImagesAtOnce, heavyEngineThreads, heavyMemoryBytes, ...config } = readInferenceConfig({});
   assert.ok(engines >= 1);
   assert.equal(maxImagesAtOnce, 2 * engines);
+  assert.ok(heavyEngineThreads === 1 || heavyEngineThreads === 2);
+  assert.ok(heavyMemoryBytes > 100_000_000 && heavyMemoryBytes <= totalmem());
   assert.deepEqual(config, {
     listen: { host: '127.0.0.1', port: 50_052 },
     registryAddress: '127.0.0.1:50051',
@@ -33,6 +35,10 @@ test('everything has a default', () => {
     loadTimeoutMs: 120_000,
     engineRunLimitMs: 60_000,
     engineMemoryLimitBytes: 0,
+    heavyEngines: 1,
+    heavyWarmUpPixels: 2_304_000,
+    heavyRunLimitMs: 600_000,
+    heavyMemoryLimitBytes: 0,
     maxWaiting: 32,
     maxWaitingBytes: 536_870_912,
     maxStreamBytes: 536_870_912,
@@ -61,6 +67,12 @@ test('everything can be set', () => {
       LOAD_TIMEOUT_MS: '90000',
       ENGINE_RUN_LIMIT_MS: '5000',
       ENGINE_MEMORY_LIMIT_BYTES: process.platform === 'linux' ? '3000000000' : '',
+      HEAVY_ENGINES: '2',
+      HEAVY_ENGINE_THREADS: '3',
+      HEAVY_RUN_LIMIT_MS: '7000',
+      HEAVY_WARM_UP_PIXELS: '4096',
+      HEAVY_MEMORY_BYTES: '5000000000',
+      HEAVY_ENGINE_MEMORY_LIMIT_BYTES: process.platform === 'linux' ? '4000000000' : '',
       MAX_WAITING_IMAGES: '0',
       MAX_WAITING_BYTES: '0',
       MAX_STREAM_IMAGES: '5',
@@ -84,6 +96,12 @@ test('everything can be set', () => {
       loadTimeoutMs: 90_000,
       engineRunLimitMs: 5000,
       engineMemoryLimitBytes: process.platform === 'linux' ? 3_000_000_000 : 0,
+      heavyEngines: 2,
+      heavyEngineThreads: 3,
+      heavyWarmUpPixels: 4096,
+      heavyRunLimitMs: 7000,
+      heavyMemoryBytes: 5_000_000_000,
+      heavyMemoryLimitBytes: process.platform === 'linux' ? 4_000_000_000 : 0,
       maxWaiting: 0,
       maxWaitingBytes: 0,
       maxImagesAtOnce: 5,

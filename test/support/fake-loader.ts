@@ -5,7 +5,7 @@ import { type Deferred, deferred } from './deferred.ts';
 export class FakeSet implements LoadedSet {
   readonly specs: readonly ServableSpec[];
   isDisposed = false;
-  isFailing = false;
+  isAllFailing = false;
 
   constructor(specs: readonly ServableSpec[]) {
     this.specs = specs;
@@ -13,6 +13,10 @@ export class FakeSet implements LoadedSet {
 
   has(id: ServableId): boolean {
     return this.specs.some((spec) => spec.id === id);
+  }
+
+  isFailing(): boolean {
+    return this.isAllFailing;
   }
 
   labels(): string {

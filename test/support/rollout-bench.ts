@@ -6,6 +6,7 @@ import type { LastKnown } from '../../inference/rollout/last-known.ts';
 import type { DesiredAlias } from '../../inference/rollout/model-source.ts';
 import { Rollout, type RolloutSettings } from '../../inference/rollout/rollout.ts';
 import { cacheFolder } from './cache-folder.ts';
+import type { VersionKey } from '../../inference/rollout/servable.ts';
 import { FakeLoader, type FakeSet } from './fake-loader.ts';
 import { FakeModelSource } from './fake-model-source.ts';
 import { type MadeVersion, ref } from './made-version.ts';
@@ -63,8 +64,13 @@ export class RolloutBench {
   }
 
   /** A lease that a request would get, without a signal of its own. */
-  acquire(text: string, signal = new AbortController().signal) {
-    return this.rollout.acquire(ref(text), () => undefined, signal);
+  async acquire(text: string, signal = new AbortController().signal, onLoading = (_key: VersionKey): void => undefined) {
+    const use = await this.rollout.acquire([ref(text)], onLoading, signal);
+    const [version] = use.versions;
+    if (version === undefined) {
+      throw new Error('a use of no version');
+    }
+    return { set: use.set, ...version, [Symbol.dispose]: () => use[Symbol.dispose]() };
   }
 
   /** Which version answers a request now. */

@@ -65,11 +65,11 @@ function load(servables: Extract<ToEngine, { kind: 'load' }>['servables']): void
 }
 
 /** A large image is its script and then zeros. The name of the classifier says what to do before the image is here. */
-async function take({ id, image, classifier }: Extract<ToEngine, { kind: 'predict' }>): Promise<void> {
-  if (classifier === 'dies in the middle') {
+async function take({ id, image, models }: Extract<ToEngine, { kind: 'predict' }>): Promise<void> {
+  if (models.classification === 'dies in the middle') {
     process.exit(5);
   }
-  if (classifier === 'shuts the pipe') {
+  if (models.classification === 'shuts the pipe') {
     closeSync(IMAGE_PIPE_FD);
     return;
   }

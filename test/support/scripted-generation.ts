@@ -2,7 +2,10 @@ import assert from 'node:assert/strict';
 import type { TestContext } from 'node:test';
 import type { EngineJob } from '../../inference/engine/engine-process.ts';
 import { Admission, type AdmissionLimits } from '../../inference/engine/admission.ts';
-import { Generation, type GenerationSettings } from '../../inference/engine/generation.ts';
+import type { PoolSettings } from '../../inference/engine/engine-pool.ts';
+import type { EngineLoaderSettings } from '../../inference/engine/engine-loader.ts';
+import { Generation } from '../../inference/engine/generation.ts';
+import type { HeavySettings } from '../../inference/engine/heavy-engines.ts';
 import type { GenerationEvent } from '../../inference/engine/generation-event.ts';
 import type { Stage } from '../../inference/predict/predict.ts';
 import { DEFAULT_THRESHOLDS } from '../../inference/predict/thresholds.ts';
@@ -15,7 +18,10 @@ export function scriptedServable(label: string): ServableSpec {
   return { id: `${label}@sha256` as ServableId, label, manifest: makeVersion('M', 1).manifest, paths: {} };
 }
 
-type Settings = GenerationSettings & AdmissionLimits;
+/** The id of the servable that a scripted generation holds. */
+export const GOOD = 'good@sha256' as ServableId;
+
+type Settings = PoolSettings & AdmissionLimits;
 
 export const settingsOf = (settings: Partial<Settings> = {}): Settings => ({
   engines: 2,
@@ -29,6 +35,12 @@ export const settingsOf = (settings: Partial<Settings> = {}): Settings => ({
   modulePath: SCRIPTED_ENGINE,
   ...settings,
 });
+
+/** The same for engines of either kind. */
+export function loaderSettings(settings: Partial<Settings> = {}, heavy: Partial<HeavySettings> = {}): EngineLoaderSettings {
+  const light = settingsOf(settings);
+  return { light, heavy: { ...light, engines: 1, memoryBytes: 1e12, ...heavy } };
+}
 
 export interface ScriptedGeneration {
   readonly generation: Generation;
@@ -59,7 +71,7 @@ export function job(script: string, signal = new AbortController().signal): Engi
   const stages: Stage[] = [];
   return {
     image: Buffer.from(script),
-    classifier: 'good@sha256' as ServableId,
+    models: { classification: GOOD },
     settings: { thresholds: DEFAULT_THRESHOLDS, includeReference: false, classNames: new Map() },
     onStage: (stage) => stages.push(stage),
     signal,

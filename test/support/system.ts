@@ -7,6 +7,7 @@ import { readInferenceConfig } from '../../inference/config.ts';
 import { type RunningInference, startInference } from '../../inference/main.ts';
 import { createLogger } from '../../infra/process/log.ts';
 import { ModelKind, type Version } from '../../proto/gen/maskterial/registry/v1/model.ts';
+import type { Manifest } from '../../proto/wire/manifest.ts';
 import { readRegistryConfig } from '../../registry/config.ts';
 import { type RunningRegistry, startRegistry } from '../../registry/main.ts';
 import { lastingPort } from './lasting-port.ts';
@@ -14,6 +15,13 @@ import { openPublishable } from '../../clients/cli/open-publishable.ts';
 
 /** Long enough for a loaded machine, short enough that a hanging test is not waited for. */
 const WAIT_MS = 60_000;
+
+const KINDS: Readonly<Record<Manifest['kind'], ModelKind>> = {
+  segmentation: ModelKind.MODEL_KIND_SEGMENTATION,
+  classification: ModelKind.MODEL_KIND_CLASSIFICATION,
+  postprocessing: ModelKind.MODEL_KIND_POSTPROCESSING,
+  generic: ModelKind.MODEL_KIND_GENERIC,
+};
 
 /** Both services on a temporary folder and free ports, as the command line starts them, with clients. */
 export class TestSystem implements AsyncDisposable {
@@ -74,6 +82,7 @@ export class TestSystem implements AsyncDisposable {
       REGISTRY_ADDRESS: this.registry.address,
       MODEL_PATH: this.modelPath,
       ENGINES: '1',
+      HEAVY_WARM_UP_PIXELS: '10000',
       GRACE_MS: '20000',
       LOG_LEVEL: logLevel(),
       ...env,
@@ -107,8 +116,8 @@ export class TestSystem implements AsyncDisposable {
     const signal = AbortSignal.timeout(WAIT_MS);
     const publishable = await openPublishable(path, signal);
     try {
-      await this.registry.ensureModel({ name: model, kind: ModelKind.MODEL_KIND_CLASSIFICATION }, { signal });
-      const { manifestBytes, files } = publishable;
+      const { manifest, manifestBytes, files } = publishable;
+      await this.registry.ensureModel({ name: model, kind: KINDS[manifest.kind] }, { signal });
       return (await this.registry.publishVersion({ model, manifestBytes, files }, { signal })).version;
     } finally {
       await publishable.close();

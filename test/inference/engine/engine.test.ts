@@ -42,7 +42,13 @@ test('a classifier is loaded, warmed up and runs', async () => {
   const engine = newEngine();
   const servable = await tinyServable(folder, 'good');
   assert.deepEqual(await engine.load([servable]), []);
-  const { flakes } = await engine.predict(new Uint8Array(), servable.id, settings, () => undefined, never);
+  const { flakes } = await engine.predict(
+    new Uint8Array(),
+    { models: { classification: servable.id } },
+    settings,
+    () => undefined,
+    never,
+  );
   assert.deepEqual(
     flakes.map(({ classIndex, layerName, areaPx }) => ({ classIndex, layerName, areaPx })),
     [{ classIndex: 1, layerName: '1 layer', areaPx: 400 }],
@@ -63,7 +69,13 @@ test('a message that comes during one stage is heard before the next: a cancel s
       port1.postMessage('cancel');
     }
   };
-  const outcome = engine.predict(new Uint8Array(), servable.id, settings, onStage, aborter.signal);
+  const outcome = engine.predict(
+    new Uint8Array(),
+    { models: { classification: servable.id } },
+    settings,
+    onStage,
+    aborter.signal,
+  );
   await assert.rejects(outcome, (error) => isServiceError(error, 'cancelled'));
   port1.close();
   assert.deepEqual(begun, ['decode', 'colours']);
@@ -72,7 +84,7 @@ test('a message that comes during one stage is heard before the next: a cancel s
 test('a servable that was never loaded is a defect, not a wrong answer', async () => {
   const servable = await tinyServable(folder, 'unloaded');
   await assert.rejects(
-    newEngine().predict(new Uint8Array(), servable.id, settings, () => undefined, never),
+    newEngine().predict(new Uint8Array(), { models: { classification: servable.id } }, settings, () => undefined, never),
     Error,
   );
 });

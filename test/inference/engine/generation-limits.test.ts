@@ -5,7 +5,7 @@ import { Generation } from '../../../inference/engine/generation.ts';
 import { ServiceError } from '../../../proto/wire/errors.ts';
 import { eventually } from '../../support/eventually.ts';
 import { isRunning } from '../../support/processes.ts';
-import { job, scriptedGeneration, scriptedServable, settingsOf } from '../../support/scripted-generation.ts';
+import { GOOD, job, scriptedGeneration, scriptedServable, settingsOf } from '../../support/scripted-generation.ts';
 import { isError, rejection } from '../../support/service-errors.ts';
 
 /** A generation whose only engine works on something until `free` is called. */
@@ -76,13 +76,13 @@ test('engines that crash again and again start later and later, and that is told
   await crash();
   await eventually(() => backedOff().length > 0);
   assert.deepEqual(backedOff(), [{ kind: 'engine-backs-off', generation: 7, crashes: 2, upToMs: 250 }]);
-  await eventually(() => generation.isFailing);
+  await eventually(() => generation.isFailing(GOOD));
   await crash();
   await eventually(() => backedOff().length > 1);
   assert.deepEqual(backedOff()[1], { kind: 'engine-backs-off', generation: 7, crashes: 3, upToMs: 500 });
-  assert.equal(generation.isFailing, true);
+  assert.equal(generation.isFailing(GOOD), true);
   await generation.predict(job('done'));
-  assert.equal(generation.isFailing, false);
+  assert.equal(generation.isFailing(GOOD), false);
 });
 
 test('a generation is not failing while one of its engines stays', async (t) => {
@@ -94,10 +94,10 @@ test('a generation is not failing while one of its engines stays', async (t) => 
   for (const count of [1, 2]) {
     await assert.rejects(generation.predict(job('exit')), isError('unavailable', 'ENGINE_CRASHED'));
     await eventually(() => crashes() === count);
-    assert.equal(generation.isFailing, false);
+    assert.equal(generation.isFailing(GOOD), false);
   }
   await eventually(() => events.some(({ kind }) => kind === 'engine-backs-off'));
-  assert.equal(generation.isFailing, false);
+  assert.equal(generation.isFailing(GOOD), false);
 });
 
 test('high goes before normal, low after it', async (t) => {

@@ -12,7 +12,7 @@ import { Generation } from '../../../inference/engine/generation.ts';
 import type { PrioritySystem } from '../../../inference/engine/load-priority.ts';
 import { ServiceError } from '../../../proto/wire/errors.ts';
 import { ENGINE_MODULE, GENERATION_PARENT, isRunning, SCRIPTED_ENGINE, untilGone } from '../../support/processes.ts';
-import { job, scriptedGeneration, scriptedServable, settingsOf } from '../../support/scripted-generation.ts';
+import { job, scriptedGeneration, scriptedServable, settingsOf, loaderSettings } from '../../support/scripted-generation.ts';
 import { isError } from '../../support/service-errors.ts';
 import { tinyServable } from '../../support/tiny-classifier.ts';
 
@@ -41,7 +41,7 @@ async function children(): Promise<number[]> {
 const onLinux = { skip: process.platform === 'linux' ? false : 'the list of processes is read from /proc' };
 
 test('what fails to load is reported, and no engine is left', onLinux, async () => {
-  const loader = new EngineLoader(quiet, settingsOf());
+  const loader = new EngineLoader(quiet, loaderSettings());
   const outcome = await loader.load([scriptedServable('good'), scriptedServable('fails')], never);
   assert.ok(!(outcome instanceof Generation));
   assert.deepEqual(new Set(outcome.map(({ id }) => id)), new Set(['fails@sha256']));
@@ -94,7 +94,7 @@ test('real engines: a picture in, flakes out; a killed one fails its own request
   const folder = await mkdtemp(join(tmpdir(), 'generation-test-'));
   t.after(() => rm(folder, { recursive: true, force: true }));
   const servable = await tinyServable(folder, 'TINY:1');
-  const loader = new EngineLoader(quiet, settingsOf({ modulePath: ENGINE_MODULE, maxPixels: 4_000_000, engines: 2 }));
+  const loader = new EngineLoader(quiet, loaderSettings({ modulePath: ENGINE_MODULE, maxPixels: 4_000_000, engines: 2 }));
   const generation = await loader.load([servable], never);
   assert.ok(generation instanceof Generation);
   t.after(() => loader.dispose(generation));
@@ -107,7 +107,7 @@ test('real engines: a picture in, flakes out; a killed one fails its own request
   const image = await sharp(rgb, { raw: { width: 100, height: 100, channels: 3 } })
     .png()
     .toBuffer();
-  const picture = () => ({ ...job(''), image, classifier: servable.id });
+  const picture = () => ({ ...job(''), image, models: { classification: servable.id } });
   const asked = picture();
   const answer = await generation.predict(asked);
   assert.deepEqual(
@@ -122,7 +122,7 @@ test('real engines: a picture in, flakes out; a killed one fails its own request
     isError('invalid-argument', 'UNDECODABLE_IMAGE'),
   );
   await assert.rejects(
-    generation.predict({ ...picture(), classifier: scriptedServable('unknown').id }),
+    generation.predict({ ...picture(), models: { classification: scriptedServable('unknown').id } }),
     isError('internal', 'INTERNAL'),
   );
 
@@ -139,7 +139,7 @@ test('real engines: a picture in, flakes out; a killed one fails its own request
 });
 
 test('a stop that is sent to the whole group of processes leaves the engines to their supervisor', async (t) => {
-  const loader = new EngineLoader(quiet, settingsOf({ modulePath: ENGINE_MODULE, engines: 1 }));
+  const loader = new EngineLoader(quiet, loaderSettings({ modulePath: ENGINE_MODULE, engines: 1 }));
   const generation = await loader.load([], never);
   assert.ok(generation instanceof Generation);
   t.after(() => loader.dispose(generation));
@@ -194,7 +194,7 @@ test('the first generation starts at once; one beside it engine by engine, at a 
     set: (id, priority) => changes.push(`${id}:${priority}`),
     threads: (pid) => [pid],
   };
-  const loader = new EngineLoader({ ...quiet, prioritySystem }, settingsOf());
+  const loader = new EngineLoader({ ...quiet, prioritySystem }, loaderSettings());
   const load = async (label: string) => {
     const outcome = await loader.load([scriptedServable(label)], never);
     t.after(() => (outcome instanceof Generation ? loader.dispose(outcome) : undefined));
@@ -217,7 +217,7 @@ test('the first generation starts at once; one beside it engine by engine, at a 
 });
 
 test('every thread of a ready engine has the priority of the server', onLinux, async (t) => {
-  const loader = new EngineLoader(quiet, settingsOf({ engines: 1 }));
+  const loader = new EngineLoader(quiet, loaderSettings({ engines: 1 }));
   for (let turn = 0; turn < 2; turn += 1) {
     const generation = await loader.load([scriptedServable('good')], never);
     assert.ok(generation instanceof Generation);

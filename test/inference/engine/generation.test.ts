@@ -150,7 +150,7 @@ test('a running job that is cancelled ends with its own reason, and its engine l
 });
 
 test('an engine that does not hear of it is killed; the job ends with its own reason, and another engine comes', async (t) => {
-  const scripted = await scriptedGeneration(t, { engines: 1, cancelGraceMs: 1 });
+  const scripted = await scriptedGeneration(t, { engines: 1, cancelGraceMs: () => 1 });
   const [pid = 0] = scripted.pids();
   const controller = new AbortController();
   const running = await begin(scripted, 'ignore cancel', controller.signal);

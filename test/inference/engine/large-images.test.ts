@@ -9,7 +9,7 @@ import { Generation } from '../../../inference/engine/generation.ts';
 import { PIPED_FROM_BYTES } from '../../../inference/engine/image-pipe.ts';
 import type { ServableId } from '../../../inference/rollout/servable.ts';
 import { ENGINE_MODULE } from '../../support/processes.ts';
-import { job, scriptedGeneration, settingsOf } from '../../support/scripted-generation.ts';
+import { job, scriptedGeneration, loaderSettings } from '../../support/scripted-generation.ts';
 import { isError } from '../../support/service-errors.ts';
 import { tinyServable } from '../../support/tiny-classifier.ts';
 
@@ -22,13 +22,13 @@ async function realEngine(t: TestContext) {
   const servable = await tinyServable(folder, 'TINY:1');
   const loader = new EngineLoader(
     { onEvent: () => undefined },
-    settingsOf({ modulePath: ENGINE_MODULE, maxPixels: 4_000_000, engines: 1 }),
+    loaderSettings({ modulePath: ENGINE_MODULE, maxPixels: 4_000_000, engines: 1 }),
   );
   const generation = await loader.load([servable], never);
   assert.ok(generation instanceof Generation);
   t.after(() => loader.dispose(generation));
-  const at = async (image: Uint8Array, signal = never, classifier = servable.id): Promise<number[]> => {
-    const { flakes } = await generation.predict({ ...job('', signal), image, classifier });
+  const at = async (image: Uint8Array, signal = never, classification = servable.id): Promise<number[]> => {
+    const { flakes } = await generation.predict({ ...job('', signal), image, models: { classification } });
     return flakes.map(({ box }) => box.x);
   };
   return { generation, at };
@@ -87,8 +87,8 @@ test('a request that ends before its image has crossed leaves nothing for the ne
 
 test('an engine that dies in the middle of a large image fails that request alone; the next ones get another engine', async (t) => {
   const { generation, events } = await scriptedGeneration(t, { engines: 1 });
-  const classifier = 'dies in the middle' as ServableId;
-  const dying = generation.predict({ ...job(''), image: new Uint8Array(20_000_000), classifier });
+  const classification = 'dies in the middle' as ServableId;
+  const dying = generation.predict({ ...job(''), image: new Uint8Array(20_000_000), models: { classification } });
   const queued = generation.predict(job('done'));
   await assert.rejects(dying, isError('unavailable', 'ENGINE_CRASHED'));
   await queued;
@@ -104,8 +104,8 @@ test('an engine that dies in the middle of a large image fails that request alon
 test('an engine that shuts the pipe but lives on is replaced', async (t) => {
   const { generation, pids } = await scriptedGeneration(t, { engines: 1 });
   const [pid] = pids();
-  const classifier = 'shuts the pipe' as ServableId;
-  const shut = generation.predict({ ...job(''), image: new Uint8Array(20_000_000), classifier });
+  const classification = 'shuts the pipe' as ServableId;
+  const shut = generation.predict({ ...job(''), image: new Uint8Array(20_000_000), models: { classification } });
   await assert.rejects(shut, isError('unavailable', 'ENGINE_CRASHED'));
   assert.notEqual((await generation.predict(job('done'))).distinctColours, pid);
 });

@@ -30,7 +30,7 @@ const made = makeVersion('M', 3);
 const key = made.key;
 const request: ImageRequest = {
   image: Buffer.from('picture'),
-  classifier: ref('M'),
+  models: { classification: ref('M') },
   thresholds: DEFAULT_THRESHOLDS,
   umPerPx: 0.5,
   includeReference: true,
@@ -60,12 +60,12 @@ function bench(isLoading = false) {
   const clock = { nowMs: 1000 };
   let leases = 0;
   const deps: PredictImageDeps<StepSet> = {
-    acquire: async (_reference, onLoading) => {
+    acquire: async (_references, onLoading) => {
       leases += 1;
       if (isLoading) {
         onLoading(key);
       }
-      return { set, id: made.id, key, [Symbol.dispose]: () => (leases -= 1) };
+      return { set, versions: [{ id: made.id, key }], [Symbol.dispose]: () => (leases -= 1) };
     },
     nowMs: () => clock.nowMs,
   };
@@ -82,7 +82,7 @@ async function next(events: AsyncGenerator<ImageEvent>): Promise<ImageEvent> {
 
 test('loading, accepted with the version, stages as they begin, the answer with the time in the queue', async () => {
   const { set, clock, events, leases } = bench(true);
-  const models = [{ reference: request.classifier, key, family: 'GMM', classes: [{ index: 1, name: '1 layer' }] }];
+  const models = [{ role: 'classification', reference: ref('M'), key, family: 'GMM', classes: [{ index: 1, name: '1 layer' }] }];
   assert.deepEqual(await next(events), { kind: 'loading', key });
   assert.deepEqual(await next(events), { kind: 'accepted', models });
   clock.nowMs += 40;
@@ -103,7 +103,7 @@ test('the engine gets the image, the settings, the class names of the manifest, 
   const { onStage: _, signal: __, ...job } = set.job ?? assert.fail();
   assert.deepEqual(job, {
     image: request.image,
-    classifier: made.id,
+    models: { classification: made.id },
     settings: { thresholds: DEFAULT_THRESHOLDS, umPerPx: 0.5, includeReference: true, classNames: new Map([[1, '1 layer']]) },
     priority: 'low',
     deadlineMs: 5000,
@@ -181,8 +181,8 @@ test('a promotion under a running call: it ends on the version it began with, th
   rollout.source.publish(old, young);
   await rollout.startWith(pointing(old));
   const outcomes: Deferred<EngineAnswer>[] = [];
-  const acquire: PredictImageDeps<StepSet>['acquire'] = async (reference, onLoading, signal) => {
-    const use = await rollout.rollout.acquire(reference, onLoading, signal);
+  const acquire: PredictImageDeps<StepSet>['acquire'] = async (references, onLoading, signal) => {
+    const use = await rollout.rollout.acquire(references, onLoading, signal);
     assert.ok(use.set instanceof FakeSet);
     const servables = use.set.specs;
     const predict = (): Promise<EngineAnswer> => {
@@ -233,7 +233,7 @@ test('where the queue is full, who waits for room is asked again with the same v
   const deps: PredictImageDeps<StepSet> = {
     acquire: async () => {
       acquired += 1;
-      return { set: patient, id: made.id, key, [Symbol.dispose]: () => undefined };
+      return { set: patient, versions: [{ id: made.id, key }], [Symbol.dispose]: () => undefined };
     },
     nowMs: () => 0,
     waitForRoom: async (delayMs) => void waits.push(delayMs),
@@ -250,7 +250,7 @@ test('only a full queue is waited for, and the wait ends with the call', async (
   const failing = (failure: ServiceError): PredictImageDeps<StepSet> => {
     set.predict = () => Promise.reject(failure);
     return {
-      acquire: async () => ({ set, id: made.id, key, [Symbol.dispose]: () => undefined }),
+      acquire: async () => ({ set, versions: [{ id: made.id, key }], [Symbol.dispose]: () => undefined }),
       nowMs: () => 0,
       waitForRoom: async (_, signal) => {
         throw abortError(signal);

@@ -7,7 +7,7 @@ import { findFilledRegions } from '../../../inference/predict/regions.ts';
 import { pixelCount } from '../../../inference/predict/runs.ts';
 import { measureShape } from '../../../inference/predict/shape.ts';
 import { countCommon, voteClass } from '../../../inference/predict/vote.ts';
-import { anyBitmap, type Bitmap, bitmap, bitmapOf, draw, manyMasks, mapPixels, runsOf } from './bitmaps.ts';
+import { anyBitmap, type Bitmap, bitmap, manyMasks, mapPixels, runsOf } from './bitmaps.ts';
 
 /** Digits are classes; `.` is background. */
 function classMap(...rows: string[]): ClassMask[] {
@@ -77,5 +77,4 @@ test('a part with fewer pixels and a larger polygon is the largest', () => {
   // A ring's polygon is as large as a full square's; both are filled.
   const found = findLargestPart(runsOf(bitmap('#####.####', '#...#.####', '#...#.####', '#####.####')));
   assert.deepEqual(found && [found.box, found.areaPx], [{ x: 0, y: 0, width: 5, height: 4 }, 20]);
-  assert.equal(draw(bitmapOf({ ...runsOf(bitmap('..')), ...(found?.mask ?? {}) })).split('\n')[1], '#####.....');
 });

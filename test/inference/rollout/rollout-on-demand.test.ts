@@ -4,7 +4,7 @@ import type { VersionKey } from '../../../inference/rollout/servable.ts';
 import { ServiceError } from '../../../proto/wire/errors.ts';
 import { deferred } from '../../support/deferred.ts';
 import { eventually, manyTurns } from '../../support/eventually.ts';
-import { makeVersion, pointing, ref } from '../../support/made-version.ts';
+import { makeVersion, pointing } from '../../support/made-version.ts';
 import { rolloutBench } from '../../support/rollout-bench.ts';
 import { isError } from '../../support/service-errors.ts';
 
@@ -21,14 +21,14 @@ test('a version that a request names is loaded beside the others while it waits,
   bench.source.publish(one, two);
   await bench.startWith(pointing(two));
   const announced: VersionKey[] = [];
-  using use = await bench.rollout.acquire(ref('M:1'), (key) => announced.push(key), never);
+  using use = await bench.acquire('M:1', never, (key) => void announced.push(key));
   assert.equal(use.key.version, 1);
   assert.deepEqual(
     announced.map(({ version }) => version),
     [1],
   );
   assert.equal(use.set.labels(), 'M:1 M:2');
-  using again = await bench.rollout.acquire(ref('M:1'), (key) => announced.push(key), never);
+  using again = await bench.acquire('M:1', never, (key) => void announced.push(key));
   assert.equal(again.set, use.set);
   assert.equal(announced.length, 1);
   assert.deepEqual(bench.source.resolved, ['M:2', 'M:1', 'M:1'].slice(0, bench.source.resolved.length));

@@ -81,15 +81,18 @@ for (const [text, alias] of [
 ] as const) {
   test(`a model named ${text} was used`, () => {
     const { key } = makeVersion('M', 3);
-    assert.deepEqual(toUsedModel({ reference: ref(text), key, family: 'GMM', classes: [{ index: 1, name: '1 layer' }] }), {
-      role: ModelRole.MODEL_ROLE_CLASSIFICATION,
-      model: 'M',
-      version: 3,
-      manifestDigest: key.manifest.digest,
-      alias,
-      family: 'GMM',
-      layers: [{ classIndex: 1, name: '1 layer' }],
-    });
+    assert.deepEqual(
+      toUsedModel({ role: 'classification', reference: ref(text), key, family: 'GMM', classes: [{ index: 1, name: '1 layer' }] }),
+      {
+        role: ModelRole.MODEL_ROLE_CLASSIFICATION,
+        model: 'M',
+        version: 3,
+        manifestDigest: key.manifest.digest,
+        alias,
+        family: 'GMM',
+        layers: [{ classIndex: 1, name: '1 layer' }],
+      },
+    );
   });
 }
 
@@ -107,7 +110,9 @@ const answer = {
 } as const;
 
 test('the summary says what was done with what, the queue first', () => {
-  const models = [toUsedModel({ reference: ref('M'), key: makeVersion('M', 3).key, family: 'GMM', classes: [] })];
+  const models = [
+    toUsedModel({ role: 'classification', reference: ref('M'), key: makeVersion('M', 3).key, family: 'GMM', classes: [] }),
+  ];
   const summary = toSummary(answer, { thresholds, umPerPx: 0.3844, requestId: 'r1', queueMs: 2.5 }, models);
   const received = Summary.decode(Summary.encode(summary).finish());
   assert.deepEqual(received, {

@@ -23,7 +23,7 @@ const classifier = (classificationModel: string) => ({ pipeline: { ...NAMES, cla
 test('what is left out has its default', () => {
   assert.deepEqual(parse(requestOf(classifier('CLS_GMM'))), {
     image,
-    classifier: { model: 'CLS_GMM', selector: { kind: 'alias', alias: 'production' } },
+    models: { segmentation: undefined, classification: { model: 'CLS_GMM', selector: { kind: 'alias', alias: 'production' } } },
     thresholds: { scoreThreshold: 0.3, minClassOccupancy: 0.5, sizeThreshold: 200 },
     umPerPx: undefined,
     includeReference: false,
@@ -55,7 +55,7 @@ for (const [text, selector] of [
   ['M@latest', { kind: 'latest' }],
 ] as const) {
   test(`the classifier ${text}`, () => {
-    assert.deepEqual(parse(requestOf(classifier(text))).classifier, { model: 'M', selector });
+    assert.deepEqual(parse(requestOf(classifier(text))).models.classification, { model: 'M', selector });
   });
 }
 
@@ -94,9 +94,20 @@ for (const [what, options] of [
   });
 }
 
+for (const [what, pipeline, models] of [
+  ['segmentation', { ...NAMES, segmentationModel: 'S:1' }, { segmentation: 'S' }],
+  ['both', { ...NAMES, segmentationModel: 'S', classificationModel: 'C@canary' }, { segmentation: 'S', classification: 'C' }],
+] as const) {
+  test(`a pipeline may have ${what}`, () => {
+    const found = parse(requestOf({ pipeline })).models;
+    const names = Object.entries(found).flatMap(([role, reference]) =>
+      reference === undefined ? [] : [[role, reference.model]],
+    );
+    assert.deepEqual(Object.fromEntries(names), models);
+  });
+}
+
 for (const [what, pipeline] of [
-  ['segmentation', { ...NAMES, segmentationModel: 'S' }],
-  ['segmentation and classification', { ...NAMES, segmentationModel: 'S', classificationModel: 'C' }],
   ['classification and postprocessing', { ...NAMES, classificationModel: 'C', postprocessingModel: 'P' }],
 ] as const) {
   test(`${what} is more than this release runs`, () => {

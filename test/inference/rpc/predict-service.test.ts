@@ -44,7 +44,7 @@ const deps: PredictImageDeps<PipelineSet> = {
         return answer;
       },
     };
-    return { set, id: made.id, key: made.key, [Symbol.dispose]: () => undefined };
+    return { set, versions: [{ id: made.id, key: made.key }], [Symbol.dispose]: () => undefined };
   },
   nowMs: () => 0,
 };

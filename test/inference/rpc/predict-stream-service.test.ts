@@ -61,7 +61,7 @@ async function startService(t: TestContext, run: (job: EngineJob) => Promise<Eng
   const queue = reportQueue();
   const wire = createHandlers({ shutdown: new AbortController().signal, report: (call) => queue.report(call) });
   const deps = {
-    acquire: async () => ({ set, id: made.id, key: made.key, [Symbol.dispose]: () => undefined }),
+    acquire: async () => ({ set, versions: [{ id: made.id, key: made.key }], [Symbol.dispose]: () => undefined }),
     nowMs: () => 0,
     waitForRoom: async () => undefined,
   };

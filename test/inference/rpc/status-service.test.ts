@@ -78,16 +78,16 @@ for (const [state, expected] of [
 
 test('the engines of every generation', () => {
   const engines = [
-    { pid: 11, isReady: true, restarts: 0 },
-    { pid: 0, isReady: false, restarts: 2 },
+    { pid: 11, isReady: true, restarts: 0, heavyVersion: undefined },
+    { pid: 0, isReady: false, restarts: 2, heavyVersion: 'M:2' },
   ];
   const found = received({}, [
     { id: 4, engines: () => engines },
     { id: 3, engines: () => engines.slice(0, 1) },
   ]);
   assert.deepEqual(found.engines, [
-    { pid: 11, generation: 4, ready: true, restarts: 0 },
-    { pid: 0, generation: 4, ready: false, restarts: 2 },
-    { pid: 11, generation: 3, ready: true, restarts: 0 },
+    { pid: 11, generation: 4, ready: true, restarts: 0, heavyVersion: '' },
+    { pid: 0, generation: 4, ready: false, restarts: 2, heavyVersion: 'M:2' },
+    { pid: 11, generation: 3, ready: true, restarts: 0, heavyVersion: '' },
   ]);
 });

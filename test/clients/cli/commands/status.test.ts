@@ -28,7 +28,7 @@ const STATUS: GetStatusResponse = {
       since: SINCE,
     },
   ],
-  engines: [{ pid: 42, generation: 7, ready: true, restarts: 1 }],
+  engines: [{ pid: 42, generation: 7, ready: true, restarts: 1, heavyVersion: '' }],
   serverVersion: '0.1.0',
 };
 

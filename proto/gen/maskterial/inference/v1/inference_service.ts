@@ -2106,11 +2106,11 @@ export type InferenceServiceService = typeof InferenceServiceService;
 export const InferenceServiceService = {
   /**
    * One image in, a stream of events out: accepted, progress, one event a flake, summary.
-   * INVALID_ARGUMENT [INVALID_REQUEST (google.rpc.BadRequest with every violation), UNDECODABLE_IMAGE, IMAGE_TOO_LARGE,
-   * NO_BACKGROUND]; NOT_FOUND [MODEL_NOT_FOUND, VERSION_NOT_FOUND, ALIAS_NOT_FOUND];
+   * INVALID_ARGUMENT [INVALID_REQUEST (google.rpc.BadRequest with every violation, such as a model in a role that is not its kind's),
+   * UNDECODABLE_IMAGE, IMAGE_TOO_LARGE, NO_BACKGROUND (where a classification model is used)]; NOT_FOUND [MODEL_NOT_FOUND, VERSION_NOT_FOUND, ALIAS_NOT_FOUND];
    * FAILED_PRECONDITION [UNSUPPORTED_MODEL, LOAD_FAILED]: this server cannot run the version;
    * RESOURCE_EXHAUSTED [QUEUE_FULL, DEADLINE_UNREACHABLE (at the present rate the answer would come after the call's deadline)]
-   * with google.rpc.RetryInfo; UNAVAILABLE [ENGINE_CRASHED, ENGINE_HUNG, ENGINE_OUT_OF_MEMORY, MODEL_NOT_READY,
+   * with google.rpc.RetryInfo, [INSUFFICIENT_MEMORY (the message names the heavy versions that are loaded)]; UNAVAILABLE [ENGINE_CRASHED, ENGINE_HUNG, ENGINE_OUT_OF_MEMORY, MODEL_NOT_READY,
    * REGISTRY_UNAVAILABLE].
    */
   predict: {
@@ -2160,11 +2160,11 @@ export const InferenceServiceService = {
 export interface InferenceServiceServer extends UntypedServiceImplementation {
   /**
    * One image in, a stream of events out: accepted, progress, one event a flake, summary.
-   * INVALID_ARGUMENT [INVALID_REQUEST (google.rpc.BadRequest with every violation), UNDECODABLE_IMAGE, IMAGE_TOO_LARGE,
-   * NO_BACKGROUND]; NOT_FOUND [MODEL_NOT_FOUND, VERSION_NOT_FOUND, ALIAS_NOT_FOUND];
+   * INVALID_ARGUMENT [INVALID_REQUEST (google.rpc.BadRequest with every violation, such as a model in a role that is not its kind's),
+   * UNDECODABLE_IMAGE, IMAGE_TOO_LARGE, NO_BACKGROUND (where a classification model is used)]; NOT_FOUND [MODEL_NOT_FOUND, VERSION_NOT_FOUND, ALIAS_NOT_FOUND];
    * FAILED_PRECONDITION [UNSUPPORTED_MODEL, LOAD_FAILED]: this server cannot run the version;
    * RESOURCE_EXHAUSTED [QUEUE_FULL, DEADLINE_UNREACHABLE (at the present rate the answer would come after the call's deadline)]
-   * with google.rpc.RetryInfo; UNAVAILABLE [ENGINE_CRASHED, ENGINE_HUNG, ENGINE_OUT_OF_MEMORY, MODEL_NOT_READY,
+   * with google.rpc.RetryInfo, [INSUFFICIENT_MEMORY (the message names the heavy versions that are loaded)]; UNAVAILABLE [ENGINE_CRASHED, ENGINE_HUNG, ENGINE_OUT_OF_MEMORY, MODEL_NOT_READY,
    * REGISTRY_UNAVAILABLE].
    */
   predict: handleServerStreamingCall<PredictRequest, PredictResponse>;
@@ -2189,11 +2189,11 @@ export interface InferenceServiceServer extends UntypedServiceImplementation {
 export interface InferenceServiceClient extends Client {
   /**
    * One image in, a stream of events out: accepted, progress, one event a flake, summary.
-   * INVALID_ARGUMENT [INVALID_REQUEST (google.rpc.BadRequest with every violation), UNDECODABLE_IMAGE, IMAGE_TOO_LARGE,
-   * NO_BACKGROUND]; NOT_FOUND [MODEL_NOT_FOUND, VERSION_NOT_FOUND, ALIAS_NOT_FOUND];
+   * INVALID_ARGUMENT [INVALID_REQUEST (google.rpc.BadRequest with every violation, such as a model in a role that is not its kind's),
+   * UNDECODABLE_IMAGE, IMAGE_TOO_LARGE, NO_BACKGROUND (where a classification model is used)]; NOT_FOUND [MODEL_NOT_FOUND, VERSION_NOT_FOUND, ALIAS_NOT_FOUND];
    * FAILED_PRECONDITION [UNSUPPORTED_MODEL, LOAD_FAILED]: this server cannot run the version;
    * RESOURCE_EXHAUSTED [QUEUE_FULL, DEADLINE_UNREACHABLE (at the present rate the answer would come after the call's deadline)]
-   * with google.rpc.RetryInfo; UNAVAILABLE [ENGINE_CRASHED, ENGINE_HUNG, ENGINE_OUT_OF_MEMORY, MODEL_NOT_READY,
+   * with google.rpc.RetryInfo, [INSUFFICIENT_MEMORY (the message names the heavy versions that are loaded)]; UNAVAILABLE [ENGINE_CRASHED, ENGINE_HUNG, ENGINE_OUT_OF_MEMORY, MODEL_NOT_READY,
    * REGISTRY_UNAVAILABLE].
    */
   predict(request: PredictRequest, options?: Partial<CallOptions>): ClientReadableStream<PredictResponse>;

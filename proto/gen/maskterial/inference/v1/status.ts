@@ -83,6 +83,8 @@ export interface EngineStatus {
   generation: number;
   ready: boolean;
   restarts: number;
+  /** The heavy version that it holds, as NAME:version; empty for an engine of all light ones. */
+  heavyVersion: string;
 }
 
 function createBaseServable(): Servable {
@@ -306,7 +308,7 @@ export const AliasStatus: MessageFns<AliasStatus> = {
 };
 
 function createBaseEngineStatus(): EngineStatus {
-  return { pid: 0, generation: 0, ready: false, restarts: 0 };
+  return { pid: 0, generation: 0, ready: false, restarts: 0, heavyVersion: "" };
 }
 
 export const EngineStatus: MessageFns<EngineStatus> = {
@@ -322,6 +324,9 @@ export const EngineStatus: MessageFns<EngineStatus> = {
     }
     if (message.restarts !== 0) {
       writer.uint32(32).uint32(message.restarts);
+    }
+    if (message.heavyVersion !== "") {
+      writer.uint32(42).string(message.heavyVersion);
     }
     return writer;
   },
@@ -371,6 +376,14 @@ export const EngineStatus: MessageFns<EngineStatus> = {
             message.restarts = reader.uint32();
             continue;
           }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.heavyVersion = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -392,6 +405,7 @@ export const EngineStatus: MessageFns<EngineStatus> = {
     message.generation = object.generation ?? 0;
     message.ready = object.ready ?? false;
     message.restarts = object.restarts ?? 0;
+    message.heavyVersion = object.heavyVersion ?? "";
     return message;
   },
 };

@@ -1,0 +1,21 @@
+import type { Manifest } from '../../proto/wire/manifest.ts';
+
+/** Pixels of a camera's usual frame, for which a model is warmed up and its memory is counted. */
+export const FRAME_PIXELS = 1200 * 1920;
+
+/** Gigabytes while it runs, for seconds: it has engines of its own. */
+export function isHeavy({ contract }: Pick<Manifest, 'contract'>): boolean {
+  return contract === 'mask2former-segmenter.v1';
+}
+
+/** What an engine with this model takes at its peak on an image of so many pixels; 0 where the manifest does not say. */
+export function peakBytes({ memory }: Pick<Manifest, 'memory'>, pixels = FRAME_PIXELS): number {
+  return memory === undefined ? 0 : memory.baseBytes + memory.bytesPerPixel * pixels;
+}
+
+/** The largest image that such an engine can take within `limitBytes`. */
+export function pixelsWithin({ memory }: Pick<Manifest, 'memory'>, limitBytes: number): number {
+  return memory === undefined || memory.bytesPerPixel === 0
+    ? Number.POSITIVE_INFINITY
+    : Math.max(0, Math.floor((limitBytes - memory.baseBytes) / memory.bytesPerPixel));
+}
