@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { type Digest, refOf } from '../../proto/wire/digest.ts';
 import { ServiceError } from '../../proto/wire/errors.ts';
+import { checkArtifacts, parseCheck } from '../../proto/wire/golden-check.ts';
 import { type ManifestArtifact, servingArtifacts } from '../../proto/wire/manifest.ts';
 import { ColourIndex } from '../predict/colours.ts';
 import type { Decoder } from '../predict/decoder.ts';
@@ -10,6 +11,7 @@ import { FRAME_PIXELS } from './heavy-model.ts';
 import { checkSupported } from './supported.ts';
 import { OnnxClassifier } from './onnx-classifier.ts';
 import { OnnxSegmenter } from './onnx-segmenter.ts';
+import { OnnxShapeClassifier } from './onnx-shape-classifier.ts';
 import type { SessionSource } from './onnx-session.ts';
 import type { ServableId, ServableSpec } from '../rollout/servable.ts';
 import { type EngineLimits, type JobModels, type LoadFailure, toWireError } from './protocol.ts';
@@ -35,6 +37,7 @@ export class Engine {
   readonly #warmUpPixels: number;
   readonly #classifiers = new Map<ServableId, OnnxClassifier>();
   readonly #segmenters = new Map<ServableId, Segmenter>();
+  readonly #shapeClassifiers = new Map<ServableId, OnnxShapeClassifier>();
   readonly #colourIndex = new ColourIndex();
   readonly #borrowed = new Set<ServableId>();
   #isWarm = false;
@@ -80,11 +83,12 @@ export class Engine {
     for (const servable of borrowed) {
       await this.#borrow(servable);
     }
-    const { classification, segmentation } = models;
+    const { classification, segmentation, postprocessing } = models;
     const deps = {
       decoder: this.#decoder,
       classifier: classification && loaded(this.#classifiers, classification),
       segmenter: segmentation && loaded(this.#segmenters, segmentation),
+      shapeClassifier: postprocessing && loaded(this.#shapeClassifiers, postprocessing),
       colourIndex: this.#colourIndex,
       hearEvents,
     };
@@ -101,8 +105,9 @@ export class Engine {
     const [oldest] = this.#borrowed;
     if (this.#borrowed.size > MAX_BORROWED && oldest !== undefined) {
       this.#borrowed.delete(oldest);
-      await this.#classifiers.get(oldest)?.release();
+      await (this.#classifiers.get(oldest) ?? this.#shapeClassifiers.get(oldest))?.release();
       this.#classifiers.delete(oldest);
+      this.#shapeClassifiers.delete(oldest);
     }
   }
 
@@ -112,6 +117,8 @@ export class Engine {
     const source = await readSource(servable);
     if (manifest.contract === 'mask2former-segmenter.v1') {
       this.#segmenters.set(id, await OnnxSegmenter.load(source, { threads: this.#threads, warmUpPixels: this.#warmUpPixels }));
+    } else if (manifest.contract === 'shape-classifier.v1') {
+      this.#shapeClassifiers.set(id, await OnnxShapeClassifier.load(source, this.#threads));
     } else {
       this.#classifiers.set(id, await OnnxClassifier.load(source, this.#threads));
     }
@@ -139,11 +146,18 @@ async function readSource({ manifest, paths, label }: ServableSpec): Promise<Ses
     }
     files.push({ path: artifact.path, data: await readVerified(artifact, path, label) });
   }
+  const checks = new Set(checkArtifacts(manifest).map(({ path }) => path));
   const graph = files.find(({ path }) => path === manifest.graph.path);
   if (graph === undefined) {
     throw new Error(`${label}: no file for ${manifest.graph.path}`);
   }
-  return { graph: graph.data, weights: files.filter((file) => file !== graph), manifest, label };
+  return {
+    graph: graph.data,
+    weights: files.filter((file) => file !== graph && !checks.has(file.path)),
+    checks: files.filter(({ path }) => checks.has(path)).map(({ data }) => parseCheck(data, label)),
+    manifest,
+    label,
+  };
 }
 
 /** The very bytes that were verified are the ones loaded: a file replaced in between cannot slip in. */

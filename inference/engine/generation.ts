@@ -82,12 +82,12 @@ export class Generation implements LoadedSet {
    * @throws ServiceError as EnginePool.predict does.
    */
   async predict(job: EngineJob): Promise<EngineAnswer> {
-    const { segmentation, classification } = job.models;
+    const { segmentation, classification, postprocessing } = job.models;
     if (segmentation === undefined) {
       return poolOf(this.#light).predict(job);
     }
     // The heavy engine holds its own model alone, so that it stays when others come and go.
-    const borrowed = this.servables.filter(({ id }) => id === classification);
+    const borrowed = this.servables.filter(({ id }) => id === classification || id === postprocessing);
     return poolOf(this.#heavy.get(segmentation)?.pool).predict({ ...job, borrowed });
   }
 

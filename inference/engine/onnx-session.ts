@@ -1,6 +1,8 @@
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { ServiceError } from '../../proto/wire/errors.ts';
+import { type CheckData, type CheckTensor, type GoldenCheck, isCheckData, typeOf } from '../../proto/wire/golden-check.ts';
 import type { Manifest, TensorSpec } from '../../proto/wire/manifest.ts';
+import { type RunTensors, runGoldenCheck } from './golden-check.ts';
 
 /** What a version's session is made of; every byte was verified. */
 export interface SessionSource {
@@ -8,6 +10,8 @@ export interface SessionSource {
   /** Weights beside the graph, by the path that the graph and the manifest call them. */
   readonly weights: readonly { readonly path: string; readonly data: Uint8Array }[];
   readonly manifest: Manifest;
+  /** What it has to reproduce before it is of any use. */
+  readonly checks: readonly GoldenCheck[];
   /** `NAME:version`, for messages. */
   readonly label: string;
 }
@@ -21,7 +25,7 @@ export interface SessionSettings {
 }
 
 export interface InputTensor {
-  readonly data: Float32Array | Uint8Array;
+  readonly data: CheckData;
   readonly shape: readonly number[];
 }
 
@@ -40,8 +44,12 @@ export class OnnxSession {
     this.label = label;
   }
 
-  /** @throws ServiceError failed-precondition LOAD_FAILED when the graph does not load, or has not the tensors of its manifest. */
-  static async create({ graph, weights, manifest, label }: SessionSource, settings: SessionSettings): Promise<OnnxSession> {
+  /**
+   * @throws ServiceError failed-precondition LOAD_FAILED when the graph does not load, or has not the tensors of its manifest;
+   * GOLDEN_CHECK_FAILED when it does not reproduce its checks.
+   */
+  static async create(source: SessionSource, settings: SessionSettings): Promise<OnnxSession> {
+    const { graph, weights, manifest, checks, label } = source;
     let session: InferenceSession;
     try {
       session = await InferenceSession.create(graph, {
@@ -57,7 +65,16 @@ export class OnnxSession {
       throw loadFailed(label, 'ONNX Runtime cannot load the graph', cause);
     }
     checkTensors(session, manifest, label);
-    return new OnnxSession(session, label);
+    const created = new OnnxSession(session, label);
+    try {
+      for (const check of checks) {
+        await runGoldenCheck(check, (inputs, outputs) => created.#reproduce(inputs, outputs), label);
+      }
+    } catch (error) {
+      await created.release();
+      throw error;
+    }
+    return created;
   }
 
   /** @throws ServiceError failed-precondition LOAD_FAILED when `run` throws. */
@@ -83,10 +100,18 @@ export class OnnxSession {
   release(): Promise<void> {
     return this.#session.release();
   }
+
+  /** Outputs of types that no check can name are left out. */
+  async #reproduce(inputs: readonly CheckTensor[], names: readonly string[]): ReturnType<RunTensors> {
+    const outputs = await this.run(Object.fromEntries(inputs.map(({ name, ...input }) => [name, input])), names);
+    return new Map(
+      [...outputs].flatMap(([name, { data, shape }]) => (isCheckData(data) ? [[name, { data, shape }] as const] : [])),
+    );
+  }
 }
 
 function tensorOf({ data, shape }: InputTensor): Tensor {
-  return data instanceof Uint8Array ? new Tensor('uint8', data, shape) : new Tensor('float32', data, shape);
+  return new Tensor(typeOf(data), data, shape);
 }
 
 function loadFailed(label: string, what: string, cause: unknown): ServiceError {

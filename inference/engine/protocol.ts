@@ -12,10 +12,11 @@ export interface EngineLimits {
   readonly warmUpPixels?: number;
 }
 
-/** Which servable does what in a run: at least one of them. */
+/** Which servable does what in a run: at least one of the first two. */
 export interface JobModels {
   readonly segmentation?: ServableId | undefined;
   readonly classification?: ServableId | undefined;
+  readonly postprocessing?: ServableId | undefined;
 }
 
 /** What the supervising process sends. A load adds to what is loaded already. */

@@ -10,18 +10,19 @@ import type { LoadedSet, ServableId, ServableSpec, VersionKey } from '../rollout
 import type { Use } from '../rollout/acquire.ts';
 import { EventQueue } from './event-queue.ts';
 
-export type ModelRole = 'segmentation' | 'classification';
+export type ModelRole = 'segmentation' | 'classification' | 'postprocessing';
 
 /** In the order in which they are told. */
-const ROLES: readonly ModelRole[] = ['segmentation', 'classification'];
+const ROLES: readonly ModelRole[] = ['segmentation', 'classification', 'postprocessing'];
 
 /** What a role's model takes and gives. */
 const CONTRACTS: Readonly<Record<ModelRole, Manifest['contract']>> = {
   segmentation: 'mask2former-segmenter.v1',
   classification: 'pixel-classifier.v1',
+  postprocessing: 'shape-classifier.v1',
 };
 
-/** What a request names for each role: at least one of them. */
+/** What a request names for each role: at least one of the first two. */
 export type PipelineModels = { readonly [role in ModelRole]?: ModelReference | undefined };
 
 export interface ImageRequest {

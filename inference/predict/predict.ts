@@ -10,11 +10,13 @@ import { buildFlake, type Finding, type Flake, type FlakeSettings } from './flak
 import { findInstances, type Instance } from './instances.ts';
 import { findLargestPart } from './largest-part.ts';
 import { meanContrast } from './mean-contrast.ts';
+import { postprocess } from './postprocess.ts';
 import type { Segmenter } from './segmenter.ts';
+import type { ShapeClassifier } from './shape-classifier.ts';
 import type { Thresholds } from './thresholds.ts';
 import { voteClass } from './vote.ts';
 
-export type Stage = 'decode' | 'colours' | 'classify' | 'class-map' | 'segment' | 'vote' | 'geometry';
+export type Stage = 'decode' | 'colours' | 'classify' | 'class-map' | 'segment' | 'vote' | 'geometry' | 'postprocess';
 
 export interface StageTiming {
   readonly stage: Stage;
@@ -26,6 +28,8 @@ export interface PredictDeps {
   readonly decoder: Decoder;
   readonly classifier?: PixelClassifier | undefined;
   readonly segmenter?: Segmenter | undefined;
+  /** Judges what either found. */
+  readonly shapeClassifier?: ShapeClassifier | undefined;
   readonly colourIndex: ColourIndex;
   /** Milliseconds from any fixed moment. */
   readonly clock?: () => number;
@@ -81,7 +85,8 @@ export async function predict(
   const classMap = deps.classifier && (await mapClasses(image, deps.classifier, deps.colourIndex, stages));
   const instances = deps.segmenter && (await segment(image, deps.segmenter, settings.thresholds, stages));
   const found = await findFlakes(classMap, instances, settings.thresholds, stages);
-  const flakes = found.map((finding) => {
+  const kept = deps.shapeClassifier === undefined ? found : await judge(found, deps.shapeClassifier, settings.thresholds, stages);
+  const flakes = kept.map((finding) => {
     const contrast = classMap && meanContrast(finding.region.mask, image, classMap.contrasts);
     return buildFlake({ ...finding, meanContrast: contrast }, settings);
   });
@@ -90,6 +95,16 @@ export async function predict(
   const { width, height } = image;
   const { background, distinctColours, classMasks = [] } = classMap ?? {};
   return { width, height, background, distinctColours, classMasks, flakes, timings };
+}
+
+async function judge(
+  found: readonly Finding[],
+  classifier: ShapeClassifier,
+  thresholds: Thresholds,
+  stages: Stages,
+): Promise<readonly Finding[]> {
+  await stages.begin('postprocess');
+  return postprocess(found, classifier, thresholds);
 }
 
 /** A pixel's class is a function of its colour and the image's background, so the classifier sees each distinct colour once. */

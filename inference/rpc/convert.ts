@@ -25,11 +25,13 @@ const STAGES: Readonly<Record<Stage, StageCode>> = {
   segment: StageCode.STAGE_SEGMENT,
   vote: StageCode.STAGE_VOTE,
   geometry: StageCode.STAGE_GEOMETRY,
+  postprocess: StageCode.STAGE_POSTPROCESS,
 };
 
 const ROLES: Readonly<Record<UsedVersion['role'], ModelRole>> = {
   segmentation: ModelRole.MODEL_ROLE_SEGMENTATION,
   classification: ModelRole.MODEL_ROLE_CLASSIFICATION,
+  postprocessing: ModelRole.MODEL_ROLE_POSTPROCESSING,
 };
 
 /** The numbers of a request; unset stays undefined. */

@@ -1,5 +1,5 @@
 import type { PredictOptions } from '../../proto/gen/maskterial/inference/v1/inference_service.ts';
-import { type FieldViolation, invalid, ServiceError } from '../../proto/wire/errors.ts';
+import { type FieldViolation, invalid } from '../../proto/wire/errors.ts';
 import { type ModelReference, readModelReference } from '../../proto/wire/names.ts';
 import { imageTooLarge } from '../pipeline/image-bytes.ts';
 import type { ImageRequest } from '../pipeline/predict-image.ts';
@@ -13,8 +13,7 @@ interface PredictParts {
 }
 
 /**
- * @throws ServiceError invalid-argument INVALID_REQUEST listing every violation, IMAGE_TOO_LARGE naming size and limit;
- * failed-precondition UNSUPPORTED_MODEL for pipelines that this release does not run.
+ * @throws ServiceError invalid-argument INVALID_REQUEST listing every violation, IMAGE_TOO_LARGE naming size and limit.
  */
 export function parsePredictRequest(request: PredictParts, limits: { readonly maxImageBytes: number }): ImageRequest {
   const { image, options } = request;
@@ -48,12 +47,9 @@ export function parsePredictRequest(request: PredictParts, limits: { readonly ma
   if (violations.length > 0) {
     throw invalid(violations);
   }
-  if (postprocessing !== undefined) {
-    throw new ServiceError('failed-precondition', 'UNSUPPORTED_MODEL', 'this release runs no postprocessing models');
-  }
   return {
     image,
-    models: { segmentation, classification },
+    models: { segmentation, classification, postprocessing },
     thresholds: resolveThresholds(requested),
     umPerPx: requested.umPerPx,
     includeReference: options?.includeReference ?? false,

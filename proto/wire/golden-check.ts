@@ -67,8 +67,10 @@ export function encodeCheck({ cases }: GoldenCheck): Buffer {
   return Buffer.from(`${JSON.stringify(json, undefined, 1)}\n`);
 }
 
-/** @throws ServiceError failed-precondition GOLDEN_CHECK_FAILED saying what is wrong with it. */
-export function parseCheck(bytes: Uint8Array): GoldenCheck {
+/** @throws ServiceError failed-precondition GOLDEN_CHECK_FAILED naming `label` and what is wrong with it. */
+export function parseCheck(bytes: Uint8Array, label: string): GoldenCheck {
+  const unreadable = (problem: string): ServiceError =>
+    new ServiceError('failed-precondition', 'GOLDEN_CHECK_FAILED', `${label}: the golden check cannot be read: ${problem}`);
   if (bytes.byteLength > MAX_CHECK_BYTES) {
     throw unreadable(`${bytes.byteLength} bytes, at most ${MAX_CHECK_BYTES}`);
   }
@@ -83,8 +85,13 @@ export function parseCheck(bytes: Uint8Array): GoldenCheck {
     const [issue] = result.error.issues;
     throw unreadable(`${issue?.path.join('.') ?? ''}: ${issue?.message ?? 'not a check'}`);
   }
+  const { cases } = result.data;
+  const cut = cases.flatMap(({ inputs, outputs }) => [...inputs, ...outputs]).find((tensor) => !isWhole(tensor));
+  if (cut !== undefined) {
+    throw unreadable(`${cut.name}: not the bytes of ${cut.type} [${cut.shape.join(', ')}]`);
+  }
   return {
-    cases: result.data.cases.map(({ name, inputs, outputs }) => ({
+    cases: cases.map(({ name, inputs, outputs }) => ({
       name,
       inputs: inputs.map(fromJson),
       outputs: outputs.map((output) => {
@@ -132,14 +139,21 @@ function toJson({ name, shape, data }: CheckTensor): JsonTensor {
   return { name, type, shape: [...shape], data: bytes.toString('base64') };
 }
 
+function isWhole({ type, shape, data }: JsonTensor): boolean {
+  const elements = shape.reduce((product, size) => product * size, 1);
+  return Buffer.byteLength(data, 'base64') === elements * ELEMENT_BYTES[type];
+}
+
 function fromJson({ name, type, shape, data }: JsonTensor): CheckTensor {
   const bytes = Buffer.from(data, 'base64');
-  const count = shape.reduce((product, size) => product * size, 1);
-  if (bytes.byteLength !== count * ELEMENT_BYTES[type]) {
-    throw unreadable(`${name}: ${bytes.byteLength} bytes for ${type} [${shape.join(', ')}]`);
-  }
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  return { name, shape, data: readElements(view, type, count) };
+  return { name, shape, data: readElements(view, type, bytes.byteLength / ELEMENT_BYTES[type]) };
+}
+
+export function isCheckData(data: unknown): data is CheckData {
+  return (
+    data instanceof Float32Array || data instanceof Float64Array || data instanceof Uint8Array || data instanceof BigInt64Array
+  );
 }
 
 export function typeOf(data: CheckData): CheckType {
@@ -176,8 +190,4 @@ function readElements(view: DataView, type: CheckType, count: number): CheckData
     case 'int64':
       return BigInt64Array.from({ length: count }, (_, index) => view.getBigInt64(index * 8, true));
   }
-}
-
-function unreadable(problem: string): ServiceError {
-  return new ServiceError('failed-precondition', 'GOLDEN_CHECK_FAILED', `the golden check cannot be read: ${problem}`);
 }

@@ -41,7 +41,7 @@ export class InProcess {
     if (path === undefined) {
       throw new Error(`${label} has no graph`);
     }
-    const source = { graph: await readFile(path), weights: [], manifest, label };
+    const source = { graph: await readFile(path), weights: [], checks: [], manifest, label };
     return new InProcess(engine, decoder, await OnnxClassifier.load(source, 1), spec);
   }
 

@@ -8,7 +8,7 @@ import { collect } from './bundle-files.ts';
 export async function checkOf({ manifest, files }: ImportedBundle): Promise<GoldenCheck | undefined> {
   const artifact = manifest.artifacts.find(({ mediaType }) => mediaType === CHECK_MEDIA_TYPE);
   const file = files.find(({ path }) => path === artifact?.path);
-  return file && parseCheck(await collect(file.read()));
+  return file && parseCheck(await collect(file.read()), 'test');
 }
 
 /** Has the graph of an import reproduce a check, its own unless another is given. */

@@ -70,7 +70,7 @@ async function checkAndTell(cli: Cli, label: string, version: Publishable, { jso
 
 async function countChecks(manifest: Manifest, folder: string): Promise<{ cases: number; values: number }> {
   const checks = await Promise.all(
-    checkArtifacts(manifest).map(async ({ path }) => parseCheck(await readFile(join(folder, path)))),
+    checkArtifacts(manifest).map(async ({ path }) => parseCheck(await readFile(join(folder, path)), path)),
   );
   const cases = checks.flatMap((each) => each.cases);
   return { cases: cases.length, values: cases.flatMap(({ outputs }) => outputs).reduce((sum, { data }) => sum + data.length, 0) };

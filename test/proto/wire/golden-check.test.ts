@@ -23,8 +23,8 @@ const CHECK: GoldenCheck = {
 };
 
 test('a check is read as it was written, and written the same each time', () => {
-  assert.deepEqual(parseCheck(encodeCheck(CHECK)), CHECK);
-  assert.deepEqual(encodeCheck(parseCheck(encodeCheck(CHECK))), encodeCheck(CHECK));
+  assert.deepEqual(parseCheck(encodeCheck(CHECK), 'M:1'), CHECK);
+  assert.deepEqual(encodeCheck(parseCheck(encodeCheck(CHECK), 'M:1')), encodeCheck(CHECK));
 });
 
 const text = encodeCheck(CHECK).toString();
@@ -43,6 +43,6 @@ for (const [what, bytes] of [
 ] as const) {
   test(`a check is refused: ${what}`, () => {
     assert.notEqual(bytes.toString(), text);
-    assert.throws(() => parseCheck(bytes), isError('failed-precondition', 'GOLDEN_CHECK_FAILED'));
+    assert.throws(() => parseCheck(bytes, 'M:1'), isError('failed-precondition', 'GOLDEN_CHECK_FAILED'));
   });
 }

@@ -81,7 +81,10 @@ test('publishes every bundle of a folder: folders at any depth, zips, zips of se
   assert.match(out, /\nCLS_GMM_A +1 +new +2 +[\d.]+ K?B +0 B\n/);
   assert.match(out, /\n6 new, 0 known before; uploaded 11 files, .*; there before 0 B\n$/);
   assert.match(err, /^\[1\/6\] .*CLS_GMM_A\n\[1\/6\] created model CLS_GMM_A\n/);
-  assert.match(err, /\n\[1\/6\] uploading model\.onnx\n\[1\/6\] uploading check\.json\n\[1\/6\] verifying\n\[1\/6\] CLS_GMM_A:1 uploaded /);
+  assert.match(
+    err,
+    /\n\[1\/6\] uploading model\.onnx\n\[1\/6\] uploading check\.json\n\[1\/6\] verifying\n\[1\/6\] CLS_GMM_A:1 uploaded /,
+  );
 });
 
 test('the second time nothing is sent, and every version is known', async () => {
