@@ -1,11 +1,14 @@
 import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { EXIT } from '../../clients/cli/exit-codes.ts';
 import type { Version } from '../../proto/gen/maskterial/registry/v1/model.ts';
 import { type ServerRollout, ServableState } from '../../proto/gen/maskterial/registry/v1/rollout.ts';
+import { encodeManifest } from '../../proto/wire/manifest.ts';
 import { fromRpcStatus } from '../../proto/wire/status.ts';
 import { damageStored, publishBroken } from '../support/broken-version.ts';
+import { checkBytes, importedVersion, publishFiles, withCheck } from '../support/imported-version.ts';
 import { makePicture, writeGmmBundle } from '../support/made-up.ts';
 import { type CommandResult, runCommand } from '../support/run-command.ts';
 import { startServeProcess } from '../support/serve-process.ts';
@@ -30,6 +33,12 @@ for (const { what, publish, reason, message } of [
     publish: (system: TestSystem) => publishBroken(system, MODEL),
     reason: 'LOAD_FAILED',
     message: /cannot load the graph/,
+  },
+  {
+    what: 'whose graph does not give what its golden check expects',
+    publish: publishUnmet,
+    reason: 'GOLDEN_CHECK_FAILED',
+    message: /golden check: output distance: \d+ of \d+ elements/,
   },
 ]) {
   test(`a promotion ${what} is refused, visibly everywhere; a later good one clears it`, async () => {
@@ -83,6 +92,18 @@ for (const { what, publish, reason, message } of [
     assert.doesNotMatch((await run('status')).out, /refused|error\n.*\[/);
     await assertAnsweredBy(system, better);
   });
+}
+
+/** Its check was made for other weights. */
+async function publishUnmet(system: TestSystem): Promise<Version> {
+  const made = async (name: string, contrast: number) => {
+    const file = join(await bundle(system, name, contrast), 'contrast_dict.json');
+    return importedVersion({ 'contrast_dict.json': await readFile(file) });
+  };
+  const version = withCheck(await made('unmet', -0.16), checkBytes(await made('other', -0.17)));
+  const { manifest } = version;
+  const request = { model: MODEL, manifestBytes: encodeManifest(manifest), files: publishFiles(version) };
+  return (await system.registry.publishVersion(request)).version;
 }
 
 test('a registry that starts again is told what is served, one that stays learns who stops', async () => {

@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
 import type { TestContext } from 'node:test';
 import { readGoldens, recordOf } from './goldens.ts';
+import { referencePath } from './reference-data.ts';
 import type { TestSystem } from './system.ts';
 
+const L2 = 'PP_L2_2DMatGMM';
 /** The rectangle's sides: data/README.md, Tolerances. */
 const SIDE_TOLERANCE_PX = 1e-3;
 
@@ -23,6 +25,7 @@ export async function checkGoldenFlakes(t: TestContext, system: TestSystem): Pro
       await system.release(bundlePath, model);
     }
   }
+  await system.release(referencePath('bundles', 'postprocessing_models', 'L2', '2DMatGMM'), L2);
   for (const golden of goldens) {
     await t.test(`${golden.image} with ${golden.head}: ${golden.flakes.length} flakes`, async () => {
       const { flakes, summary, accepted } = await system.inference.predictFlakes(
@@ -42,6 +45,19 @@ export async function checkGoldenFlakes(t: TestContext, system: TestSystem): Pro
       assert.deepEqual([b, g, r], golden.background);
       assert.deepEqual(summary.models, accepted.models);
       assert.match(summary.models[0]?.manifestDigest ?? '', /^sha256:[0-9a-f]{64}$/);
+      const judged = await system.inference.predictFlakes(
+        { path: golden.imagePath },
+        {
+          classification: models.get(golden.head),
+          postprocessing: L2,
+          sizeThreshold: golden.sizeThreshold,
+          scoreThreshold: golden.scoreThreshold,
+        },
+      );
+      assert.deepEqual(
+        judged.flakes.map(({ mask, falsePositiveProbability }) => [mask, falsePositiveProbability]),
+        golden.judged.map(({ index, falsePositiveProbability }) => [flakes[index]?.mask, falsePositiveProbability]),
+      );
     });
   }
 }

@@ -37,6 +37,9 @@ export interface Golden {
       readonly center: readonly [number, number];
     };
   }[];
+  /** What the postprocessing model leaves: index among `flakes` and probability. */
+  readonly judged: readonly { readonly index: number; readonly falsePositiveProbability: number }[];
+  readonly scoreThreshold: number;
   /** Background means, B G R. */
   readonly background: readonly number[];
 }
@@ -44,7 +47,11 @@ export interface Golden {
 interface GoldenFile {
   readonly image: string;
   readonly head: string;
-  readonly params: { readonly size_threshold: number };
+  readonly params: { readonly size_threshold: number; readonly score_threshold: number };
+  readonly with_postprocessing: {
+    readonly kept_indices: readonly number[];
+    readonly flakes: readonly { readonly false_positive_probability: number }[];
+  };
   readonly semantic_map: { readonly sha256: string; readonly png: string };
   readonly flakes: Golden['flakes'];
 }
@@ -75,6 +82,11 @@ function readGolden(image: string, file: string): Golden {
     classMapPath: referencePath('goldens', image, golden.semantic_map.png),
     classMapSha256: golden.semantic_map.sha256,
     flakes: golden.flakes,
+    judged: golden.with_postprocessing.kept_indices.map((index, at) => ({
+      index,
+      falsePositiveProbability: golden.with_postprocessing.flakes[at]?.false_positive_probability ?? Number.NaN,
+    })),
+    scoreThreshold: golden.params.score_threshold,
     background: info.background.mean_bgr,
   };
 }
