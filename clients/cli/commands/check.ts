@@ -36,25 +36,31 @@ export function addCheck(program: Command, cli: Cli): void {
 async function check(cli: Cli, what: string, options: Options): Promise<void> {
   const signal = cli.interrupts();
   if (existsSync(what)) {
-    await checkAndTell(cli, what, await openPublishable(what, signal), options);
+    await checkAndTell(cli, what, await openPublishable(what, signal), options, signal);
     return;
   }
   const reference = parseReference(what);
   await useRegistry(cli, options, async (registry) => {
     const { label, version } = await openPublished(registry, reference, signal);
-    await checkAndTell(cli, label, version, options);
+    await checkAndTell(cli, label, version, options, signal);
   });
 }
 
 /** @throws ServiceError as `checkVersion` does. */
-async function checkAndTell(cli: Cli, label: string, version: Publishable, { json }: Options): Promise<void> {
+async function checkAndTell(
+  cli: Cli,
+  label: string,
+  version: Publishable,
+  { json }: Options,
+  signal: AbortSignal,
+): Promise<void> {
   const { manifest, manifestBytes, files } = version;
   const temporary = await mkdtemp(join(tmpdir(), 'maskterial-check-'));
   try {
     const folder = join(temporary, 'version');
     await writeImported(folder, manifestBytes, files);
     const { checkVersion } = await import('../../../inference/engine/check-version.ts');
-    await checkVersion(manifest, label, folder);
+    await checkVersion(manifest, label, folder, signal);
     const { cases, values } = await countChecks(manifest, folder);
     if (json === true) {
       await writeJson(cli, { checked: label, family: manifest.family, contract: manifest.contract, cases, values });
