@@ -1,5 +1,8 @@
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
+import type { Catalog } from '../../registry/release/catalog.ts';
+import { openEmbedded } from '../support/registry/embedded-registry.ts';
+import { temporaryFolder } from '../support/registry/temporary-folder.ts';
 import { checkRegistry } from '../support/registry-model/check-registry.ts';
 import { openFolderStore, openMemoryAwsStore } from '../support/registry-model/stores.ts';
 
@@ -20,3 +23,27 @@ for (const [name, open] of [
     );
   });
 }
+
+it('finds the shortest sequence for a registry that forgets how to go back further', async () => {
+  const forgetful = (catalog: Catalog): Catalog => ({
+    ...catalog,
+    moveAlias: ({ state, ...event }, ...rest) =>
+      catalog.moveAlias({ ...event, state: { ...state, backRevision: state.revision - 1 } }, ...rest),
+  });
+  const open = async (clock: Parameters<typeof openFolderStore>[0]) => {
+    const folder = await temporaryFolder();
+    const { registry, ...embedded } = await openEmbedded(folder.path, { clock, wrapCatalog: forgetful });
+    return {
+      registries: [registry],
+      close: async () => {
+        embedded[Symbol.dispose]();
+        await folder[Symbol.asyncDispose]();
+      },
+    };
+  };
+  await assert.rejects(checkRegistry(open, SETTINGS), ({ message }: Error) => {
+    assert.equal(message.match(/\d: rollback/g)?.length, 2, message);
+    assert.match(message, /seed: 1/);
+    return true;
+  });
+});

@@ -90,7 +90,7 @@ export const readBlob: Verb<{ readonly content: number; readonly file: number }>
 };
 
 /** The start of a watch, whose place is kept. */
-export const watchSnapshot: Verb<Record<never, never>> = {
+export const watchSnapshot: Verb<Readonly<Record<string, never>>> = {
   name: 'watch',
   steps: fc.constant({}),
   perform: async (registry, _step, { cursors }) => {
