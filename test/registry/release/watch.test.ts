@@ -273,7 +273,10 @@ describe('feed tail', () => {
     }
     bench.length = 1201;
     assert.deepEqual(await numbers(1200), [1201]);
-    assert.deepEqual(await numbers(1150), [...from(1150, 51).map(({ sequence }) => sequence)]);
+    assert.deepEqual(
+      await numbers(1150),
+      from(1150, 51).map(({ sequence }) => sequence),
+    );
   });
 
   it('reads what it holds no second time, and says of no other position that it is on the feed', async () => {
