@@ -15,6 +15,7 @@ const BENCHES: Readonly<Record<string, () => Promise<Bench>>> = {
   predict: async () => (await import('./predict.ts')).benchPredict,
   registry: async () => (await import('./registry.ts')).benchRegistry,
   swap: async () => (await import('./swap.ts')).benchSwap,
+  watch: async () => (await import('./watch.ts')).benchWatch,
 };
 
 process.env['ORT_DISABLE_TELEMETRY'] = '1';
