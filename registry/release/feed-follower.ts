@@ -2,6 +2,7 @@ import { abortError, throwIfAborted } from '../../proto/wire/errors.ts';
 import type { ChangeFeed } from './catalog.ts';
 import type { Clock } from './clock.ts';
 import { SharedReads } from './shared-reads.ts';
+import { NEEDLESS } from './wait-either.ts';
 
 interface Waiter {
   readonly sequence: number;
@@ -75,9 +76,9 @@ export class FeedFollower {
       });
     } finally {
       leave();
-      settled.abort();
+      settled.abort(NEEDLESS);
       if (this.#waiters.size === 0) {
-        this.#polling?.abort();
+        this.#polling?.abort(NEEDLESS);
         this.#polling = undefined;
       }
     }

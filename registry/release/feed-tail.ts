@@ -12,11 +12,18 @@ const KEPT = 500;
  */
 export class FeedTail {
   readonly #reads: SharedReads<number, readonly FeedEntry[] | undefined>;
+  readonly #snapshots: SharedReads<'all', Awaited<ReturnType<ChangeFeed['snapshot']>>>;
   /** Without a gap. */
   #tail: readonly FeedEntry[] = [];
 
-  constructor(feed: Pick<ChangeFeed, 'readFeed'>) {
+  constructor(feed: Pick<ChangeFeed, 'readFeed' | 'snapshot'>) {
+    this.#snapshots = new SharedReads((_, signal) => feed.snapshot(signal));
     this.#reads = new SharedReads((sequence, signal) => feed.readFeed(sequence, BATCH, signal));
+  }
+
+  /** As `ChangeFeed.snapshot` does, but it may have been begun a moment ago for another; what came since is in the feed after it. */
+  snapshot(signal: AbortSignal): Promise<Awaited<ReturnType<ChangeFeed['snapshot']>>> {
+    return this.#snapshots.get('all', signal);
   }
 
   /** As `ChangeFeed.readFeed` does, in batches of its own size. */
@@ -30,6 +37,11 @@ export class FeedTail {
     const entries = await this.#reads.get(sequence, signal);
     this.#keep(entries ?? []);
     return entries;
+  }
+
+  /** A change of this process, which became visible: its watchers need not read it. */
+  add(entry: FeedEntry): void {
+    this.#keep([entry]);
   }
 
   #keep(entries: readonly FeedEntry[]): void {

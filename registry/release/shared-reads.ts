@@ -1,4 +1,5 @@
 import { abortError, throwIfAborted } from '../../proto/wire/errors.ts';
+import { NEEDLESS } from './wait-either.ts';
 
 interface Flight<V> {
   readonly result: Promise<V>;
@@ -32,7 +33,7 @@ export class SharedReads<K, V> {
       flight.waiting -= 1;
       if (flight.waiting === 0) {
         this.#forget(key, flight);
-        flight.over.abort();
+        flight.over.abort(NEEDLESS);
       }
     }
   }

@@ -55,7 +55,7 @@ export async function* watchAliases(
     const entries = position === undefined ? undefined : isUpToDate ? [] : await feedTail.read(position, signal);
     isOnFeed = true;
     if (position === undefined || entries === undefined) {
-      const snapshot = await catalog.snapshot(signal);
+      const snapshot = await feedTail.snapshot(signal);
       yield* snapshotParts(snapshot.aliases, encodeCursor({ storeId, sequence: snapshot.sequence }));
       position = snapshot.sequence;
       continue;

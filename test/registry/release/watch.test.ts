@@ -166,7 +166,7 @@ describe('many watchers of one registry', () => {
 
   async function start(path: string) {
     const clock = new ManualClock();
-    const asked = { feedHead: 0, readFeed: 0, wishHead: 0, wishList: 0 };
+    const asked = { snapshot: 0, feedHead: 0, readFeed: 0, wishHead: 0, wishList: 0 };
     const known = new MemoryWishes();
     const wishes: PrefetchWishes = {
       put: (wish, nowMs, signal) => known.put(wish, nowMs, signal),
@@ -181,13 +181,16 @@ describe('many watchers of one registry', () => {
         ...catalog,
         feedHead: (signal) => (asked.feedHead++, catalog.feedHead(signal)),
         readFeed: (...query) => (asked.readFeed++, catalog.readFeed(...query)),
+        snapshot: (signal) => (asked.snapshot++, catalog.snapshot(signal)),
       }),
     });
     await publishThree(embedded.registry);
     const watchers = Array.from({ length: WATCHERS }, () => watch(embedded.registry));
-    for (const { next } of watchers) {
-      assert.equal((await next()).kind, 'snapshot');
+    // All at once, as after a restart of the registry.
+    for (const event of await Promise.all(watchers.map(({ next }) => next()))) {
+      assert.equal(event.kind, 'snapshot');
     }
+    assert.equal(asked.snapshot, 1);
     const allNext = (): Promise<WatchEvent>[] => watchers.map(({ next }) => next());
     /** Each watcher sleeps twice until its heartbeat, and the two questions until they are due. */
     const untilAsleep = (): Promise<void> => clock.untilSleeping(2 * WATCHERS + 2);
@@ -223,7 +226,19 @@ describe('many watchers of one registry', () => {
     );
     waiting = allNext();
     await untilAsleep();
-    assert.deepEqual(asked, { ...before, readFeed: before.readFeed + 1 });
+    // What this process did it knows.
+    assert.deepEqual(asked, before);
+
+    using other = await openEmbedded(folder.path);
+    await other.registry.promoteVersion(promotion({ model: 'm', version: 3 }), never);
+    clock.advance(POLL_MS);
+    assert.deepEqual(
+      (await Promise.all(waiting)).map(versionIn),
+      Array.from({ length: WATCHERS }, () => 3),
+    );
+    waiting = allNext();
+    await untilAsleep();
+    assert.deepEqual(asked, { ...before, feedHead: before.feedHead + 1, readFeed: before.readFeed + 1 });
     stop();
     await Promise.allSettled(waiting);
   });
@@ -255,13 +270,14 @@ describe('feed tail', () => {
   function start(length: number) {
     const bench = { length, asked: [] as number[] };
     const tail = new FeedTail({
+      snapshot: async () => ({ sequence: bench.length, aliases: [] }),
       readFeed: async (sequence, limit) => {
         bench.asked.push(sequence);
         return sequence > bench.length ? undefined : from(sequence, Math.min(limit, bench.length - sequence));
       },
     });
     const numbers = async (sequence: number) => (await tail.read(sequence, never))?.map((found) => found.sequence);
-    return { bench, numbers };
+    return { bench, tail, numbers };
   }
 
   it('gives each reader all changes after its position, whatever others have read', async () => {
@@ -277,6 +293,21 @@ describe('feed tail', () => {
       await numbers(1150),
       from(1150, 51).map(({ sequence }) => sequence),
     );
+  });
+
+  it('takes a change of this process without reading it, and leaves no gap before it', async () => {
+    const { bench, tail, numbers } = start(3);
+    await numbers(0);
+    bench.length = 6;
+    tail.add(entry(4));
+    assert.deepEqual(await numbers(3), [4]);
+    assert.deepEqual(bench.asked, [0]);
+    // Another process made change 5; the changes of this one were answered in another order than they were made in.
+    tail.add(entry(6));
+    tail.add(entry(4));
+    assert.deepEqual(await numbers(5), [6]);
+    assert.deepEqual(await numbers(3), [4, 5, 6]);
+    assert.deepEqual(bench.asked, [0, 3]);
   });
 
   it('reads what it holds no second time, and says of no other position that it is on the feed', async () => {
