@@ -5,12 +5,12 @@ import { DynamoTable } from '../../../registry/adapters/aws/dynamo-table.ts';
 import { DynamoWishes } from '../../../registry/adapters/aws/dynamo-wishes.ts';
 import { describePrefetchWishes } from '../../contract/prefetch-wishes-contract.ts';
 import { describeServerReports } from '../../contract/server-reports-contract.ts';
-import { type AwsTestServers, needsLocalAws, pace, startAwsTestServers } from '../../support/aws/aws-test-store.ts';
+import { type AwsTestServers, needsAws, pace, startAwsTestStores } from '../../support/aws/aws-test-store.ts';
 
-describe('live state on DynamoDB', needsLocalAws(), () => {
+describe('live state on DynamoDB', needsAws(), () => {
   let servers: AwsTestServers;
   before(async () => {
-    servers = await startAwsTestServers();
+    servers = await startAwsTestStores();
   });
   after(() => servers.stop());
 
