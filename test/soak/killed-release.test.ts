@@ -6,7 +6,7 @@ import { needsLocalAws } from '../support/aws/aws-test-store.ts';
 import type { LargeVersion } from '../support/soak/large-version.ts';
 import { Moments } from '../support/soak/moments.ts';
 import { MODEL, ReleaseBench } from '../support/soak/release-bench.ts';
-import { openAwsReleaseStore } from '../support/soak/release-store.ts';
+import { openAwsReleaseStore, openFolderStore } from '../support/soak/release-store.ts';
 import type { SeededRandom } from '../support/soak/seeded-random.ts';
 import type { CommandProcess } from '../support/soak/service-process.ts';
 import { soakTest } from '../support/soak/soak.ts';
@@ -16,39 +16,44 @@ const KILLS = 50;
 const KILLS_A_STORE = 10;
 /** Three chunks and one: enough for an upload to be cut in the middle, few enough for fifty of them. */
 const EXTRA_BYTES = [2 * CHUNK_BYTES + 1000, 77_000];
-const VICTIMS = ['registry', 'publisher'] as const;
+const VICTIMS = ['registry', 'client'] as const;
 
-soakTest(
-  import.meta.url,
-  'registry or publisher killed at 50 random moments of publish, finalize and promote, on AWS: nothing partial shows, nothing is missing, the retry succeeds',
-  async (run) => {
-    const random = run.random('killed release');
-    const kills = run.portion(KILLS);
-    const moments = new Moments(random);
-    for (let done = 0; done < kills; ) {
-      await using bench = await ReleaseBench.start(random, openAwsReleaseStore);
-      const scene = await Scene.open(bench, moments);
-      const until = Math.min(kills, done + KILLS_A_STORE);
-      while (done < until) {
-        done += (await scene.round(random)) ? 1 : 0;
+for (const [pair, openStore, options] of [
+  ['on one folder', openFolderStore, undefined],
+  ['on AWS', openAwsReleaseStore, needsLocalAws()],
+] as const) {
+  soakTest(
+    import.meta.url,
+    `registry or client killed at 50 random moments of publish, finalize, promote and collect, ${pair}: nothing partial shows, nothing is missing, the retry succeeds`,
+    async (run) => {
+      const random = run.random(`killed release ${pair}`);
+      const kills = run.portion(KILLS);
+      const moments = new Moments(random);
+      for (let done = 0; done < kills; ) {
+        await using bench = await ReleaseBench.start(random, openStore);
+        const scene = await Scene.open(bench, moments);
+        const until = Math.min(kills, done + KILLS_A_STORE);
+        while (done < until) {
+          done += (await scene.round(random)) ? 1 : 0;
+        }
+        await bench.assertNoRegistryLeftovers();
+        await bench.assertAllIsWhole();
+        run.say(`${pair}: ${done} kills; the reader saw ${JSON.stringify(bench.reader.seen)}`);
       }
-      await bench.assertNoRegistryLeftovers();
-      await bench.assertAllIsWhole();
-      run.say(`${done} kills; the reader saw ${JSON.stringify(bench.reader.seen)}`);
-    }
-    run.say(`kills: ${moments.summary()}`);
-  },
-  needsLocalAws(),
-);
+      run.say(`${pair}: ${moments.summary()}`);
+    },
+    options,
+  );
+}
 
-/** Something that a publisher does with the registry, to be cut off and done again. */
+/** Something that a client does with the registry, to be cut off and done again. */
 interface Step {
   readonly name: string;
   /** Gives what the command does, and what must be so once it succeeded. */
   prepare(scene: Scene): Promise<{ start(): CommandProcess; check(): Promise<void> }>;
 }
 
-/** One is drawn for each kill. Whatever else the registry does to its store, such as collecting garbage, joins here. */
+/** One is drawn for each kill; whatever else the registry does to its store joins here. */
 const STEPS: readonly Step[] = [
   {
     name: 'publish',
@@ -73,6 +78,23 @@ const STEPS: readonly Step[] = [
       return {
         start: () => scene.bench.startCommand('promote', `${MODEL}:${number}`),
         check: () => scene.assertMoved(),
+      };
+    },
+  },
+  {
+    // Of files that no version refers to, beside those of all versions.
+    name: 'collect',
+    prepare: async ({ bench }) => {
+      const abandoned = await bench.makeVersion(EXTRA_BYTES);
+      await bench.uploadAll(abandoned);
+      return {
+        start: () => bench.startCommand('gc', '--grace', '0'),
+        check: async () => {
+          const extra = abandoned.manifest.artifacts.filter(({ path }) => path.startsWith('extra-'));
+          const held = await Promise.all(extra.map((artifact) => bench.holds(artifact)));
+          assert.deepEqual(held, [false, false]);
+          await bench.assertAllIsWhole();
+        },
       };
     },
   },
@@ -123,7 +145,7 @@ class Scene {
     assert.deepEqual(moves, this.#moves);
   }
 
-  /** False when the publisher was quicker than the moment of its death. */
+  /** False when the client was quicker than the moment of its death. */
   async round(random: SeededRandom): Promise<boolean> {
     const { bench } = this;
     const [step, victim] = [random.pick(STEPS), random.pick(VICTIMS)];

@@ -9,6 +9,7 @@ import { DEFAULT_RETRY } from '../../../clients/retry.ts';
 import { createRegistryClient, type RegistryClient } from '../../../clients/registry-client.ts';
 import { ModelKind, type Version } from '../../../proto/gen/maskterial/registry/v1/model.ts';
 import { RegistryServiceClient } from '../../../proto/gen/maskterial/registry/v1/registry_service.ts';
+import type { BlobRef } from '../../../proto/wire/digest.ts';
 import { lastingPort } from '../lasting-port.ts';
 import { stage, upload } from '../registry/publish.ts';
 import { registryOverGrpc } from '../registry/registry-over-grpc.ts';
@@ -180,6 +181,11 @@ export class ReleaseBench implements AsyncDisposable {
         ? blobs.verifiedChunks(artifact, signal)
         : new Set(artifact.chunks.keys()),
     );
+  }
+
+  /** Whether the registry's store holds a whole blob. */
+  async holds({ digest, sizeBytes }: BlobRef): Promise<boolean> {
+    return (await this.#store.blobs.stat(digest, AbortSignal.timeout(TIMEOUT_MS)))?.sizeBytes === sizeBytes;
   }
 
   missingInCache({ manifest }: LargeVersion): Promise<Missing> {

@@ -56,7 +56,7 @@ export function soakTest(
   file: string,
   name: string,
   body: (run: SoakRun, t: TestContext) => Promise<void>,
-  options: { readonly skip: string | false } = { skip: false },
+  options: { readonly skip: string | false } | undefined = { skip: false },
 ): void {
   test(name, options, async (t) => {
     const settings = readSoakSettings(processEnvironment());
