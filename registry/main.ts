@@ -12,10 +12,9 @@ import { MemoryReports } from './adapters/memory/memory-reports.ts';
 import { MemoryWishes } from './adapters/memory/memory-wishes.ts';
 import { sweepPartials } from './adapters/embedded/sweep.ts';
 import type { RegistryConfig } from './config.ts';
-import type { BlobStore } from './release/blob-store.ts';
-import type { Catalog } from './release/catalog.ts';
 import { probeCatalog } from './release/catalog-probe.ts';
 import { systemClock } from './release/clock.ts';
+import type { RegistryDeps } from './release/dependencies.ts';
 import { createRegistry } from './release/registry.ts';
 import { createRegistryService } from './rpc/registry-service.ts';
 
@@ -85,10 +84,8 @@ function logCatalogChange(logger: Logger, error: unknown): void {
   }
 }
 
-interface Store {
+interface Store extends Pick<RegistryDeps, 'catalog' | 'blobs' | 'reports' | 'wishes'> {
   readonly name: string;
-  readonly catalog: Catalog;
-  readonly blobs: BlobStore;
   close(): void;
 }
 
@@ -111,7 +108,14 @@ async function openFolder(dataFolder: string, logger: Logger): Promise<Store> {
   const layout = await prepareLayout(dataFolder);
   const catalog = openSqliteCatalog(layout.catalog);
   await sweep(layout, logger);
-  return { name: layout.root, catalog, blobs: new FolderBlobStore(layout), close: () => catalog.close() };
+  return {
+    name: layout.root,
+    catalog,
+    blobs: new FolderBlobStore(layout),
+    reports: new MemoryReports(),
+    wishes: new MemoryWishes(),
+    close: () => catalog.close(),
+  };
 }
 
 async function openAws(name: string, settings: AwsSettings, logger: Logger): Promise<Store> {
@@ -124,9 +128,8 @@ async function openAws(name: string, settings: AwsSettings, logger: Logger): Pro
   const store = await openAwsStore(settings, deps, new AbortController().signal);
   const sweeping = startSweeping(store, deps);
   return {
+    ...store,
     name,
-    catalog: store.catalog,
-    blobs: store.blobs,
     close: () => {
       sweeping.stop();
       store.close();
@@ -146,14 +149,11 @@ async function sweep(layout: Layout, logger: Logger): Promise<void> {
   }
 }
 
-function startServer(config: RegistryConfig, { catalog, blobs }: Store, logger: Logger): Promise<RunningServer> {
+function startServer(config: RegistryConfig, { catalog, blobs, reports, wishes }: Store, logger: Logger): Promise<RunningServer> {
   const shutdown = new AbortController();
   const handlers = createHandlers({ shutdown: shutdown.signal, report: createCallLog(logger) });
   const newId = (): string => randomBytes(ID_BYTES).toString('base64url');
-  const registry = createRegistry(
-    { catalog, blobs, reports: new MemoryReports(), wishes: new MemoryWishes(), clock: systemClock, newId },
-    config,
-  );
+  const registry = createRegistry({ catalog, blobs, reports, wishes, clock: systemClock, newId }, config);
   const implementation = createRegistryService(registry, handlers, { clock: systemClock, idleMs: config.uploadIdleMs });
   const service = {
     name: REGISTRY_SERVICE,

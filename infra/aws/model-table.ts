@@ -17,6 +17,7 @@ export class ModelTable extends Table {
       sortKey: { name: TABLE_DEFINITION.sortKey, type: AttributeType.STRING },
       billingMode: BillingMode[TABLE_DEFINITION.billingMode],
       pointInTimeRecoverySpecification: { pointInTimeRecoveryEnabled: TABLE_DEFINITION.hasPointInTimeRecovery },
+      timeToLiveAttribute: TABLE_DEFINITION.timeToLive,
       deletionProtection: TABLE_DEFINITION.hasDeletionProtection,
       removalPolicy: RemovalPolicy.RETAIN,
     });

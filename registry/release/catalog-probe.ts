@@ -1,6 +1,7 @@
 import { ServiceError } from '../../proto/wire/errors.ts';
 import type { ChangeFeed } from './catalog.ts';
 import type { Clock } from './clock.ts';
+import { waitEither } from './wait-either.ts';
 
 export interface CatalogProbeDeps {
   readonly catalog: Pick<ChangeFeed, 'feedHead'>;
@@ -33,24 +34,15 @@ export async function probeCatalog(
 }
 
 /** Why the catalog did not answer, or undefined. */
-async function ask(
-  catalog: Pick<ChangeFeed, 'feedHead'>,
-  clock: Clock,
-  timeoutMs: number,
-  signal: AbortSignal,
-): Promise<unknown> {
-  const over = new AbortController();
-  const either = AbortSignal.any([signal, over.signal]);
-  const late = clock
-    .sleep(timeoutMs, either)
-    .then(() => new ServiceError('unavailable', 'STORAGE_UNAVAILABLE', `the catalog did not answer within ${timeoutMs} ms`));
-  const answer = catalog.feedHead(either).then(
-    () => undefined,
-    (error: unknown) => error,
-  );
-  try {
-    return await Promise.race([answer, late]);
-  } finally {
-    over.abort();
-  }
+function ask(catalog: Pick<ChangeFeed, 'feedHead'>, clock: Clock, timeoutMs: number, signal: AbortSignal): Promise<unknown> {
+  const answer = (over: AbortSignal): Promise<unknown> =>
+    catalog.feedHead(over).then(
+      () => undefined,
+      (error: unknown) => error,
+    );
+  const late = async (over: AbortSignal): Promise<unknown> => {
+    await clock.sleep(timeoutMs, over);
+    return new ServiceError('unavailable', 'STORAGE_UNAVAILABLE', `the catalog did not answer within ${timeoutMs} ms`);
+  };
+  return waitEither([answer, late], signal);
 }

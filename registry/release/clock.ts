@@ -1,25 +1,2 @@
-/** Time as the registry sees it; tests advance their own. */
-export interface Clock {
-  /** Milliseconds since 1970. */
-  nowMs(): number;
-  /** Resolves after `ms`; at once, and without an error, when `signal` aborts. */
-  sleep(ms: number, signal: AbortSignal): Promise<void>;
-}
-
-/** The computer's clock. */
-export const systemClock: Clock = {
-  nowMs: () => Date.now(),
-  sleep: (ms, signal) =>
-    new Promise((resolve) => {
-      const wake = (): void => {
-        clearTimeout(timer);
-        signal.removeEventListener('abort', wake);
-        resolve();
-      };
-      const timer = setTimeout(wake, ms);
-      signal.addEventListener('abort', wake);
-      if (signal.aborted) {
-        wake();
-      }
-    }),
-};
+// The registry's clock is the services' one; its adapters and tests know it by this place.
+export { type Clock, systemClock } from '../../infra/process/clock.ts';

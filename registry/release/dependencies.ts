@@ -2,8 +2,10 @@ import type { BlobStore } from './blob-store.ts';
 import type { Catalog } from './catalog.ts';
 import type { Clock } from './clock.ts';
 import type { FeedFollower } from './feed-follower.ts';
+import type { FeedTail } from './feed-tail.ts';
 import type { PrefetchWishes } from './prefetch-wishes.ts';
 import type { ServerReports } from './server-reports.ts';
+import type { WishBoard } from './wish-board.ts';
 
 /** What the use cases work with. */
 export interface RegistryDeps {
@@ -19,6 +21,8 @@ export interface RegistryDeps {
 /** The dependencies of whatever moves aliases or watches them. */
 export interface FollowingDeps extends RegistryDeps {
   readonly follower: FeedFollower;
+  readonly feedTail: FeedTail;
+  readonly wishBoard: WishBoard;
   readonly wishesFollower: FeedFollower;
 }
 

@@ -1,6 +1,8 @@
 import { abortError, throwIfAborted } from '../../proto/wire/errors.ts';
 import type { ChangeFeed } from './catalog.ts';
 import type { Clock } from './clock.ts';
+import { SharedReads } from './shared-reads.ts';
+import { NEEDLESS } from './wait-either.ts';
 
 interface Waiter {
   readonly sequence: number;
@@ -13,15 +15,16 @@ interface Waiter {
  * those of other processes. One question serves all watchers, and none is asked while nobody waits.
  */
 export class FeedFollower {
-  readonly #feed: Pick<ChangeFeed, 'feedHead'>;
+  readonly #questions: SharedReads<'head', number>;
   readonly #clock: Clock;
   readonly #pollMs: number;
   readonly #waiters = new Set<Waiter>();
   #head = 0;
+  #askedMs = Number.NEGATIVE_INFINITY;
   #polling: AbortController | undefined;
 
   constructor(feed: Pick<ChangeFeed, 'feedHead'>, clock: Clock, settings: { readonly pollMs: number }) {
-    this.#feed = feed;
+    this.#questions = new SharedReads((_, signal) => feed.feedHead(signal));
     this.#clock = clock;
     this.#pollMs = settings.pollMs;
   }
@@ -34,6 +37,17 @@ export class FeedFollower {
         waiter.resolve(true);
       }
     }
+  }
+
+  /**
+   * The newest change's number, as the store said it within the time between two questions, or later.
+   * @throws ServiceError as `ChangeFeed.feedHead` does, or when `signal` aborts.
+   */
+  async current(signal: AbortSignal): Promise<number> {
+    if (this.#dueInMs() === 0) {
+      await this.#ask(signal);
+    }
+    return this.#head;
   }
 
   /**
@@ -62,9 +76,9 @@ export class FeedFollower {
       });
     } finally {
       leave();
-      settled.abort();
+      settled.abort(NEEDLESS);
       if (this.#waiters.size === 0) {
-        this.#polling?.abort();
+        this.#polling?.abort(NEEDLESS);
         this.#polling = undefined;
       }
     }
@@ -79,16 +93,34 @@ export class FeedFollower {
 
   async #poll(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
+      // All watchers may have been woken a moment ago, and wait again: that is no reason to ask sooner.
+      const dueInMs = this.#dueInMs();
+      if (dueInMs > 0) {
+        await this.#clock.sleep(dueInMs, signal);
+        continue;
+      }
       try {
-        this.notify(await this.#feed.feedHead(signal));
+        await this.#ask(signal);
       } catch (error) {
         if (!signal.aborted) {
           // Each watcher ends with the error; the next one to wait asks again.
           this.#fail(error);
         }
+        await this.#clock.sleep(this.#pollMs, signal);
       }
-      await this.#clock.sleep(this.#pollMs, signal);
     }
+  }
+
+  async #ask(signal: AbortSignal): Promise<void> {
+    const head = await this.#questions.get('head', signal);
+    this.#askedMs = this.#clock.nowMs();
+    this.notify(head);
+  }
+
+  /** Until the next question. A clock that was set back delays it no longer than any other. */
+  #dueInMs(): number {
+    const ageMs = this.#clock.nowMs() - this.#askedMs;
+    return ageMs >= 0 && ageMs < this.#pollMs ? this.#pollMs - ageMs : 0;
   }
 
   #fail(error: unknown): void {

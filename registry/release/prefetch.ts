@@ -15,7 +15,7 @@ export interface PrefetchVersionCommand {
 
 /**
  * Makes the servers that keep the model loaded fetch a version and hold it for a while.
- * @throws ServiceError not-found MODEL_NOT_FOUND or VERSION_NOT_FOUND; invalid-argument INVALID_REQUEST; resource-exhausted
+ * @throws ServiceError not-found MODEL_NOT_FOUND or VERSION_NOT_FOUND; invalid-argument INVALID_REQUEST; failed-precondition
  *   PREFETCHES_FULL.
  */
 export async function prefetchVersion(

@@ -3,7 +3,7 @@ import type { AliasName, ModelName } from '../../proto/wire/names.ts';
 import { type AliasState, checkRevision, promotion } from '../model/alias.ts';
 import { type Deprecation, describeDeletion } from '../model/deletion.ts';
 import { RequestCheck } from '../model/request-check.ts';
-import type { Catalog, RequestIdentity } from './catalog.ts';
+import type { Catalog, FeedEntry, RequestIdentity } from './catalog.ts';
 import type { FollowingDeps, RegistryDeps } from './dependencies.ts';
 import { findEarlier, MAX_REQUEST_ID_LENGTH, recordOf } from './idempotency.ts';
 import { missingVersion } from './not-found.ts';
@@ -58,7 +58,7 @@ export async function promoteVersion(
   if (model === undefined || number === undefined || alias === undefined || check.isBad) {
     throw check.error();
   }
-  const { catalog, clock, follower } = deps;
+  const { catalog, clock } = deps;
   const { expectedRevision, actor, reason, requestId } = command;
   const content: unknown[] = [model, number, alias, expectedRevision ?? null, actor, reason];
   if (command.requireReady > 0) {
@@ -90,7 +90,7 @@ export async function promoteVersion(
     const event = promotion(current, target, { actor: claim(actor), reason, timeMs: clock.nowMs() });
     const result = await catalog.moveAlias(event, recordOf(request, String(event.state.revision), true), signal);
     if (result.kind === 'moved') {
-      follower.notify(result.sequence);
+      tellWatchers(deps, { sequence: result.sequence, event });
       return { alias: event.state, previousVersion: event.fromVersion, ...advice };
     }
     throwIfHopeless(attempt, current, `${model}@${alias}`);
@@ -113,6 +113,12 @@ export function checkMove(
   check.text(reason, 'reason', MAX_REASON_LENGTH);
   check.text(actor, 'actor', MAX_ACTOR_LENGTH);
   check.text(requestId, 'request_id', MAX_REQUEST_ID_LENGTH);
+}
+
+/** Those of this process, at once. */
+export function tellWatchers({ feedTail, follower }: FollowingDeps, entry: FeedEntry): void {
+  feedTail.add(entry);
+  follower.notify(entry.sequence);
 }
 
 /** Nobody is authenticated yet, so whoever a caller says to be is recorded as a claim. */

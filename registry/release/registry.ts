@@ -9,6 +9,7 @@ import { type DeleteVersionCommand, deleteVersion } from './delete.ts';
 import type { RegistryDeps } from './dependencies.ts';
 import { type DeprecateVersionCommand, deprecateVersion, undeprecateVersion } from './deprecate.ts';
 import { FeedFollower } from './feed-follower.ts';
+import { FeedTail } from './feed-tail.ts';
 import { type FinalizedVersion, type FinalizeVersionCommand, finalizeVersion } from './finalize.ts';
 import { type ListAliasEventsQuery, listAliasEvents } from './history.ts';
 import { getModel, getVersion, type ListModelsQuery, type ListVersionsQuery, listModels, listVersions } from './list.ts';
@@ -24,6 +25,7 @@ import { getRollout, type RolloutEvent, type RolloutQuery, type WatchRolloutQuer
 import { getStaging, type StagedVersion, type StageVersionCommand, stageVersion } from './stage.ts';
 import { type UploadBlobCommand, uploadBlob } from './upload.ts';
 import { type WatchAliasesQuery, type WatchEvent, watchAliases } from './watch.ts';
+import { WishBoard } from './wish-board.ts';
 
 /** What a registry does, one method a call of the contract. Each is one use case; its file says what it promises. */
 export interface Registry {
@@ -59,15 +61,19 @@ export interface RegistrySettings {
   readonly serverTtlMs: number;
 }
 
+/** What servers report and are to prefetch on other replicas may be known a second later than a promotion: that saves requests. */
+const LIVE_POLL_FACTOR = 4;
+
 export function createRegistry(deps: RegistryDeps, settings: RegistrySettings): Registry {
   const { catalog, reports, wishes, clock } = deps;
-  const followerOf = (feedHead: (signal: AbortSignal) => Promise<number>): FeedFollower =>
-    new FeedFollower({ feedHead }, clock, { pollMs: settings.feedPollMs });
+  const livePollMs = settings.feedPollMs * LIVE_POLL_FACTOR;
   const following = {
     ...deps,
-    follower: followerOf((signal) => catalog.feedHead(signal)),
-    reportsFollower: followerOf((signal) => reports.head(signal)),
-    wishesFollower: followerOf((signal) => wishes.head(signal)),
+    follower: new FeedFollower(catalog, clock, { pollMs: settings.feedPollMs }),
+    feedTail: new FeedTail(catalog),
+    reportsFollower: new FeedFollower({ feedHead: (signal) => reports.head(signal) }, clock, { pollMs: livePollMs }),
+    wishesFollower: new FeedFollower({ feedHead: (signal) => wishes.head(signal) }, clock, { pollMs: livePollMs }),
+    wishBoard: new WishBoard(wishes, clock),
   };
   return {
     createModel: (command, signal) => createModel(deps, command, signal),

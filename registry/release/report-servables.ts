@@ -61,14 +61,14 @@ export async function reportServables(
   if (server === undefined || check.isBad) {
     throw check.error();
   }
-  if (command.isStopping) {
-    await reports.remove(server.id, signal);
-  } else {
-    const reportTimeMs = clock.nowMs();
-    const times = { reportTimeMs, expireTimeMs: reportTimeMs + serverTtlMs };
-    await reports.put({ server, sequence: command.sequence, servables, aliases, ...times }, signal);
+  const reportTimeMs = clock.nowMs();
+  const times = { reportTimeMs, expireTimeMs: reportTimeMs + serverTtlMs };
+  const head = command.isStopping
+    ? await reports.remove(server.id, signal)
+    : await reports.put({ server, sequence: command.sequence, servables, aliases, ...times }, signal);
+  if (head !== undefined) {
+    reportsFollower.notify(head);
   }
-  reportsFollower.notify(await reports.head(signal));
   return { expireAfterMs: serverTtlMs };
 }
 

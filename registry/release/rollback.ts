@@ -4,7 +4,15 @@ import { RequestCheck } from '../model/request-check.ts';
 import type { FollowingDeps, RegistryDeps } from './dependencies.ts';
 import { findEarlier, recordOf } from './idempotency.ts';
 import { aliasNotFound, requireModel } from './not-found.ts';
-import { type AliasMove, checkMove, claim, moveAgain, type PromoteVersionCommand, throwIfHopeless } from './promote.ts';
+import {
+  type AliasMove,
+  checkMove,
+  claim,
+  moveAgain,
+  type PromoteVersionCommand,
+  tellWatchers,
+  throwIfHopeless,
+} from './promote.ts';
 
 export type RollbackAliasCommand = Omit<PromoteVersionCommand, 'version' | 'requireReady'>;
 
@@ -22,7 +30,7 @@ export async function rollbackAlias(deps: FollowingDeps, command: RollbackAliasC
   if (model === undefined || alias === undefined || check.isBad) {
     throw check.error();
   }
-  const { catalog, clock, follower } = deps;
+  const { catalog, clock } = deps;
   const { expectedRevision, actor, reason, requestId } = command;
   const request = { operation: 'rollback', requestId, content: [model, alias, expectedRevision ?? null, actor, reason] } as const;
   for (let attempt = 1; ; attempt++) {
@@ -46,7 +54,7 @@ export async function rollbackAlias(deps: FollowingDeps, command: RollbackAliasC
     const event = rollback(current, target, { actor: claim(actor), reason, timeMs: clock.nowMs() });
     const result = await catalog.moveAlias(event, recordOf(request, String(event.state.revision), true), signal);
     if (result.kind === 'moved') {
-      follower.notify(result.sequence);
+      tellWatchers(deps, { sequence: result.sequence, event });
       return { alias: event.state, previousVersion: current.version };
     }
     throwIfHopeless(attempt, current, `${model}@${alias}`);

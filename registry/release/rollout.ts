@@ -47,14 +47,14 @@ export async function* watchRollout(
   if (model === undefined || check.isBad) {
     throw check.error();
   }
-  const { catalog, clock, follower, reports, reportsFollower } = deps;
+  const { clock, follower, reportsFollower } = deps;
   let told = '';
   let toldMs = clock.nowMs();
   for (;;) {
     throwIfAborted(signal);
     // Before the look: what changes during it is news to the wait below.
-    const sequence = await catalog.feedHead(signal);
-    const head = await reports.head(signal);
+    const sequence = await follower.current(signal);
+    const head = await reportsFollower.current(signal);
     const { rollout, nextExpiryMs } = await look(deps, model, alias, signal);
     const content = contentOf(rollout);
     if (content !== told) {

@@ -11,11 +11,13 @@ export interface ServerReports {
   /**
    * Replaces what this server said before, unless that has a larger sequence number: then nothing changes. For each model a reader sees
    * the old report or the new one, never a mixture; for several models, one model's may come a moment before another's.
-   * @throws resource-exhausted REPORTS_FULL when there is no room for it; then what the server said before stays.
+   * Gives the head after it, or undefined where it told nothing new.
+   * @throws resource-exhausted REPORTS_FULL, with the time until a report ends, when there is no room for it, and invalid-argument
+   *   INVALID_REQUEST when there never is; then what the server said before stays.
    */
-  put(report: LiveReport, signal: AbortSignal): Promise<void>;
-  /** Forgets a server. Idempotent. */
-  remove(serverId: string, signal: AbortSignal): Promise<void>;
+  put(report: LiveReport, signal: AbortSignal): Promise<number | undefined>;
+  /** Forgets a server. Gives the head after it, or undefined where it was not known. Idempotent. */
+  remove(serverId: string, signal: AbortSignal): Promise<number | undefined>;
   /** Every server whose report has not expired at `nowMs`, each with what it says of `model` and of no other. */
   list(model: ModelName, nowMs: number, signal: AbortSignal): Promise<LiveReport[]>;
   /**

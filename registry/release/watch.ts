@@ -8,8 +8,6 @@ import { waitEither } from './wait-either.ts';
 
 /** Aliases in one part of a snapshot: some 150 KB, far below a message's limit. */
 const SNAPSHOT_PART = 500;
-/** Changes read at a time; a watcher holds no more than these, however slowly it reads. */
-const BATCH = 100;
 
 export interface WatchAliasesQuery {
   /** The cursor of the last event received, to go on after it; empty for the start. */
@@ -33,7 +31,7 @@ export type WatchEvent =
 /**
  * A snapshot of all aliases, unless the cursor says what is known already, then every change once and in order; and the wishes
  * to prefetch, all that are in force at first, then each new one. Each watcher reads the feed at its own pace, so one that is slow
- * costs no memory. Ends by an error only.
+ * costs no memory; and none asks the store while there is nothing new. Ends by an error only.
  * @throws ServiceError invalid-argument INVALID_REQUEST or INVALID_CURSOR; whatever aborted `signal`.
  */
 export async function* watchAliases(
@@ -44,25 +42,29 @@ export async function* watchAliases(
   const check = new RequestCheck();
   const heartbeatMs = checkHeartbeat(check, query.heartbeatSeconds);
   check.throwIfBad();
-  const { catalog, clock, follower, wishes, wishesFollower } = deps;
+  const { catalog, clock, follower, feedTail, wishBoard, wishesFollower } = deps;
   const { storeId } = catalog;
   const resumed = decodeCursor(query.cursor);
   let position = resumed?.storeId === storeId ? resumed.sequence : undefined;
+  /** A caller's cursor may lie beyond the feed's end; only the store knows. */
+  let isOnFeed = false;
   let wishHead = -1;
   let told = new Set<string>();
   for (;;) {
-    const entries = position === undefined ? undefined : await catalog.readFeed(position, BATCH, signal);
+    const isUpToDate = isOnFeed && position !== undefined && (await follower.current(signal)) <= position;
+    const entries = position === undefined ? undefined : isUpToDate ? [] : await feedTail.read(position, signal);
+    isOnFeed = true;
     if (position === undefined || entries === undefined) {
-      const snapshot = await catalog.snapshot(signal);
+      const snapshot = await feedTail.snapshot(signal);
       yield* snapshotParts(snapshot.aliases, encodeCursor({ storeId, sequence: snapshot.sequence }));
       position = snapshot.sequence;
       continue;
     }
-    const head = await wishes.head(signal);
+    const head = await wishesFollower.current(signal);
     if (head !== wishHead) {
       wishHead = head;
+      const inForce = await wishBoard.list(head, signal);
       const nowMs = clock.nowMs();
-      const inForce = await wishes.list(nowMs, signal);
       for (const wish of inForce.filter((known) => !told.has(keyOf(known)))) {
         const cursor = encodeCursor({ storeId, sequence: position });
         yield { kind: 'prefetch', cursor, wish, holdMs: wish.expireTimeMs - nowMs };

@@ -13,7 +13,9 @@ const BENCHES: Readonly<Record<string, () => Promise<Bench>>> = {
   'm2f-goldens': async () => (await import('./m2f-goldens.ts')).benchM2fGoldens,
   'm2f-graph': async () => (await import('./m2f-graph.ts')).benchM2fGraph,
   predict: async () => (await import('./predict.ts')).benchPredict,
+  registry: async () => (await import('./registry.ts')).benchRegistry,
   swap: async () => (await import('./swap.ts')).benchSwap,
+  watch: async () => (await import('./watch.ts')).benchWatch,
 };
 
 process.env['ORT_DISABLE_TELEMETRY'] = '1';

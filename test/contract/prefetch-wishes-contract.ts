@@ -44,6 +44,21 @@ export function describePrefetchWishes(name: string, create: () => Promise<Prefe
       assert.deepEqual(grew, [true, false, true, true]);
     });
 
+    it('holds a hundred; a known one may be put again, and one that expired makes room', async () => {
+      for (let version = 1; version <= 100; version += 1) {
+        await wishes.put(wish('M', version, version === 1 ? 1000 : 5000), NOW, never);
+      }
+      const isFull = isError('failed-precondition', 'PREFETCHES_FULL');
+      await assert.rejects(wishes.put(wish('M', 101, 5000), NOW, never), isFull);
+      await wishes.put(wish('M', 2, 6000), NOW, never);
+      await wishes.put(wish('M', 101, 5000), NOW + 1000, never);
+      assert.equal((await listed(NOW + 1000)).length, 100);
+      // The one that made room comes back when another has ended.
+      await assert.rejects(wishes.put(wish('M', 1, 9000), NOW + 1000, never), isFull);
+      assert.deepEqual(await wishes.put(wish('M', 1, 9000), NOW + 5000, never), wish('M', 1, 9000));
+      assert.deepEqual(await listed(NOW + 5000), ['M:1', 'M:2']);
+    });
+
     it('stops for a caller who left', async () => {
       const left = AbortSignal.abort();
       const isCancelled = isError('cancelled', 'CANCELLED');

@@ -59,19 +59,45 @@ export function describeServerReports(name: string, create: () => Promise<Server
       assert.deepEqual(await ids(), ['server-b']);
     });
 
-    it('grows its head with news, not with renewals', async () => {
+    it('grows its head with news, not with renewals, and says so', async () => {
       const heads = [await reports.head(never)];
-      const note = async () => heads.push(await reports.head(never));
-      await reports.put(liveReport('a', {}), never);
-      await note();
-      await reports.put(liveReport('a', { sequence: 2, reportTimeMs: START_MS + 1, expireTimeMs: START_MS + 30_001 }), never);
-      await note();
-      await reports.put(liveReport('a', { sequence: 3, servables: [servable('M', 2)] }), never);
-      await note();
-      await reports.remove('server-a', never);
-      await note();
+      const said: (number | undefined)[] = [];
+      const note = async (head: number | undefined) => {
+        said.push(head);
+        heads.push(await reports.head(never));
+      };
+      await note(await reports.put(liveReport('a', {}), never));
+      const renewal = { sequence: 2, reportTimeMs: START_MS + 1, expireTimeMs: START_MS + 30_001 };
+      await note(await reports.put(liveReport('a', renewal), never));
+      await note(await reports.put(liveReport('a', { sequence: 3, servables: [servable('M', 2)] }), never));
+      await note(await reports.put(liveReport('a', { sequence: 2, servables: [servable('M', 1)] }), never));
+      await note(await reports.remove('server-a', never));
+      await note(await reports.remove('server-a', never));
+      await note(await reports.put(liveReport('a', { servables: [servable('M', 2)] }), never));
       const grew = heads.slice(1).map((head, index) => head > (heads[index] ?? 0));
-      assert.deepEqual(grew, [true, false, true, true]);
+      assert.deepEqual(grew, [true, false, true, false, true, false, true]);
+      assert.deepEqual(
+        said,
+        heads.slice(1).map((head, index) => (grew[index] === true ? head : undefined)),
+      );
+    });
+
+    it('takes what a server says that was gone for a while as news, whatever it said before', async () => {
+      const said = { servables: [servable('M', 1)] };
+      await reports.put(liveReport('a', { ...said, sequence: 7 }), never);
+      const [reportTimeMs, expireTimeMs] = [START_MS + 30_000, START_MS + 60_000];
+      const head = await reports.put(liveReport('a', { ...said, sequence: 2, reportTimeMs, expireTimeMs }), never);
+      assert.ok(head !== undefined);
+      assert.deepEqual(await ids(reportTimeMs), ['server-a']);
+    });
+
+    it('keeps every field of a failure and of an alias that serves nothing', async () => {
+      const failure = { kind: 'data-loss' as const, reason: 'DIGEST_MISMATCH', message: 'größer als ≤ 1' };
+      const servables = [{ ...servable('M', 1), state: 'failed' as const, failure }, servable('M', 2)];
+      const report = liveReport('a', { servables });
+      const aliases = report.aliases.slice(0, 1).map((alias) => ({ ...alias, serving: undefined }));
+      await reports.put({ ...report, aliases }, never);
+      assert.deepEqual(await reports.list(asModel('M'), START_MS, never), [{ ...report, aliases }]);
     });
 
     it('stops for a caller who left', async () => {

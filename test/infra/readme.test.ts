@@ -23,7 +23,7 @@ it('the settings on AWS are settings that the services read, and none that conce
 
 it('the costs are what their formulas give, at the prices that are assumed', () => {
   const costs = [...tableOf('what').values()].filter((cells) => cells.length === 2);
-  assert.equal(costs.length, 11);
+  assert.equal(costs.length, 12);
   for (const [formula = '', stated = ''] of costs) {
     assert.equal(stated, evaluate(formula.replaceAll(' GB', '')).toFixed(4), formula);
   }

@@ -39,6 +39,7 @@ async function setUp(cli: Cli, options: Options): Promise<void> {
       table: aws.table,
       table_created: table.isCreated,
       point_in_time_recovery: table.isRecoverable,
+      time_to_live: table.isExpiring,
       bucket: aws.bucket,
       bucket_created: isBucketCreated,
       store_id: storeId,
@@ -47,6 +48,7 @@ async function setUp(cli: Cli, options: Options): Promise<void> {
   }
   const made = (isCreated: boolean): string => (isCreated ? 'created' : 'is there');
   const recovery = table.isRecoverable ? '' : ', without point-in-time recovery: this server has none';
-  await cli.out.write(`table   ${aws.table}  ${made(table.isCreated)}${recovery}\n`);
+  const expiry = table.isExpiring ? '' : ', without time to live: this server keeps what has ended';
+  await cli.out.write(`table   ${aws.table}  ${made(table.isCreated)}${recovery}${expiry}\n`);
   await cli.out.write(`bucket  ${aws.bucket}  ${made(isBucketCreated)}\n`);
 }

@@ -1,7 +1,7 @@
 import type { AttributeValue } from '@aws-sdk/client-dynamodb';
 
 /** What the catalog keeps in an attribute. Numbers are whole ones. */
-export type Value = string | number | boolean | readonly Value[] | { readonly [name: string]: Value };
+export type Value = string | number | boolean | Uint8Array | readonly Value[] | { readonly [name: string]: Value };
 /** An item without its key. */
 export type Attributes = Readonly<Record<string, Value>>;
 /** An item as it was read. */
@@ -16,6 +16,9 @@ export function toAttribute(value: Value): AttributeValue {
     case 'boolean':
       return { BOOL: value };
     default:
+      if (value instanceof Uint8Array) {
+        return { B: value };
+      }
       return isList(value) ? { L: value.map(toAttribute) } : { M: toAttributes(value) };
   }
 }
@@ -44,6 +47,14 @@ export function integerOf(row: Row, name: string): number {
   return value;
 }
 
+export function bytesOf(row: Row, name: string): Uint8Array {
+  const value = row[name];
+  if (!(value instanceof Uint8Array)) {
+    throw new Error(`attribute ${name} holds ${typeof value} where bytes were written`);
+  }
+  return value;
+}
+
 function fromAttribute(value: AttributeValue): unknown {
   if (value.S !== undefined) {
     return value.S;
@@ -53,6 +64,9 @@ function fromAttribute(value: AttributeValue): unknown {
   }
   if (value.BOOL !== undefined) {
     return value.BOOL;
+  }
+  if (value.B !== undefined) {
+    return value.B;
   }
   if (value.L !== undefined) {
     return value.L.map(fromAttribute);

@@ -1,9 +1,11 @@
 import {
   CreateTableCommand,
   DescribeTableCommand,
+  DescribeTimeToLiveCommand,
   type DynamoDBClient,
   type TableDescription,
   UpdateContinuousBackupsCommand,
+  UpdateTimeToLiveCommand,
 } from '@aws-sdk/client-dynamodb';
 import { ServiceError } from '../../../proto/wire/errors.ts';
 import { isTransient, nameOf, translateAwsError } from './aws-errors.ts';
@@ -15,11 +17,15 @@ export interface CreatedTable {
   readonly isCreated: boolean;
   /** Whether it can be put back to any moment of the last weeks; servers other than AWS's may not be able to. */
   readonly isRecoverable: boolean;
+  /** Whether what has ended is removed by itself; servers other than AWS's may not do it. */
+  readonly isExpiring: boolean;
 }
 
 /**
- * Creates the catalog's table where there is none, and waits until it can be used. Idempotent.
- * @throws ServiceError failed-precondition UNSUPPORTED_FORMAT for a table with other keys; unavailable STORAGE_UNAVAILABLE.
+ * Creates the catalog's table where there is none, waits until it can be used, and gives one of an earlier release the settings that
+ * it lacks. Idempotent.
+ * @throws ServiceError failed-precondition UNSUPPORTED_FORMAT for a table with other keys, or whose items end by another attribute;
+ *   unavailable STORAGE_UNAVAILABLE.
  */
 export async function createTable(
   client: Pick<DynamoDBClient, 'send'>,
@@ -37,7 +43,11 @@ export async function createTable(
         throw new LostRaceError(`table ${name} is ${table?.TableStatus ?? 'not there yet'}`);
       }
     });
-    return { isCreated, isRecoverable: await attempt(() => makeRecoverable(client, name, signal)) };
+    return {
+      isCreated,
+      isRecoverable: await attempt(() => makeRecoverable(client, name, signal)),
+      isExpiring: await attempt(() => makeExpiring(client, name, signal)),
+    };
   } catch (error) {
     throw translateAwsError(error, `table ${name}`);
   }
@@ -96,8 +106,29 @@ async function makeRecoverable(client: Pick<DynamoDBClient, 'send'>, name: strin
     TableName: name,
     PointInTimeRecoverySpecification: { PointInTimeRecoveryEnabled: TABLE_DEFINITION.hasPointInTimeRecovery },
   });
+  return isAble(() => client.send(command, { abortSignal: signal }));
+}
+
+/** To set it twice is an error on AWS. */
+async function makeExpiring(client: Pick<DynamoDBClient, 'send'>, name: string, signal: AbortSignal): Promise<boolean> {
+  const options = { abortSignal: signal };
+  const AttributeName = TABLE_DEFINITION.timeToLive;
+  return isAble(async () => {
+    const { TimeToLiveDescription: found } = await client.send(new DescribeTimeToLiveCommand({ TableName: name }), options);
+    if (found?.TimeToLiveStatus !== 'ENABLED' && found?.TimeToLiveStatus !== 'ENABLING') {
+      const TimeToLiveSpecification = { Enabled: true, AttributeName };
+      await client.send(new UpdateTimeToLiveCommand({ TableName: name, TimeToLiveSpecification }), options);
+    } else if (found.AttributeName !== AttributeName) {
+      const message = `items of table ${name} end by the attribute ${found.AttributeName}; a catalog's do by ${AttributeName}`;
+      throw new ServiceError('failed-precondition', 'UNSUPPORTED_FORMAT', message);
+    }
+  });
+}
+
+/** False where the server knows no such request. */
+async function isAble(request: () => Promise<unknown>): Promise<boolean> {
   try {
-    await client.send(command, { abortSignal: signal });
+    await request();
     return true;
   } catch (error) {
     if (nameOf(error) === 'UnknownOperationException') {

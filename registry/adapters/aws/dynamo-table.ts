@@ -4,13 +4,15 @@ import {
   BatchGetItemCommand,
   type DynamoDBClient,
   GetItemCommand,
+  PutItemCommand,
   QueryCommand,
   type TransactWriteItem,
   TransactWriteItemsCommand,
+  UpdateItemCommand,
 } from '@aws-sdk/client-dynamodb';
 import { throwIfAborted } from '../../../proto/wire/errors.ts';
-import { type Attributes, fromAttributes, type Row, toAttribute, toAttributes, type Value } from './attributes.ts';
-import { cancellationReasons, isTransient, translateAwsError } from './aws-errors.ts';
+import { type Attributes, fromAttributes, integerOf, type Row, toAttribute, toAttributes, type Value } from './attributes.ts';
+import { cancellationReasons, isTransient, nameOf, translateAwsError } from './aws-errors.ts';
 import { type Pace, retrying } from './retry.ts';
 import { type Key, ranges, type SortRange } from './table-layout.ts';
 
@@ -40,7 +42,7 @@ export interface PartitionRead {
 }
 
 /**
- * The catalog's table: strongly consistent reads, and writes that are transactions. Requests that DynamoDB refuses for now are
+ * The catalog's table: strongly consistent reads, and writes that are transactions (live state's are single ones). Requests that DynamoDB refuses for now are
  * repeated here, and nowhere else.
  *
  * Errors of all methods: as `translateAwsError` says, and ServiceError cancelled or deadline-exceeded when the signal aborts.
@@ -137,6 +139,40 @@ export class DynamoTable {
         return new Set(failed);
       }
     });
+  }
+
+  /**
+   * Writes one item, for half of what a transaction costs. False when the condition did not hold, or when it did, the answer got
+   * lost, and the item written is in the way of its own repetition.
+   */
+  async put(key: Key, item: Attributes, condition: Condition, signal: AbortSignal): Promise<boolean> {
+    const Item = { ...toAttributes(item), ...toAttributes({ ...key }) };
+    const command = new PutItemCommand({ TableName: this.#name, Item, ...toCondition(condition) });
+    return this.#attempt(signal, async () => {
+      try {
+        await this.#client.send(command, { abortSignal: signal });
+        return true;
+      } catch (error) {
+        if (nameOf(error) === 'ConditionalCheckFailedException') {
+          return false;
+        }
+        throw error;
+      }
+    });
+  }
+
+  /** Adds one to a number, which begins at 0, and gives the sum. More than one where an answer got lost. */
+  async increment(key: Key, attribute: string, signal: AbortSignal): Promise<number> {
+    const command = new UpdateItemCommand({
+      TableName: this.#name,
+      Key: toAttributes({ ...key }),
+      UpdateExpression: 'ADD #sum :one',
+      ExpressionAttributeNames: { '#sum': attribute },
+      ExpressionAttributeValues: { ':one': toAttribute(1) },
+      ReturnValues: 'UPDATED_NEW',
+    });
+    const { Attributes: sum } = await this.#attempt(signal, () => this.#client.send(command, { abortSignal: signal }));
+    return integerOf(fromAttributes(sum ?? {}), attribute);
   }
 
   /** Reads and writes until no other writer comes in between: until `attempt` throws no LostRaceError. */

@@ -2,10 +2,15 @@ import { HeadBucketCommand } from '@aws-sdk/client-s3';
 import type { BlobStore } from '../../release/blob-store.ts';
 import type { Catalog } from '../../release/catalog.ts';
 import type { Clock } from '../../release/clock.ts';
+import type { PrefetchWishes } from '../../release/prefetch-wishes.ts';
+import type { ServerReports } from '../../release/server-reports.ts';
 import { createDynamoClient, createS3Client } from './aws-clients.ts';
 import { translateAwsError } from './aws-errors.ts';
 import type { AwsSettings } from './aws-settings.ts';
 import { openDynamoCatalog } from './dynamo-catalog.ts';
+import { DynamoReports } from './dynamo-reports.ts';
+import { DynamoTable } from './dynamo-table.ts';
+import { DynamoWishes } from './dynamo-wishes.ts';
 import { DEFAULT_RETRY, type Pace } from './retry.ts';
 import { S3BlobStore } from './s3-blob-store.ts';
 import { isAbsent, S3Bucket } from './s3-bucket.ts';
@@ -14,6 +19,8 @@ import { s3LayoutOf } from './s3-layout.ts';
 export interface AwsStore {
   readonly catalog: Catalog;
   readonly blobs: BlobStore;
+  readonly reports: ServerReports;
+  readonly wishes: PrefetchWishes;
   /** Removes what uploads that ended before a time left unfinished. */
   readonly sweep: (beforeMs: number, signal: AbortSignal) => Promise<void>;
   /** Restores what a collection of garbage set aside before a time and left so. */
@@ -28,7 +35,7 @@ export interface AwsStoreDeps {
 }
 
 /**
- * A catalog in DynamoDB and blobs in S3. Both are asked once, so that a wrong name or a missing permission shows now.
+ * Catalog and live state in DynamoDB, blobs in S3. Both are asked once, so that a wrong name or a missing permission shows now.
  * @throws ServiceError unavailable STORAGE_UNAVAILABLE, with a retry delay where it may pass; failed-precondition UNSUPPORTED_FORMAT.
  */
 export async function openAwsStore(settings: AwsSettings, deps: AwsStoreDeps, signal: AbortSignal): Promise<AwsStore> {
@@ -44,9 +51,12 @@ export async function openAwsStore(settings: AwsSettings, deps: AwsStoreDeps, si
     const bucket = new S3Bucket({ client: s3, pace, onLeftover: deps.onLeftover }, settings);
     await checkBucket(bucket, signal);
     const blobs = new S3BlobStore(bucket, s3LayoutOf(settings.prefix));
+    const table = new DynamoTable(dynamo, pace, settings.table);
     return {
       catalog,
       blobs,
+      reports: new DynamoReports(table),
+      wishes: new DynamoWishes(table),
       sweep: async (beforeMs, at) => void (await blobs.sweep(beforeMs, at)),
       restoreAbandoned: async (beforeMs, at) => void (await blobs.restoreAbandoned(beforeMs, at)),
       close,

@@ -40,6 +40,10 @@ export const keys = {
     sk: padded(revision, VERSION_DIGITS),
   }),
   feed: (sequence: number): Key => ({ pk: 'feed', sk: padded(sequence, SEQUENCE_DIGITS) }),
+  server: (id: string): Key => ({ pk: 'servers', sk: id }),
+  serversHead: { pk: 'store', sk: 'servers-head' },
+  prefetch: (model: string, version: number): Key => ({ pk: 'prefetches', sk: `${model}#${padded(version, VERSION_DIGITS)}` }),
+  prefetchesHead: { pk: 'store', sk: 'prefetches-head' },
 } as const;
 
 /** The part of a partition's items that a read wants. */

@@ -12,6 +12,9 @@ export interface MemoryReportsSettings {
 /** A report of a server with ten versions has 4000 characters: as many servers as allowed take 4 of these 64 million. */
 export const DEFAULT_REPORTS_SETTINGS: MemoryReportsSettings = { maxServers: 1000, maxCharacters: 64 * 1024 * 1024 };
 
+/** Where there is nothing whose end could be waited for. */
+const DEFAULT_DELAY_MS = 10_000;
+
 interface Entry {
   readonly report: LiveReport;
   /** All but the times and the sequence: what makes a report say something new. */
@@ -20,7 +23,8 @@ interface Entry {
 
 /**
  * Reports in the memory of one registry process. On a disk they would be a write a server every few seconds, for what is worth
- * nothing after a restart: by then every server has reported again. Several processes each know only what they were told.
+ * nothing after a restart: by then every server has reported again. Several processes each know only what they were told; those on
+ * AWS share `DynamoReports`.
  */
 export class MemoryReports implements ServerReports {
   readonly #settings: MemoryReportsSettings;
@@ -32,29 +36,25 @@ export class MemoryReports implements ServerReports {
     this.#settings = settings;
   }
 
-  async put(report: LiveReport, signal: AbortSignal): Promise<void> {
+  async put(report: LiveReport, signal: AbortSignal): Promise<number | undefined> {
     throwIfAborted(signal);
     const { server, sequence, servables, aliases } = report;
     this.#dropExpired(report.reportTimeMs);
     const known = this.#entries.get(server.id);
     if (known !== undefined && known.report.sequence > sequence) {
-      return;
+      return undefined;
     }
     const content = JSON.stringify([server, servables, aliases]);
     const characters = this.#characters - (known?.content.length ?? 0) + content.length;
-    this.#checkRoom(known === undefined ? this.#entries.size + 1 : this.#entries.size, characters);
+    this.#checkRoom(known === undefined ? this.#entries.size + 1 : this.#entries.size, characters, report.reportTimeMs);
     this.#entries.set(server.id, { report, content });
     this.#characters = characters;
-    if (known?.content !== content) {
-      this.#head += 1;
-    }
+    return known?.content === content ? undefined : ++this.#head;
   }
 
-  async remove(serverId: string, signal: AbortSignal): Promise<void> {
+  async remove(serverId: string, signal: AbortSignal): Promise<number | undefined> {
     throwIfAborted(signal);
-    if (this.#drop(serverId)) {
-      this.#head += 1;
-    }
+    return this.#drop(serverId) ? ++this.#head : undefined;
   }
 
   async list(model: ModelName, nowMs: number, signal: AbortSignal): Promise<LiveReport[]> {
@@ -72,13 +72,16 @@ export class MemoryReports implements ServerReports {
     return this.#head;
   }
 
-  #checkRoom(servers: number, characters: number): void {
+  #checkRoom(servers: number, characters: number, nowMs: number): void {
     const { maxServers, maxCharacters } = this.#settings;
     if (servers > maxServers || characters > maxCharacters) {
+      const endsMs = [...this.#entries.values()].map(({ report }) => report.expireTimeMs);
       throw new ServiceError(
         'resource-exhausted',
         'REPORTS_FULL',
         `no room for the report: it would make ${servers} servers (at most ${maxServers}) with ${characters} characters (at most ${maxCharacters})`,
+        // Servers that live renew their reports; those that do not make room then.
+        { retryDelayMs: endsMs.length === 0 ? DEFAULT_DELAY_MS : Math.min(...endsMs) - nowMs },
       );
     }
   }

@@ -1,8 +1,5 @@
-import { ServiceError, throwIfAborted } from '../../../proto/wire/errors.ts';
-import type { PrefetchWish, PrefetchWishes } from '../../release/prefetch-wishes.ts';
-
-/** Every server gets all of them, and a wish is for the minutes before a promotion. */
-const MAX_WISHES = 100;
+import { throwIfAborted } from '../../../proto/wire/errors.ts';
+import { MAX_WISHES, type PrefetchWish, type PrefetchWishes, tooManyWishes } from '../../release/prefetch-wishes.ts';
 
 /** Wishes in the memory of one registry process, as `MemoryReports` keeps reports. */
 export class MemoryWishes implements PrefetchWishes {
@@ -18,7 +15,7 @@ export class MemoryWishes implements PrefetchWishes {
       return known;
     }
     if (known === undefined && this.#wishes.size >= MAX_WISHES) {
-      throw new ServiceError('resource-exhausted', 'PREFETCHES_FULL', `${MAX_WISHES} versions are being held ahead already`);
+      throw tooManyWishes();
     }
     this.#wishes.set(key, wish);
     this.#head += 1;

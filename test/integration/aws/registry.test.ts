@@ -17,7 +17,8 @@ import { deferred } from '../../support/deferred.ts';
 import { createClassifier, never, promotion, publish } from '../../support/registry/publish.ts';
 import { type RegistryServer, startRegistryServer } from '../../support/registry/registry-server.ts';
 import { smallVersion } from '../../support/registry/sample-version.ts';
-import { memoryLiveState } from '../../support/registry/live-state.ts';
+import { reportOf, servableOf } from '../../support/registry/server-report.ts';
+import { isError } from '../../support/service-errors.ts';
 
 describe('a registry on AWS', needsAws(), () => {
   let servers: AwsTestServers;
@@ -87,6 +88,37 @@ describe('a registry on AWS', needsAws(), () => {
     );
   });
 
+  it('what servers report to one registry and what is wished for there, another one knows', async () => {
+    const settings = await servers.newStore();
+    await using first = await startOn(settings);
+    await using second = await startOn(settings);
+    await createClassifier(first.registry, 'AMM');
+    const { version } = await publish(first.registry, 'AMM', smallVersion('one'));
+    await first.registry.promoteVersion(promotion({ model: 'AMM', version: 1, alias: 'canary' }), never);
+
+    const watching = second.registry.watchRollout({ model: 'AMM', alias: '', heartbeatSeconds: 3600 }, never);
+    const rollouts = watching[Symbol.asyncIterator]();
+    const ready = async (): Promise<number | undefined> => {
+      const { value } = await rollouts.next();
+      return value?.kind === 'rollout' ? value.rollout.aliases[0]?.ready : undefined;
+    };
+    assert.equal(await ready(), 0);
+    const required = promotion({ model: 'AMM', version: 1, requireReady: 1 });
+    await assert.rejects(second.registry.promoteVersion(required, never), isError('failed-precondition', 'NOT_ENOUGH_READY'));
+    const servables = [servableOf(1, version.manifest.digest)];
+    await first.registry.reportServables(reportOf('a', { servables }), never);
+    assert.equal(await ready(), 1);
+    await second.registry.promoteVersion(required, never);
+
+    await first.registry.prefetchVersion({ model: 'AMM', version: 1, holdSeconds: 60 }, never);
+    for await (const event of second.registry.watchAliases({ cursor: '', heartbeatSeconds: 3600 }, never)) {
+      if (event.kind === 'prefetch') {
+        assert.equal(event.wish.version, 1);
+        break;
+      }
+    }
+  });
+
   it('many publishers and promoters on three registries lose nothing', async () => {
     const settings = await servers.newStore();
     const registries = await Promise.all([1, 2, 3].map(() => openOn(settings)));
@@ -123,12 +155,12 @@ describe('a registry on AWS', needsAws(), () => {
 
 async function openOn(settings: AwsSettings): Promise<{ readonly registry: Registry; close(): void }> {
   const deps = { clock: systemClock, onLeftover: ignoreLeftover };
-  const { catalog, blobs, close } = await openAwsStore(settings, deps, never);
+  const store = await openAwsStore(settings, deps, never);
   const registry = createRegistry(
-    { catalog, blobs, ...memoryLiveState(), clock: systemClock, newId: () => randomUUID() },
+    { ...store, clock: systemClock, newId: () => randomUUID() },
     { feedPollMs: 10, serverTtlMs: 30_000 },
   );
-  return { registry, close };
+  return { registry, close: () => store.close() };
 }
 
 function startOn(settings: AwsSettings): Promise<RegistryServer> {

@@ -70,3 +70,14 @@ it('a stop in the middle of a question ends it, tells nothing and leaves no time
   await stop();
   assert.deepEqual([changes, clock.sleepers], [[], 0]);
 });
+
+it('asks a long time without making signals that the long-lived one remembers', async (t) => {
+  const any = t.mock.method(AbortSignal, 'any');
+  const { bench, pass, stop } = start(async () => 7);
+  await manyTurns();
+  for (let question = 0; question < 10; question++) {
+    await pass(100);
+  }
+  assert.deepEqual([bench.asked, any.mock.callCount()], [11, 0]);
+  await stop();
+});

@@ -1,10 +1,16 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { ServiceError } from '../../../proto/wire/errors.ts';
-import type { AliasState } from '../../../registry/model/alias.ts';
+import { refOf } from '../../../proto/wire/digest.ts';
+import { type AliasState, promotion as moveTo } from '../../../registry/model/alias.ts';
+import { MemoryWishes } from '../../../registry/adapters/memory/memory-wishes.ts';
+import type { FeedEntry } from '../../../registry/release/catalog.ts';
 import { FeedFollower } from '../../../registry/release/feed-follower.ts';
+import { FeedTail } from '../../../registry/release/feed-tail.ts';
+import type { PrefetchWishes } from '../../../registry/release/prefetch-wishes.ts';
 import type { Registry } from '../../../registry/release/registry.ts';
 import type { WatchEvent } from '../../../registry/release/watch.ts';
+import { aliasName, modelName } from '../../support/registry/catalog-records.ts';
 import { openEmbedded } from '../../support/registry/embedded-registry.ts';
 import { ManualClock } from '../../support/registry/manual-clock.ts';
 import { createClassifier, never, promotion, publish } from '../../support/registry/publish.ts';
@@ -33,6 +39,10 @@ function watch(registry: Registry, cursor = ''): { next: () => Promise<WatchEven
     stop: () => stop.abort(),
   };
 }
+
+const MANIFEST = refOf(Buffer.from('manifest'));
+const TARGET = { model: modelName('m'), alias: aliasName('production'), version: 1, manifest: MANIFEST };
+const EVENT = moveTo(undefined, TARGET, { actor: { name: '', isVerified: false }, reason: '', timeMs: 0 });
 
 function versionIn(event: WatchEvent): number | string {
   return event.kind === 'change' ? event.alias.version : event.kind;
@@ -151,6 +161,166 @@ describe('watch', () => {
   });
 });
 
+describe('many watchers of one registry', () => {
+  const WATCHERS = 20;
+
+  async function start(path: string) {
+    const clock = new ManualClock();
+    const asked = { snapshot: 0, feedHead: 0, readFeed: 0, wishHead: 0, wishList: 0 };
+    const known = new MemoryWishes();
+    const wishes: PrefetchWishes = {
+      put: (wish, nowMs, signal) => known.put(wish, nowMs, signal),
+      list: (nowMs, signal) => (asked.wishList++, known.list(nowMs, signal)),
+      head: (signal) => (asked.wishHead++, known.head(signal)),
+    };
+    const embedded = await openEmbedded(path, {
+      clock,
+      feedPollMs: POLL_MS,
+      wishes,
+      wrapCatalog: (catalog) => ({
+        ...catalog,
+        feedHead: (signal) => (asked.feedHead++, catalog.feedHead(signal)),
+        readFeed: (...query) => (asked.readFeed++, catalog.readFeed(...query)),
+        snapshot: (signal) => (asked.snapshot++, catalog.snapshot(signal)),
+      }),
+    });
+    await publishThree(embedded.registry);
+    const watchers = Array.from({ length: WATCHERS }, () => watch(embedded.registry));
+    // All at once, as after a restart of the registry.
+    for (const event of await Promise.all(watchers.map(({ next }) => next()))) {
+      assert.equal(event.kind, 'snapshot');
+    }
+    assert.equal(asked.snapshot, 1);
+    const allNext = (): Promise<WatchEvent>[] => watchers.map(({ next }) => next());
+    /** Each watcher sleeps twice until its heartbeat, and the two questions until they are due. */
+    const untilAsleep = (): Promise<void> => clock.untilSleeping(2 * WATCHERS + 2);
+    const stop = (): void => {
+      for (const watcher of watchers) {
+        watcher.stop();
+      }
+      embedded[Symbol.dispose]();
+    };
+    return { embedded, clock, asked, allNext, untilAsleep, stop };
+  }
+
+  it('ask the store no more than one does, whether nothing happens or something', async () => {
+    await using folder = await temporaryFolder();
+    const { embedded, clock, asked, allNext, untilAsleep, stop } = await start(folder.path);
+    let waiting = allNext();
+    await untilAsleep();
+    const atRest = { ...asked };
+    clock.advance(5000);
+    assert.deepEqual(
+      (await Promise.all(waiting)).map(({ kind }) => kind),
+      Array.from({ length: WATCHERS }, () => 'heartbeat'),
+    );
+    waiting = allNext();
+    await untilAsleep();
+    assert.deepEqual(asked, { ...atRest, feedHead: atRest.feedHead + 1, wishHead: atRest.wishHead + 1 });
+
+    const before = { ...asked };
+    await embedded.registry.promoteVersion(promotion({ model: 'm', version: 2 }), never);
+    assert.deepEqual(
+      (await Promise.all(waiting)).map(versionIn),
+      Array.from({ length: WATCHERS }, () => 2),
+    );
+    waiting = allNext();
+    await untilAsleep();
+    // What this process did it knows.
+    assert.deepEqual(asked, before);
+
+    using other = await openEmbedded(folder.path);
+    await other.registry.promoteVersion(promotion({ model: 'm', version: 3 }), never);
+    clock.advance(POLL_MS);
+    assert.deepEqual(
+      (await Promise.all(waiting)).map(versionIn),
+      Array.from({ length: WATCHERS }, () => 3),
+    );
+    waiting = allNext();
+    await untilAsleep();
+    assert.deepEqual(asked, { ...before, feedHead: before.feedHead + 1, readFeed: before.readFeed + 1 });
+    stop();
+    await Promise.allSettled(waiting);
+  });
+
+  it('read a new wish once', async () => {
+    await using folder = await temporaryFolder();
+    const { embedded, asked, allNext, untilAsleep, stop } = await start(folder.path);
+    let waiting = allNext();
+    await untilAsleep();
+    const { wishList } = asked;
+    await embedded.registry.prefetchVersion({ model: 'm', version: 3, holdSeconds: 60 }, never);
+    assert.deepEqual(
+      (await Promise.all(waiting)).map((event) => event.kind === 'prefetch' && [event.wish.version, event.holdMs]),
+      Array.from({ length: WATCHERS }, () => [3, 60_000]),
+    );
+    waiting = allNext();
+    await untilAsleep();
+    assert.equal(asked.wishList, wishList + 1);
+    stop();
+    await Promise.allSettled(waiting);
+  });
+});
+
+describe('feed tail', () => {
+  const entry = (sequence: number): FeedEntry => ({ sequence, event: EVENT });
+  const from = (sequence: number, count: number): FeedEntry[] =>
+    Array.from({ length: count }, (_, index) => entry(sequence + 1 + index));
+
+  function start(length: number) {
+    const bench = { length, asked: [] as number[] };
+    const tail = new FeedTail({
+      snapshot: async () => ({ sequence: bench.length, aliases: [] }),
+      readFeed: async (sequence, limit) => {
+        bench.asked.push(sequence);
+        return sequence > bench.length ? undefined : from(sequence, Math.min(limit, bench.length - sequence));
+      },
+    });
+    const numbers = async (sequence: number) => (await tail.read(sequence, never))?.map((found) => found.sequence);
+    return { bench, tail, numbers };
+  }
+
+  it('gives each reader all changes after its position, whatever others have read', async () => {
+    const { bench, numbers } = start(1200);
+    const positions = [0, 1150, 700, 1199, 1100, 0, 1120];
+    for (const position of positions) {
+      const expected = from(position, Math.min(100, 1200 - position)).map(({ sequence }) => sequence);
+      assert.deepEqual(await numbers(position), expected);
+    }
+    bench.length = 1201;
+    assert.deepEqual(await numbers(1200), [1201]);
+    assert.deepEqual(
+      await numbers(1150),
+      from(1150, 51).map(({ sequence }) => sequence),
+    );
+  });
+
+  it('takes a change of this process without reading it, and leaves no gap before it', async () => {
+    const { bench, tail, numbers } = start(3);
+    await numbers(0);
+    bench.length = 6;
+    tail.add(entry(4));
+    assert.deepEqual(await numbers(3), [4]);
+    assert.deepEqual(bench.asked, [0]);
+    // Another process made change 5; the changes of this one were answered in another order than they were made in.
+    tail.add(entry(6));
+    tail.add(entry(4));
+    assert.deepEqual(await numbers(5), [6]);
+    assert.deepEqual(await numbers(3), [4, 5, 6]);
+    assert.deepEqual(bench.asked, [0, 3]);
+  });
+
+  it('reads what it holds no second time, and says of no other position that it is on the feed', async () => {
+    const { bench, numbers } = start(3);
+    assert.deepEqual(await numbers(0), [1, 2, 3]);
+    assert.deepEqual(await numbers(1), [2, 3]);
+    assert.deepEqual(bench.asked, [0]);
+    assert.deepEqual(await numbers(3), []);
+    assert.equal(await numbers(4), undefined);
+    assert.deepEqual(bench.asked, [0, 3, 4]);
+  });
+});
+
 describe('feed follower', () => {
   const failure = new ServiceError('unavailable', 'STORAGE_UNAVAILABLE', 'gone');
 
@@ -162,6 +332,20 @@ describe('feed follower', () => {
     assert.equal(await follower.waitBeyond(3, 10_000, never), true);
     assert.equal(await follower.waitBeyond(3, 10_000, never), true);
     heads = [];
+  });
+
+  it('says what the head is without a question where one was answered a moment ago, and asks once for all', async () => {
+    const clock = new ManualClock();
+    let questions = 0;
+    const follower = new FeedFollower({ feedHead: async () => ++questions }, clock, { pollMs: POLL_MS });
+    assert.deepEqual(await Promise.all([follower.current(never), follower.current(never)]), [1, 1]);
+    clock.advance(POLL_MS - 1);
+    assert.equal(await follower.current(never), 1);
+    clock.advance(1);
+    assert.equal(await follower.current(never), 2);
+    // A clock that is set back holds up no question.
+    clock.advance(-3_600_000);
+    assert.equal(await follower.current(never), 3);
   });
 
   it('asks nothing while nobody waits', async () => {

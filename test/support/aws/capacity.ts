@@ -28,8 +28,11 @@ export function countCapacity(client: DynamoSender): {
     for (const { CapacityUnits = 0, WriteCapacityUnits = 0 } of [output['ConsumedCapacity'] ?? []].flat() as Partial<
       Record<string, number>
     >[]) {
-      reported.writes += WriteCapacityUnits;
-      reported.reads += CapacityUnits - WriteCapacityUnits;
+      // A single write is reported without saying that it is one.
+      const isWrite = input['TransactItems'] === undefined && writesOf(input).length > 0;
+      const writes = isWrite ? CapacityUnits : WriteCapacityUnits;
+      reported.writes += writes;
+      reported.reads += CapacityUnits - writes;
     }
     return output;
   };
@@ -46,7 +49,7 @@ export function countCapacity(client: DynamoSender): {
 
 /** What stands where a transaction will change or check something: that counts too. */
 async function sizesBefore(client: DynamoSender, input: Record<string, unknown>, options: object): Promise<number[]> {
-  const writes = (input['TransactItems'] ?? []) as readonly TransactWriteItem[];
+  const writes = writesOf(input);
   return Promise.all(
     writes.map(async ({ Put, Update, Delete, ConditionCheck }) => {
       const Key = Update?.Key ?? Delete?.Key ?? ConditionCheck?.Key ?? { pk: Put?.Item?.['pk'], sk: Put?.Item?.['sk'] };
@@ -59,18 +62,31 @@ async function sizesBefore(client: DynamoSender, input: Record<string, unknown>,
   );
 }
 
+/** A single write is like a transaction's only one. */
+function writesOf(input: Record<string, unknown>): readonly TransactWriteItem[] {
+  if (input['Item'] !== undefined) {
+    return [{ Put: { TableName: String(input['TableName']), Item: input['Item'] as Item } }];
+  }
+  if (input['UpdateExpression'] !== undefined) {
+    return [{ Update: { TableName: String(input['TableName']), Key: input['Key'] as Item, UpdateExpression: '' } }];
+  }
+  return (input['TransactItems'] ?? []) as readonly TransactWriteItem[];
+}
+
 function named(input: Record<string, unknown>): { TableName?: string } {
-  const [first] = (input['TransactItems'] ?? []) as readonly TransactWriteItem[];
+  const [first] = writesOf(input);
   const TableName = (first?.Put ?? first?.Update ?? first?.Delete ?? first?.ConditionCheck)?.TableName;
   return TableName === undefined ? {} : { TableName };
 }
 
 function count(units: Units, input: Record<string, unknown>, output: Record<string, unknown>, before: readonly number[]): void {
-  if (input['TransactItems'] !== undefined) {
-    for (const [index, { Put }] of (input['TransactItems'] as readonly TransactWriteItem[]).entries()) {
+  const writes = writesOf(input);
+  if (writes.length > 0) {
+    // A transaction prepares each write before it makes it.
+    const times = input['TransactItems'] === undefined ? 1 : 2;
+    for (const [index, { Put }] of writes.entries()) {
       const bytes = Math.max(before[index] ?? 0, Put?.Item === undefined ? 0 : itemBytes(Put.Item));
-      // A transaction prepares each write before it makes it.
-      units.writes += 2 * Math.max(1, Math.ceil(bytes / 1024));
+      units.writes += times * Math.max(1, Math.ceil(bytes / 1024));
     }
   } else if (input['KeyConditionExpression'] !== undefined) {
     // A query's items count together.

@@ -1,11 +1,13 @@
 import { randomUUID } from 'node:crypto';
 import { CHUNK_BYTES } from '../../../proto/wire/chunks.ts';
-import { refOf } from '../../../proto/wire/digest.ts';
+import { digestOf, refOf } from '../../../proto/wire/digest.ts';
 import { openDynamoCatalog } from '../../../registry/adapters/aws/dynamo-catalog.ts';
 import { S3BlobStore } from '../../../registry/adapters/aws/s3-blob-store.ts';
 import { S3Bucket } from '../../../registry/adapters/aws/s3-bucket.ts';
 import { s3LayoutOf } from '../../../registry/adapters/aws/s3-layout.ts';
-import type { DynamoSender } from '../../../registry/adapters/aws/dynamo-table.ts';
+import { DynamoReports } from '../../../registry/adapters/aws/dynamo-reports.ts';
+import { type DynamoSender, DynamoTable } from '../../../registry/adapters/aws/dynamo-table.ts';
+import { DynamoWishes } from '../../../registry/adapters/aws/dynamo-wishes.ts';
 import { systemClock } from '../../../registry/release/clock.ts';
 import { createRegistry } from '../../../registry/release/registry.ts';
 import { collect, never, promotion, stage, upload } from '../registry/publish.ts';
@@ -13,7 +15,7 @@ import { sampleVersion, seededBytes } from '../registry/sample-version.ts';
 import { countCapacity, type Units } from './capacity.ts';
 import { instantPace } from './fake-client.ts';
 import { MemoryS3 } from './memory-s3.ts';
-import { memoryLiveState } from '../registry/live-state.ts';
+import { reportOf, servableOf, servedOf } from '../registry/server-report.ts';
 
 /** What one call of the contract costs: capacity units, and requests to S3 that are paid for. */
 export interface Cost {
@@ -38,10 +40,12 @@ export async function measureCosts(client: DynamoSender, table: string): Promise
     { client: s3.sender, pace, onLeftover: () => undefined },
     { bucket: 'bucket', kmsKeyId: undefined },
   );
+  const liveState = new DynamoTable(counter.sender, pace, table);
+  const [reports, wishes] = [new DynamoReports(liveState), new DynamoWishes(liveState)];
   const blobs = new S3BlobStore(bucket, s3LayoutOf(''));
   const registry = createRegistry(
-    { catalog, blobs, ...memoryLiveState(), clock: systemClock, newId: () => randomUUID() },
-    { feedPollMs: 250, serverTtlMs: 10_000 },
+    { catalog, blobs, reports, wishes, clock: systemClock, newId: () => randomUUID() },
+    { feedPollMs: 250, serverTtlMs: 30_000 },
   );
   const costs: Cost[] = [];
   const measure = async <T>(call: string, action: () => Promise<T>): Promise<T> => {
@@ -100,10 +104,23 @@ export async function measureCosts(client: DynamoSender, table: string): Promise
     }
   });
   await measure('WatchAliases, a second at rest', async () => {
+    // However many watch.
     for (let asked = 0; asked < 4; asked++) {
       await catalog.feedHead(never);
     }
+    await wishes.head(never);
   });
   await measure('DeleteVersion, 1 file', () => registry.deleteVersion({ ...move, version: 2, requestId: 'd' }, never));
+  const report = (sequence: number, state: 'loading' | 'ready') => {
+    const versions = Array.from({ length: 10 }, (_, index) => [index + 1, digestOf(Buffer.from(`${index}`))] as const);
+    const servables = versions.map(([version, digest]) => servableOf(version, digest, { state }));
+    const aliases = versions.map(([version, digest]) => servedOf(version, digest, { model: `CLS_AMM_${version}` }));
+    return registry.reportServables(reportOf('server', { sequence, servables, aliases }), never);
+  };
+  await report(1, 'loading');
+  await measure('ReportServables, news, 10 versions', () => report(2, 'ready'));
+  await measure('ReportServables, renewed, 10 versions', () => report(3, 'ready'));
+  await measure('GetRollout, 1 server', () => registry.getRollout({ model: 'm', alias: '' }, never));
+  await measure('PrefetchVersion', () => registry.prefetchVersion({ model: 'm', version: 1, holdSeconds: 0 }, never));
   return costs;
 }

@@ -12,6 +12,9 @@ function valueBytes(value: AttributeValue): number {
   if (value.N !== undefined) {
     return Math.ceil(value.N.replace(/^-?0*\.?|\.|0*$/g, '').length / 2) + 1;
   }
+  if (value.B !== undefined) {
+    return value.B.byteLength;
+  }
   if (value.BOOL !== undefined) {
     return 1;
   }

@@ -1,6 +1,6 @@
 import type { AttributeValue } from '@aws-sdk/client-dynamodb';
 import type { DynamoSender } from '../../../registry/adapters/aws/dynamo-table.ts';
-import { cancelled, FakeClient, type Sent } from './fake-client.ts';
+import { awsError, cancelled, FakeClient, type Sent } from './fake-client.ts';
 
 type Item = Readonly<Record<string, AttributeValue>>;
 type Values = Readonly<Record<string, AttributeValue>>;
@@ -45,6 +45,16 @@ export class MemoryDynamo {
         return this.#query(input);
       case 'TransactWriteItems':
         return this.#transact(input);
+      case 'PutItem': {
+        const key = keyOf(input['Item'] as Item);
+        if (!holds(input, this.items.get(key))) {
+          throw awsError('ConditionalCheckFailedException');
+        }
+        this.items.set(key, input['Item'] as Item);
+        return {};
+      }
+      case 'UpdateItem':
+        return this.#increment(input);
       default:
         throw new Error(`the catalog sends no ${name}`);
     }
@@ -63,6 +73,18 @@ export class MemoryDynamo {
     const last = page.at(-1);
     const hasMore = start + page.length < ordered.length;
     return { Items: page, ...(hasMore && last !== undefined && { LastEvaluatedKey: { pk: last['pk'], sk: last['sk'] } }) };
+  }
+
+  #increment(input: Sent['input']): unknown {
+    if (input['UpdateExpression'] !== 'ADD #sum :one') {
+      throw new Error(`the catalog does not update by "${String(input['UpdateExpression'])}"`);
+    }
+    const Key = input['Key'] as Item;
+    const name = (input as Conditional).ExpressionAttributeNames?.['#sum'] ?? '';
+    const found = this.items.get(keyOf(Key));
+    const sum = { N: String(Number(found?.[name]?.N ?? 0) + 1) };
+    this.items.set(keyOf(Key), { ...Key, ...found, [name]: sum });
+    return { Attributes: { [name]: sum } };
   }
 
   #transact(input: Sent['input']): unknown {

@@ -24,12 +24,17 @@ export interface LargeVersion {
 const EXTRA_BYTES = [5 * CHUNK_BYTES + 1000, 2 * CHUNK_BYTES + 77];
 
 /** A version that predicts, with random artifacts beside its graph that make it large; of each number another one. */
-export async function makeLargeVersion(folder: string, number: number, random: SeededRandom): Promise<LargeVersion> {
+export async function makeLargeVersion(
+  folder: string,
+  number: number,
+  random: SeededRandom,
+  extraBytes: readonly number[] = EXTRA_BYTES,
+): Promise<LargeVersion> {
   const classIndex = 1 + (number % 2);
   const contrasts = { [classIndex]: -0.15, [3 - classIndex]: -0.4 };
   const bundle = await openBundle(await writeGmmBundle(join(folder, `bundle-${number}`), contrasts), AbortSignal.timeout(60_000));
   try {
-    const extra = EXTRA_BYTES.map((sizeBytes, index) => ({ path: `extra-${index}.bin`, bytes: random.bytes(sizeBytes) }));
+    const extra = extraBytes.map((sizeBytes, index) => ({ path: `extra-${index}.bin`, bytes: random.bytes(sizeBytes) }));
     const manifest: Manifest = {
       ...bundle.manifest,
       artifacts: [

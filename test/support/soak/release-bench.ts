@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
@@ -9,13 +9,15 @@ import { DEFAULT_RETRY } from '../../../clients/retry.ts';
 import { createRegistryClient, type RegistryClient } from '../../../clients/registry-client.ts';
 import { ModelKind, type Version } from '../../../proto/gen/maskterial/registry/v1/model.ts';
 import { RegistryServiceClient } from '../../../proto/gen/maskterial/registry/v1/registry_service.ts';
-import { FolderBlobStore } from '../../../registry/adapters/embedded/folder-blob-store.ts';
-import { layoutOf } from '../../../registry/adapters/embedded/layout.ts';
+import type { BlobRef } from '../../../proto/wire/digest.ts';
 import { lastingPort } from '../lasting-port.ts';
+import { stage, upload } from '../registry/publish.ts';
+import { registryOverGrpc } from '../registry/registry-over-grpc.ts';
 import { type Missing, missingInCache, missingOf, namesIn } from './held-chunks.ts';
 import { type LargeVersion, makeLargeVersion } from './large-version.ts';
 import { MeteredLink } from './metered-link.ts';
 import { ReleaseReader } from './release-reader.ts';
+import { type OpenStore, openFolderStore, type ReleaseStore, untilEmpty } from './release-store.ts';
 import type { SeededRandom } from './seeded-random.ts';
 import { CommandProcess, type Service, startService } from './service-process.ts';
 
@@ -28,9 +30,8 @@ const TIMEOUT_MS = 60_000;
 const FRAMES_BYTES = 1024 * 1024;
 
 /**
- * Registry and inference server as processes on one folder, each to be killed and started again. Clients other than this bench's
- * own reach the registry through a meter. On Linux the registry names its files by a path that only it can follow, as one in
- * another container does: so bytes travel.
+ * Registry and inference server as processes on one store and one cache, each to be killed and started again. Clients other than
+ * this bench's own reach the registry through a meter.
  */
 export class ReleaseBench implements AsyncDisposable {
   readonly folder: string;
@@ -38,14 +39,16 @@ export class ReleaseBench implements AsyncDisposable {
   readonly client: RegistryClient;
   readonly stub: RegistryServiceClient;
   readonly reader: ReleaseReader;
+  readonly #store: ReleaseStore;
   readonly #port: number;
   readonly #random: SeededRandom;
   readonly #running = new Set<CommandProcess>();
   #registry: Service | undefined;
   #made = 0;
 
-  private constructor(folder: string, port: number, link: MeteredLink, random: SeededRandom) {
+  private constructor(folder: string, store: ReleaseStore, port: number, link: MeteredLink, random: SeededRandom) {
     this.folder = folder;
+    this.#store = store;
     this.#port = port;
     this.link = link;
     this.#random = random;
@@ -58,11 +61,12 @@ export class ReleaseBench implements AsyncDisposable {
     this.reader = new ReleaseReader({ client: this.client, stub: this.stub, model: MODEL });
   }
 
-  static async start(random: SeededRandom): Promise<ReleaseBench> {
+  static async start(random: SeededRandom, openStore: OpenStore = openFolderStore): Promise<ReleaseBench> {
     const folder = await mkdtemp(join(tmpdir(), 'maskterial-soak-'));
     await mkdir(join(folder, 'elsewhere'));
+    const store = await openStore(folder);
     const port = await lastingPort();
-    const bench = new ReleaseBench(folder, port, await MeteredLink.open(port), random);
+    const bench = new ReleaseBench(folder, store, port, await MeteredLink.open(port), random);
     await bench.startRegistry();
     await bench.client.createModel({ name: MODEL, kind: ModelKind.MODEL_KIND_CLASSIFICATION });
     return bench;
@@ -73,17 +77,12 @@ export class ReleaseBench implements AsyncDisposable {
     return this.#registry;
   }
 
-  get dataFolder(): string {
-    return join(this.folder, 'registry');
-  }
-
   get modelPath(): string {
     return join(this.folder, 'models');
   }
 
   async startRegistry(): Promise<void> {
-    const data = process.platform === 'linux' ? '/proc/self/cwd/registry' : this.dataFolder;
-    const env = { REGISTRY_PORT: String(this.#port), REGISTRY_DATA: data, LOG_LEVEL: 'warn' };
+    const env = { ...this.#store.env, REGISTRY_PORT: String(this.#port), LOG_LEVEL: 'warn' };
     this.#registry = await startService('registry', { env, cwd: this.folder });
     this.#running.add(this.#registry.process);
   }
@@ -124,17 +123,32 @@ export class ReleaseBench implements AsyncDisposable {
     this.#running.delete(command);
   }
 
-  makeVersion(): Promise<LargeVersion> {
+  makeVersion(extraBytes?: readonly number[]): Promise<LargeVersion> {
     this.#made += 1;
-    return makeLargeVersion(this.folder, this.#made, this.#random);
+    return makeLargeVersion(this.folder, this.#made, this.#random, extraBytes);
   }
 
   /** `maskterial publish` in a process of its own. */
   startPublish(version: LargeVersion, ...args: readonly string[]): CommandProcess {
-    const command = ['publish', version.folder, '--model', MODEL, '--registry', this.link.address, '--json', ...args];
-    const started = new CommandProcess(command, { env: {}, cwd: join(this.folder, 'elsewhere') });
+    return this.startCommand('publish', version.folder, '--model', MODEL, ...args);
+  }
+
+  /** A command that speaks with the registry, in a process of its own. */
+  startCommand(...command: readonly string[]): CommandProcess {
+    const args = [...command, '--registry', this.link.address, '--json'];
+    const started = new CommandProcess(args, { env: {}, cwd: join(this.folder, 'elsewhere') });
     this.#running.add(started);
     return started;
+  }
+
+  /** Stages a version and sends all its files, so that to publish it is to finalize it. */
+  async uploadAll({ folder, manifest, manifestBytes }: LargeVersion): Promise<void> {
+    const registry = registryOverGrpc(this.stub);
+    const files = await Promise.all(manifest.artifacts.map(({ path }) => readFile(join(folder, path))));
+    const id = await stage(registry, MODEL, { manifest, manifestJson: manifestBytes, files });
+    for (const bytes of files) {
+      await upload(registry, id, bytes);
+    }
   }
 
   /** Publishes without disturbance. */
@@ -158,15 +172,20 @@ export class ReleaseBench implements AsyncDisposable {
     return version;
   }
 
-  /** What the registry's files lack of a version, to be asked while no upload runs. */
+  /** What the registry's store lacks of a version, to be asked while no upload runs. */
   missingInRegistry({ manifest }: LargeVersion): Promise<Missing> {
     const signal = AbortSignal.timeout(TIMEOUT_MS);
-    const blobs = new FolderBlobStore(layoutOf(this.dataFolder));
+    const { blobs } = this.#store;
     return missingOf(manifest.artifacts, async (artifact) =>
       (await blobs.stat(artifact.digest, signal)) === undefined
         ? blobs.verifiedChunks(artifact, signal)
         : new Set(artifact.chunks.keys()),
     );
+  }
+
+  /** Whether the registry's store holds a whole blob. */
+  async holds({ digest, sizeBytes }: BlobRef): Promise<boolean> {
+    return (await this.#store.blobs.stat(digest, AbortSignal.timeout(TIMEOUT_MS)))?.sizeBytes === sizeBytes;
   }
 
   missingInCache({ manifest }: LargeVersion): Promise<Missing> {
@@ -180,20 +199,26 @@ export class ReleaseBench implements AsyncDisposable {
   }
 
   /** A registry with nothing under way keeps nothing that is not a blob. */
-  async assertNoRegistryLeftovers(): Promise<void> {
-    await this.#untilEmpty(join(this.dataFolder, 'partials'), () => true);
-    await this.#untilEmpty(
-      this.dataFolder,
-      (name) => !/^(?:blobs|partials|format\.json|catalog\.sqlite(?:-wal|-shm)?)$/.test(name),
-    );
+  assertNoRegistryLeftovers(): Promise<void> {
+    return this.#store.assertNoLeftovers();
+  }
+
+  /** Reads and hashes everything that the registry says it has, again. */
+  async assertAllIsWhole(): Promise<void> {
+    const reader = new ReleaseReader({ client: this.client, stub: this.stub, model: MODEL });
+    try {
+      await reader.caughtUp();
+    } finally {
+      await reader.stop();
+    }
   }
 
   /** A cache with nothing under way has no partial, no unfinished document, nothing set aside. */
   async assertNoCacheLeftovers(): Promise<void> {
     const root = join(this.modelPath, 'v1');
-    await this.#untilEmpty(join(root, 'partial'), () => true);
-    await this.#untilEmpty(join(root, 'quarantine'), () => true);
-    await this.#untilEmpty(join(root, 'state'), (name) => name.endsWith('.tmp'));
+    await untilEmpty(join(root, 'partial'), () => true);
+    await untilEmpty(join(root, 'quarantine'), () => true);
+    await untilEmpty(join(root, 'state'), (name) => name.endsWith('.tmp'));
     assert.equal((await namesIn(join(root, 'pins'))).length, 1, 'pins of the one server that lives');
   }
 
@@ -205,19 +230,7 @@ export class ReleaseBench implements AsyncDisposable {
     this.client.close();
     this.stub.close();
     await this.link[Symbol.asyncDispose]();
+    await this.#store[Symbol.asyncDispose]();
     await rm(this.folder, { recursive: true, force: true });
-  }
-
-  /** An upload that was cut is closed a moment after its client is gone. */
-  async #untilEmpty(folder: string, isLeftover: (name: string) => boolean): Promise<void> {
-    const deadline = Date.now() + TIMEOUT_MS / 10;
-    for (;;) {
-      const left = (await namesIn(folder)).filter(isLeftover);
-      if (left.length === 0) {
-        return;
-      }
-      assert.ok(Date.now() < deadline, `left in ${folder}: ${left.join(', ')}`);
-      await setTimeout(20);
-    }
   }
 }

@@ -52,8 +52,13 @@ export function readSoakSettings(env: Environment): SoakSettings {
 }
 
 /** A test of the soak suite: says how it runs and, where it fails, how to repeat that. `file` is the test's `import.meta.url`. */
-export function soakTest(file: string, name: string, body: (run: SoakRun, t: TestContext) => Promise<void>): void {
-  test(name, async (t) => {
+export function soakTest(
+  file: string,
+  name: string,
+  body: (run: SoakRun, t: TestContext) => Promise<void>,
+  options: { readonly skip: string | false } | undefined = { skip: false },
+): void {
+  test(name, options, async (t) => {
     const settings = readSoakSettings(processEnvironment());
     const how = `SOAK_SHARE=${settings.share} SOAK_SEED=${settings.seed}`;
     const part = basename(new URL(file).pathname, '.test.js');

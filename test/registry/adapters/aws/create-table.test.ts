@@ -12,11 +12,14 @@ const KEYS = [
 ];
 
 /** A service that has the table ready after some questions. */
-function service({ exists = false, keys = KEYS, readyAfter = 2 } = {}) {
+function service({ exists = false, keys = KEYS, readyAfter = 2, timeToLive = {} } = {}) {
   let questions = 0;
   const client = new FakeClient(({ name }) => {
     if (name === 'CreateTable' && exists) {
       throw awsError('ResourceInUseException');
+    }
+    if (name === 'DescribeTimeToLive') {
+      return { TimeToLiveDescription: { TimeToLiveStatus: 'DISABLED', ...timeToLive } };
     }
     if (name === 'DescribeTable' && questions++ === 0 && !exists) {
       // Created a moment ago, and not known everywhere yet.
@@ -29,7 +32,11 @@ function service({ exists = false, keys = KEYS, readyAfter = 2 } = {}) {
 
 it('creates the table as it is defined, and waits until it can be used', async () => {
   const { client, sender } = service();
-  assert.deepEqual(await createTable(sender, instantPace(), 'models', never), { isCreated: true, isRecoverable: true });
+  assert.deepEqual(await createTable(sender, instantPace(), 'models', never), {
+    isCreated: true,
+    isRecoverable: true,
+    isExpiring: true,
+  });
   const [create] = client.sent;
   assert.deepEqual(
     [
@@ -40,8 +47,16 @@ it('creates the table as it is defined, and waits until it can be used', async (
     ],
     ['models', 'PAY_PER_REQUEST', KEYS, true],
   );
-  assert.deepEqual(client.names, ['CreateTable', ...Array.from({ length: 3 }, () => 'DescribeTable'), 'UpdateContinuousBackups']);
-  assert.deepEqual(client.sent.at(-1)?.input['PointInTimeRecoverySpecification'], { PointInTimeRecoveryEnabled: true });
+  assert.deepEqual(client.names, [
+    'CreateTable',
+    ...Array.from({ length: 3 }, () => 'DescribeTable'),
+    'UpdateContinuousBackups',
+    'DescribeTimeToLive',
+    'UpdateTimeToLive',
+  ]);
+  const [recovery, , expiry] = client.sent.slice(4);
+  assert.deepEqual(recovery?.input['PointInTimeRecoverySpecification'], { PointInTimeRecoveryEnabled: true });
+  assert.deepEqual(expiry?.input['TimeToLiveSpecification'], { Enabled: true, AttributeName: 'expires' });
 });
 
 it('takes a table that is there, unless it is somebody else’s', async () => {
@@ -54,14 +69,33 @@ it('takes a table that is there, unless it is somebody else’s', async () => {
   );
 });
 
-it('says where a server cannot put a table back to an earlier moment', async () => {
-  const { client, sender } = service();
-  client.before = ({ name }) => {
-    if (name === 'UpdateContinuousBackups') {
-      throw awsError('UnknownOperationException');
-    }
-  };
-  assert.equal((await createTable(sender, instantPace(), 'models', never)).isRecoverable, false);
+it('says where a server cannot put a table back to an earlier moment, or removes nothing by itself', async () => {
+  for (const [unknown, isRecoverable, isExpiring] of [
+    ['UpdateContinuousBackups', false, true],
+    ['DescribeTimeToLive', true, false],
+  ] as const) {
+    const { client, sender } = service();
+    client.before = ({ name }) => {
+      if (name === unknown) {
+        throw awsError('UnknownOperationException');
+      }
+    };
+    const created = await createTable(sender, instantPace(), 'models', never);
+    assert.deepEqual(created, { isCreated: true, isRecoverable, isExpiring });
+  }
+});
+
+it('sets no time to live twice, and takes no table whose items end otherwise', async () => {
+  for (const TimeToLiveStatus of ['ENABLED', 'ENABLING']) {
+    const set = service({ exists: true, readyAfter: 0, timeToLive: { TimeToLiveStatus, AttributeName: 'expires' } });
+    assert.equal((await createTable(set.sender, instantPace(), 'models', never)).isExpiring, true);
+    assert.ok(!set.client.names.includes('UpdateTimeToLive'));
+    const other = service({ exists: true, readyAfter: 0, timeToLive: { TimeToLiveStatus, AttributeName: 'ttl' } });
+    await assert.rejects(
+      createTable(other.sender, instantPace(), 'models', never),
+      isError('failed-precondition', 'UNSUPPORTED_FORMAT'),
+    );
+  }
 });
 
 it('repeats what is refused for now, and says what is refused for good', async () => {
@@ -72,8 +106,8 @@ it('repeats what is refused for now, and says what is refused for good', async (
     }
   };
   assert.equal((await createTable(sender, instantPace(), 'models', never)).isCreated, true);
-  assert.equal(client.sent.length, 7);
-  for (const denied of ['CreateTable', 'DescribeTable', 'UpdateContinuousBackups']) {
+  assert.equal(client.sent.length, 9);
+  for (const denied of ['CreateTable', 'DescribeTable', 'UpdateContinuousBackups', 'DescribeTimeToLive', 'UpdateTimeToLive']) {
     const refusing = service();
     refusing.client.before = ({ name }) => {
       if (name === denied) {

@@ -22,6 +22,10 @@ it('has one place for everything', () => {
     [keys.event('m', 3), 'events#m', '000000000000003'],
     [keys.aliasEvent('m', 'production', 2), 'alias-events#m#production', '0000000002'],
     [keys.feed(3), 'feed', '000000000000003'],
+    [keys.server('server-a'), 'servers', 'server-a'],
+    [keys.serversHead, 'store', 'servers-head'],
+    [keys.prefetch('m', 7), 'prefetches', 'm#0000000007'],
+    [keys.prefetchesHead, 'store', 'prefetches-head'],
   ];
   for (const [key, pk, sk] of table) {
     assert.deepEqual(key, { pk, sk });

@@ -4851,7 +4851,7 @@ export const RegistryServiceService = {
    * An inference server says what it serves. Each report is whole and replaces the server's last one, so it may be sent again at
    * any time; one with a smaller sequence than the last one's changes nothing. A server that sends none for expire_after is
    * gone. Reports are live state: a registry that starts again knows of a server with its next report.
-   * INVALID_ARGUMENT [INVALID_REQUEST]; RESOURCE_EXHAUSTED [REPORTS_FULL]: more servers, or longer reports, than it holds.
+   * INVALID_ARGUMENT [INVALID_REQUEST]; RESOURCE_EXHAUSTED [REPORTS_FULL], with a retry delay: more servers, or longer reports, than it holds.
    */
   reportServables: {
     path: "/maskterial.registry.v1.RegistryService/ReportServables" as const,
@@ -4897,7 +4897,7 @@ export const RegistryServiceService = {
    * cache, without loading it. Returns at once; GetRollout says how many hold it ready. Again for the same version: the later end
    * counts. Live state: a registry that starts again has forgotten it, a server that heard of it keeps it until it ends.
    * NOT_FOUND [MODEL_NOT_FOUND, VERSION_NOT_FOUND]; INVALID_ARGUMENT [INVALID_REQUEST];
-   * RESOURCE_EXHAUSTED [PREFETCHES_FULL]: 100 are in force.
+   * FAILED_PRECONDITION [PREFETCHES_FULL]: 100 are in force.
    */
   prefetchVersion: {
     path: "/maskterial.registry.v1.RegistryService/PrefetchVersion" as const,
@@ -5053,7 +5053,7 @@ export interface RegistryServiceServer extends UntypedServiceImplementation {
    * An inference server says what it serves. Each report is whole and replaces the server's last one, so it may be sent again at
    * any time; one with a smaller sequence than the last one's changes nothing. A server that sends none for expire_after is
    * gone. Reports are live state: a registry that starts again knows of a server with its next report.
-   * INVALID_ARGUMENT [INVALID_REQUEST]; RESOURCE_EXHAUSTED [REPORTS_FULL]: more servers, or longer reports, than it holds.
+   * INVALID_ARGUMENT [INVALID_REQUEST]; RESOURCE_EXHAUSTED [REPORTS_FULL], with a retry delay: more servers, or longer reports, than it holds.
    */
   reportServables: handleUnaryCall<ReportServablesRequest, ReportServablesResponse>;
   /**
@@ -5072,7 +5072,7 @@ export interface RegistryServiceServer extends UntypedServiceImplementation {
    * cache, without loading it. Returns at once; GetRollout says how many hold it ready. Again for the same version: the later end
    * counts. Live state: a registry that starts again has forgotten it, a server that heard of it keeps it until it ends.
    * NOT_FOUND [MODEL_NOT_FOUND, VERSION_NOT_FOUND]; INVALID_ARGUMENT [INVALID_REQUEST];
-   * RESOURCE_EXHAUSTED [PREFETCHES_FULL]: 100 are in force.
+   * FAILED_PRECONDITION [PREFETCHES_FULL]: 100 are in force.
    */
   prefetchVersion: handleUnaryCall<PrefetchVersionRequest, PrefetchVersionResponse>;
   /**
@@ -5375,7 +5375,7 @@ export interface RegistryServiceClient extends Client {
    * An inference server says what it serves. Each report is whole and replaces the server's last one, so it may be sent again at
    * any time; one with a smaller sequence than the last one's changes nothing. A server that sends none for expire_after is
    * gone. Reports are live state: a registry that starts again knows of a server with its next report.
-   * INVALID_ARGUMENT [INVALID_REQUEST]; RESOURCE_EXHAUSTED [REPORTS_FULL]: more servers, or longer reports, than it holds.
+   * INVALID_ARGUMENT [INVALID_REQUEST]; RESOURCE_EXHAUSTED [REPORTS_FULL], with a retry delay: more servers, or longer reports, than it holds.
    */
   reportServables(
     request: ReportServablesRequest,
@@ -5430,7 +5430,7 @@ export interface RegistryServiceClient extends Client {
    * cache, without loading it. Returns at once; GetRollout says how many hold it ready. Again for the same version: the later end
    * counts. Live state: a registry that starts again has forgotten it, a server that heard of it keeps it until it ends.
    * NOT_FOUND [MODEL_NOT_FOUND, VERSION_NOT_FOUND]; INVALID_ARGUMENT [INVALID_REQUEST];
-   * RESOURCE_EXHAUSTED [PREFETCHES_FULL]: 100 are in force.
+   * FAILED_PRECONDITION [PREFETCHES_FULL]: 100 are in force.
    */
   prefetchVersion(
     request: PrefetchVersionRequest,

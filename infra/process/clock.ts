@@ -1,11 +1,12 @@
-/** Time as the reporter sees it; tests advance their own. */
+/** Time as the services see it; tests advance their own. */
 export interface Clock {
   /** Milliseconds since 1970. */
   nowMs(): number;
-  /** Resolves after `ms`, and when `signal` aborts. */
+  /** Resolves after `ms`; at once, and without an error, when `signal` aborts. */
   sleep(ms: number, signal: AbortSignal): Promise<void>;
 }
 
+/** The computer's clock. */
 export const systemClock: Clock = {
   nowMs: () => Date.now(),
   sleep: (ms, signal) =>

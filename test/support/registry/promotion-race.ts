@@ -4,29 +4,42 @@ import { createRegistryClient, type RegistryClient } from '../../../clients/regi
 import { NO_RETRY } from '../../../clients/retry.ts';
 import { RegistryServiceClient } from '../../../proto/gen/maskterial/registry/v1/registry_service.ts';
 import { isServiceError } from '../../../proto/wire/errors.ts';
-import { seededRandom } from '../bundle-models.ts';
-import { publish } from '../registry/publish.ts';
-import { registryOverGrpc } from '../registry/registry-over-grpc.ts';
-import { smallVersion } from '../registry/sample-version.ts';
+import { never, stage, upload } from './publish.ts';
+import { registryOverGrpc } from './registry-over-grpc.ts';
+import { smallVersion } from './sample-version.ts';
 import { type ServeProcess, startServeProcess } from '../serve-process.ts';
+import type { SeededRandom } from '../soak/seeded-random.ts';
 
 const REGISTRIES = 3;
+const PUBLISHERS = 8;
 const PROMOTERS = 8;
 const MODEL = 'CLS_race';
 
+export interface RaceSettings {
+  /** How often eight publishers finalize a version each at once. */
+  readonly publishRounds: number;
+  /** How often each of eight promoters tries to move the alias. */
+  readonly promoteRounds: number;
+}
+
 /** What became of all tries to move one alias. */
 export interface RaceResult {
+  readonly versions: number;
   readonly won: number;
   readonly lost: number;
 }
 
 /**
- * Eight publishers at once, then eight promoters of one alias who each try `rounds` times to move it from where they saw it, on
- * three registry processes of one store. Asserts: version numbers 1 to 8 without gap or repeat; an audit entry for every success
- * and for nothing else; each entry begins where the one before it ended, so no update was lost; and every loser was told the
- * revision that the alias had come to.
+ * Eight publishers who finalize a version of one model each at once, again and again; then eight promoters of one alias who each
+ * try to move it from where they saw it; on three registry processes of one store. Asserts: version numbers 1 to n without gap or
+ * repeat; an audit entry for every success and for nothing else; each entry begins where the one before it ended, so no update was
+ * lost; and every loser was told the revision that the alias had come to.
  */
-export async function racePromotions(env: Readonly<Record<string, string>>, rounds: number, seed: number): Promise<RaceResult> {
+export async function racePromotions(
+  env: Readonly<Record<string, string>>,
+  { publishRounds, promoteRounds }: RaceSettings,
+  random: SeededRandom,
+): Promise<RaceResult> {
   const processes: ServeProcess[] = [];
   const clients: RegistryClient[] = [];
   try {
@@ -35,20 +48,22 @@ export async function racePromotions(env: Readonly<Record<string, string>>, roun
       processes.push(server);
       clients.push(createRegistryClient({ address: server.address, timeoutMs: 120_000 }));
     }
-    await publishAtOnce(processes.map(({ address }) => address));
-    const random = seededRandom(seed);
+    const versions = await finalizeAtOnce(
+      processes.map(({ address }) => address),
+      publishRounds,
+    );
     const results = await Promise.all(
       Array.from({ length: PROMOTERS }, (_, index) => {
         const client = clients[index % REGISTRIES];
         assert.ok(client !== undefined);
-        return promote(client, `promoter ${index}`, rounds, random);
+        return promote(client, `promoter ${index}`, promoteRounds, random);
       }),
     );
     const won = results.flatMap((result) => result.won);
     const lost = results.reduce((sum, result) => sum + result.lost, 0);
-    assert.equal(won.length + lost, PROMOTERS * rounds);
+    assert.equal(won.length + lost, PROMOTERS * promoteRounds);
     await checkHistory(clients[0], won);
-    return { won: won.length, lost };
+    return { versions, won: won.length, lost };
   } finally {
     for (const client of clients) {
       client.close();
@@ -57,37 +72,51 @@ export async function racePromotions(env: Readonly<Record<string, string>>, roun
   }
 }
 
-async function publishAtOnce(addresses: readonly string[]): Promise<void> {
+/** Gives the number of versions. */
+async function finalizeAtOnce(addresses: readonly string[], rounds: number): Promise<number> {
   const stubs = addresses.map((address) => new RegistryServiceClient(address, credentials.createInsecure()));
   const registries = stubs.map(registryOverGrpc);
   const [first] = registries;
   assert.ok(first !== undefined);
-  const signal = AbortSignal.timeout(120_000);
-  await first.createModel({ name: MODEL, kind: 'classification', description: '', labels: {}, requestId: '' }, signal);
-  const published = await Promise.all(
-    Array.from({ length: PROMOTERS }, (_, index) =>
-      publish(registries[index % REGISTRIES] ?? first, MODEL, smallVersion(`race ${index}`)),
-    ),
-  );
+  await first.createModel({ name: MODEL, kind: 'classification', description: '', labels: {}, requestId: '' }, never);
+  const numbers: number[] = [];
+  for (let round = 0; round < rounds; round++) {
+    const stagings = await Promise.all(
+      Array.from({ length: PUBLISHERS }, async (_, index) => {
+        const registry = registries[index % REGISTRIES] ?? first;
+        const version = smallVersion(`race ${round} ${index}`);
+        const stagingId = await stage(registry, MODEL, version);
+        for (const bytes of version.files) {
+          await upload(registry, stagingId, bytes);
+        }
+        // Through another registry than the one that took the bytes.
+        return { registry: registries[(index + 1) % REGISTRIES] ?? first, stagingId };
+      }),
+    );
+    const finalized = await Promise.all(
+      stagings.map(({ registry, stagingId }) => registry.finalizeVersion({ stagingId, requestId: '' }, never)),
+    );
+    numbers.push(...finalized.map(({ version }) => version.version));
+  }
   for (const stub of stubs) {
     stub.close();
   }
-  const numbers = published.map(({ version }) => version.version).toSorted((a, b) => a - b);
   assert.deepEqual(
-    numbers,
-    Array.from({ length: PROMOTERS }, (_, index) => index + 1),
+    numbers.toSorted((a, b) => a - b),
+    Array.from({ length: PUBLISHERS * rounds }, (_, index) => index + 1),
   );
+  return numbers.length;
 }
 
 /** Moves the alias to another version than it saw, on the condition that it is still there. */
-async function promote(client: RegistryClient, actor: string, rounds: number, random: () => number) {
+async function promote(client: RegistryClient, actor: string, rounds: number, random: SeededRandom) {
   const won: { readonly reason: string; readonly revision: number; readonly version: number; readonly from: number }[] = [];
   let lost = 0;
   for (let round = 0; round < rounds; round++) {
     const { aliases } = await client.getModel(MODEL);
     const { revision, version } = aliases[0] ?? { revision: 0, version: 0 };
-    const step = 1 + Math.floor((random() + 0.5) * (PROMOTERS - 1));
-    const target = 1 + ((Math.max(version - 1, 0) + step) % PROMOTERS);
+    const step = random.between(1, PUBLISHERS - 1);
+    const target = 1 + ((Math.max(version - 1, 0) + step) % PUBLISHERS);
     const reason = `${actor}, round ${round}`;
     try {
       const options = { expectedRevision: revision, actor, reason, retry: NO_RETRY };
