@@ -34,14 +34,15 @@ export class S3Upload implements BlobUpload {
   async putChunk(index: number, bytes: Uint8Array, signal: AbortSignal): Promise<void> {
     throwIfAborted(signal);
     checkChunk(this.#blob, index, bytes);
+    // Before the bytes are on their way: the next chunk may overtake them.
+    if (index === this.#passed) {
+      this.#passing.update(bytes);
+      this.#passed++;
+    }
     if (!this.#held.has(index)) {
       const { key, digest } = this.#part(index);
       await this.#bucket.put(key, bytes, digest, signal);
       this.#held.add(index);
-    }
-    if (index === this.#passed) {
-      this.#passing.update(bytes);
-      this.#passed++;
     }
   }
 

@@ -3,7 +3,7 @@ import { constants } from 'node:fs';
 import { type FileHandle, link, mkdir, open, readFile, rename, rm, stat, truncate } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { CHUNK_BYTES, chunkCount, chunkRange } from '../../../proto/wire/chunks.ts';
-import { hexOf } from '../../../proto/wire/digest.ts';
+import { type BlobRef, Hasher, hexOf } from '../../../proto/wire/digest.ts';
 import { ServiceError } from '../../../proto/wire/errors.ts';
 import type { ChunkedBlob } from '../../release/blob-store.ts';
 import { checkChunk, checkWhole } from '../../release/verify-chunks.ts';
@@ -29,6 +29,10 @@ export class PartialBlob {
   readonly #data: FileHandle;
   readonly #journal: FileHandle;
   readonly #verified: Set<number>;
+  /** Over the chunks that came through here in order from the first. With all of them the file need not be read again. */
+  readonly #passing = new Hasher();
+  #passed = 0;
+  #found: BlobRef | undefined;
 
   private constructor(folder: string, blob: ChunkedBlob, data: FileHandle, journal: FileHandle, verified: Set<number>) {
     this.#folder = folder;
@@ -76,6 +80,10 @@ export class PartialBlob {
   /** @throws ServiceError data-loss SIZE_MISMATCH or DIGEST_MISMATCH. */
   async putChunk(index: number, bytes: Uint8Array): Promise<void> {
     checkChunk(this.#blob, index, bytes);
+    if (index === this.#passed) {
+      this.#passing.update(bytes);
+      this.#passed++;
+    }
     if (this.#verified.has(index)) {
       return;
     }
@@ -95,9 +103,9 @@ export class PartialBlob {
    * @throws ServiceError data-loss SIZE_MISMATCH or DIGEST_MISMATCH, and the folder is gone too: none of it can be trusted.
    */
   async publish(target: string, signal: AbortSignal): Promise<void> {
-    const found = await hashFile(this.#data, signal);
+    this.#found ??= await this.#hashWhole(signal);
     try {
-      checkWhole(this.#blob, found);
+      checkWhole(this.#blob, this.#found);
     } catch (error) {
       await this.#discard();
       throw error;
@@ -109,6 +117,10 @@ export class PartialBlob {
       await syncFolder(dirname(dirname(target)));
     }
     await this.#discard();
+  }
+
+  async #hashWhole(signal: AbortSignal): Promise<BlobRef> {
+    return this.#passed === chunkCount(this.#blob.sizeBytes) ? this.#passing.finish() : hashFile(this.#data, signal);
   }
 
   async close(): Promise<void> {
