@@ -1,5 +1,6 @@
+import { hashChunks } from '../../proto/wire/chunk-digests.ts';
 import { hexOf } from '../../proto/wire/digest.ts';
-import { describeContent, type ImportedFile } from './imported-file.ts';
+import type { ImportedFile } from './imported-file.ts';
 import type { GraphBuilder, GraphValue } from './onnx-graph.ts';
 
 /** Where each tensor begins: whole vectors for the processor, and whole lines of its cache. */
@@ -44,7 +45,7 @@ export class WeightFile {
    */
   async describe(): Promise<ImportedFile> {
     const read = (): AsyncIterable<Uint8Array> => this.#read();
-    const { ref, chunks } = await describeContent(read());
+    const { ref, chunks } = await hashChunks(read());
     return { path: hexOf(ref.digest), ref, chunks, read };
   }
 

@@ -33,23 +33,30 @@ export function chunkRange(index: number, sizeBytes: number): ByteRange {
 export async function* regroup(source: AsyncIterable<Uint8Array>, chunkBytes = CHUNK_BYTES): AsyncGenerator<Buffer> {
   let held = Buffer.alloc(0);
   let heldBytes = 0;
+  // What is small stays small; after a first whole chunk the next one is expected to be whole too.
+  let leastBytes = 0;
   for await (let bytes of source) {
-    while (heldBytes + bytes.byteLength >= chunkBytes) {
-      const take = chunkBytes - heldBytes;
-      yield Buffer.concat([held.subarray(0, heldBytes), bytes.subarray(0, take)], chunkBytes);
-      bytes = bytes.subarray(take);
-      heldBytes = 0;
+    while (bytes.byteLength > 0) {
+      if (heldBytes === held.byteLength) {
+        const wanted = Math.max(leastBytes, 2 * heldBytes, heldBytes + bytes.byteLength);
+        const grown = Buffer.allocUnsafeSlow(Math.min(chunkBytes, wanted));
+        held.copy(grown, 0, 0, heldBytes);
+        held = grown;
+      }
+      const taken = bytes.subarray(0, held.byteLength - heldBytes);
+      held.set(taken, heldBytes);
+      heldBytes += taken.byteLength;
+      bytes = bytes.subarray(taken.byteLength);
+      if (heldBytes === chunkBytes) {
+        yield held;
+        held = Buffer.alloc(0);
+        heldBytes = 0;
+        leastBytes = chunkBytes;
+      }
     }
-    if (heldBytes + bytes.byteLength > held.byteLength) {
-      const grown = Buffer.allocUnsafeSlow(Math.min(chunkBytes, Math.max(2 * held.byteLength, heldBytes + bytes.byteLength)));
-      held.copy(grown, 0, 0, heldBytes);
-      held = grown;
-    }
-    held.set(bytes, heldBytes);
-    heldBytes += bytes.byteLength;
   }
   if (heldBytes > 0) {
-    yield Buffer.from(held.subarray(0, heldBytes));
+    yield held.subarray(0, heldBytes);
   }
 }
 

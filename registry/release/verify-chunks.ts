@@ -1,5 +1,6 @@
-import { CHUNK_BYTES, chunkRange } from '../../proto/wire/chunks.ts';
-import { type BlobRef, type Digest, digestOf, Hasher } from '../../proto/wire/digest.ts';
+import { hashChunks } from '../../proto/wire/chunk-digests.ts';
+import { chunkRange } from '../../proto/wire/chunks.ts';
+import { type BlobRef, digestOf } from '../../proto/wire/digest.ts';
 import { ServiceError } from '../../proto/wire/errors.ts';
 import type { ChunkedBlob, Verification } from './blob-store.ts';
 
@@ -36,7 +37,7 @@ export function checkWhole(blob: BlobRef, found: BlobRef): void {
 
 /** Compares stored bytes with what is declared of them. */
 export async function verifyBytes(blob: ChunkedBlob, stored: AsyncIterable<Uint8Array>): Promise<Verification> {
-  const { whole, chunks } = await hashChunks(stored);
+  const { ref: whole, chunks } = await hashChunks(stored);
   if (whole.digest !== blob.digest) {
     return { kind: 'corrupt', found: whole };
   }
@@ -50,31 +51,4 @@ export async function verifyBytes(blob: ChunkedBlob, stored: AsyncIterable<Uint8
     }
   }
   return { kind: 'valid' };
-}
-
-/** Digest and size of all bytes, and the digest of each of their chunks. */
-async function hashChunks(pieces: AsyncIterable<Uint8Array>): Promise<{ whole: BlobRef; chunks: Digest[] }> {
-  const hasher = new Hasher();
-  const chunks: Digest[] = [];
-  let chunk = new Hasher();
-  let held = 0;
-  for await (const piece of pieces) {
-    hasher.update(piece);
-    let rest = piece;
-    while (rest.byteLength > 0) {
-      const take = rest.subarray(0, CHUNK_BYTES - held);
-      chunk.update(take);
-      held += take.byteLength;
-      rest = rest.subarray(take.byteLength);
-      if (held === CHUNK_BYTES) {
-        chunks.push(chunk.finish().digest);
-        chunk = new Hasher();
-        held = 0;
-      }
-    }
-  }
-  if (held > 0) {
-    chunks.push(chunk.finish().digest);
-  }
-  return { whole: hasher.finish(), chunks };
 }

@@ -61,7 +61,10 @@ async function publishTwice(
       const args = ['publish', join(folder, 'bundles'), '--keep-sources', '--json', '--registry', registry.address];
       const { code, out, err, peakBytes } = await runCliProcess(args);
       assert.equal(code, 0, err);
-      const lines = out.trimEnd().split('\n').map((line) => Object(JSON.parse(line)) as Record<string, unknown>);
+      const lines = out
+        .trimEnd()
+        .split('\n')
+        .map((line) => Object(JSON.parse(line)) as Record<string, unknown>);
       const { new: created, known, failed, uploaded_files: uploaded } = lines.at(-1) ?? {};
       assert.deepEqual([created, known, failed], isFirst ? [models, 0, 0] : [0, models, 0]);
       assert.equal(uploaded === 0, !isFirst, `${String(uploaded)} files uploaded`);
