@@ -29,8 +29,13 @@ export function chunkRange(index: number, sizeBytes: number): ByteRange {
 /**
  * Regroups a stream of byte arrays into whole chunks of `CHUNK_BYTES`, the last one shorter; each is a buffer of its own. Holds no
  * more than twice the bytes of one chunk, however small the pieces are that it comes in.
+ * @param spare whole chunks of before that are not needed any more: they are written anew instead of taking further memory
  */
-export async function* regroup(source: AsyncIterable<Uint8Array>, chunkBytes = CHUNK_BYTES): AsyncGenerator<Buffer> {
+export async function* regroup(
+  source: AsyncIterable<Uint8Array>,
+  chunkBytes = CHUNK_BYTES,
+  spare: Buffer<ArrayBuffer>[] = [],
+): AsyncGenerator<Buffer<ArrayBuffer>> {
   let held = Buffer.alloc(0);
   let heldBytes = 0;
   // What is small stays small; after a first whole chunk the next one is expected to be whole too.
@@ -38,8 +43,8 @@ export async function* regroup(source: AsyncIterable<Uint8Array>, chunkBytes = C
   for await (let bytes of source) {
     while (bytes.byteLength > 0) {
       if (heldBytes === held.byteLength) {
-        const wanted = Math.max(leastBytes, 2 * heldBytes, heldBytes + bytes.byteLength);
-        const grown = Buffer.allocUnsafeSlow(Math.min(chunkBytes, wanted));
+        const wanted = Math.min(chunkBytes, Math.max(leastBytes, 2 * heldBytes, heldBytes + bytes.byteLength));
+        const grown = (wanted === chunkBytes ? spare.pop() : undefined) ?? Buffer.allocUnsafeSlow(wanted);
         held.copy(grown, 0, 0, heldBytes);
         held = grown;
       }

@@ -60,10 +60,12 @@ async function receive(
   signal: AbortSignal,
 ): Promise<void> {
   const puts = new Set<Promise<void>>();
+  // Three buffers an upload go round. A new one for each chunk would lie about until V8 collects it.
+  const spare: Buffer<ArrayBuffer>[] = [];
   let failure: { readonly error: unknown } | undefined;
   let index = firstChunk;
   try {
-    for await (const chunk of regroup(data)) {
+    for await (const chunk of regroup(data, CHUNK_BYTES, spare)) {
       if (index >= blob.chunks.length) {
         const found = index * CHUNK_BYTES + chunk.byteLength;
         throw new ServiceError(
@@ -74,6 +76,7 @@ async function receive(
       }
       const put = upload
         .putChunk(index, chunk, signal)
+        .then(() => void (chunk.byteLength === CHUNK_BYTES && spare.push(chunk)))
         .catch((error: unknown) => void (failure ??= { error }))
         .finally(() => puts.delete(put));
       puts.add(put);

@@ -3,10 +3,10 @@ import { constants } from 'node:fs';
 import { type FileHandle, link, mkdir, open, readFile, rename, rm, stat, truncate } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { CHUNK_BYTES, chunkCount, chunkRange } from '../../../proto/wire/chunks.ts';
-import { type BlobRef, Hasher, hexOf } from '../../../proto/wire/digest.ts';
+import { hexOf } from '../../../proto/wire/digest.ts';
 import { ServiceError } from '../../../proto/wire/errors.ts';
 import type { ChunkedBlob } from '../../release/blob-store.ts';
-import { checkChunk, checkWhole } from '../../release/verify-chunks.ts';
+import { ChunkCheck, checkWhole } from '../../release/verify-chunks.ts';
 import { hashFile } from './file-bytes.ts';
 import { isAbsent } from './fs-errors.ts';
 import { syncFolder } from './layout.ts';
@@ -29,10 +29,7 @@ export class PartialBlob {
   readonly #data: FileHandle;
   readonly #journal: FileHandle;
   readonly #verified: Set<number>;
-  /** Over the chunks that came through here in order from the first. With all of them the file need not be read again. */
-  readonly #passing = new Hasher();
-  #passed = 0;
-  #found: BlobRef | undefined;
+  readonly #check: ChunkCheck;
 
   private constructor(folder: string, blob: ChunkedBlob, data: FileHandle, journal: FileHandle, verified: Set<number>) {
     this.#folder = folder;
@@ -40,6 +37,7 @@ export class PartialBlob {
     this.#data = data;
     this.#journal = journal;
     this.#verified = verified;
+    this.#check = new ChunkCheck(blob);
   }
 
   static async open(folder: string, blob: ChunkedBlob): Promise<PartialBlob> {
@@ -79,11 +77,7 @@ export class PartialBlob {
 
   /** @throws ServiceError data-loss SIZE_MISMATCH or DIGEST_MISMATCH. */
   async putChunk(index: number, bytes: Uint8Array): Promise<void> {
-    checkChunk(this.#blob, index, bytes);
-    if (index === this.#passed) {
-      this.#passing.update(bytes);
-      this.#passed++;
-    }
+    await this.#check.check(index, bytes);
     if (this.#verified.has(index)) {
       return;
     }
@@ -103,9 +97,10 @@ export class PartialBlob {
    * @throws ServiceError data-loss SIZE_MISMATCH or DIGEST_MISMATCH, and the folder is gone too: none of it can be trusted.
    */
   async publish(target: string, signal: AbortSignal): Promise<void> {
-    this.#found ??= await this.#hashWhole(signal);
+    // What passed through here whole need not be read again.
+    const found = this.#check.whole ?? (await hashFile(this.#data, signal));
     try {
-      checkWhole(this.#blob, this.#found);
+      checkWhole(this.#blob, found);
     } catch (error) {
       await this.#discard();
       throw error;
@@ -117,10 +112,6 @@ export class PartialBlob {
       await syncFolder(dirname(dirname(target)));
     }
     await this.#discard();
-  }
-
-  async #hashWhole(signal: AbortSignal): Promise<BlobRef> {
-    return this.#passed === chunkCount(this.#blob.sizeBytes) ? this.#passing.finish() : hashFile(this.#data, signal);
   }
 
   async close(): Promise<void> {
