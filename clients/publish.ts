@@ -8,7 +8,10 @@ import type { Caller, ClientCallOptions } from './channel.ts';
 import { DEFAULT_RETRY, isRetryable, type RetryDeps, retryDelay } from './retry.ts';
 import { type MissingBlob, missingBlobs, missingBytes, type UploadSource, uploadBlob } from './upload.ts';
 
-/** A file of a version: what the manifest says of it, and its bytes from the beginning, as often as asked. */
+/**
+ * A file of a version: what the manifest says of it, and its bytes from the beginning, as often as asked; pieces are not written
+ * again once they were given.
+ */
 export interface PublishFile {
   readonly path: string;
   readonly ref: BlobRef;

@@ -1,7 +1,7 @@
 import type { BlobUploadState } from '../proto/gen/maskterial/registry/v1/artifact.ts';
 import type { RegistryServiceClient, UploadBlobRequest } from '../proto/gen/maskterial/registry/v1/registry_service.ts';
 import { callClientStream } from '../proto/wire/calls.ts';
-import { chunkCount, chunkRange, messagesOf, regroup } from '../proto/wire/chunks.ts';
+import { CHUNK_BYTES, chunkCount, chunkRange, messagesOf } from '../proto/wire/chunks.ts';
 import { ServiceError } from '../proto/wire/errors.ts';
 
 /** A half-open run of chunk indices: `first` to `end - 1`. */
@@ -20,6 +20,7 @@ export interface MissingBlob {
 
 export interface UploadSource {
   readonly path: string;
+  /** Pieces of any size, each a buffer that is not written again. */
   read(): AsyncIterable<Uint8Array>;
 }
 
@@ -65,26 +66,27 @@ async function* messages(
   const { digest, sizeBytes } = blob;
   const header = { stagingId, blob: { digest, sizeBytes: BigInt(sizeBytes) }, firstChunk: run.first };
   yield { part: { $case: 'header', value: header } };
-  let index = 0;
-  let readBytes = 0;
-  for await (const chunk of regroup(source.read())) {
-    readBytes += chunk.byteLength;
-    if (readBytes > sizeBytes) {
-      throw wrongSize(source, blob, `at least ${readBytes}`);
+  const firstByte = run.first * CHUNK_BYTES;
+  const endByte = Math.min(run.end * CHUNK_BYTES, sizeBytes);
+  let at = 0;
+  for await (const piece of source.read()) {
+    const begin = Math.max(0, firstByte - at);
+    const end = Math.min(piece.byteLength, endByte - at);
+    at += piece.byteLength;
+    if (at > sizeBytes) {
+      throw wrongSize(source, blob, `at least ${at}`);
     }
-    if (index >= run.first && index < run.end) {
-      for (const data of messagesOf(chunk)) {
-        yield { part: { $case: 'data', value: data } };
-        onSent(data.byteLength);
-      }
+    // Not put together to whole chunks first: the registry does that, and here it would only be a copy.
+    for (const data of messagesOf(piece.subarray(begin, Math.max(begin, end)))) {
+      yield { part: { $case: 'data', value: data } };
+      onSent(data.byteLength);
     }
-    index += 1;
-    if (index >= run.end && index < chunkCount(sizeBytes)) {
+    if (at >= endByte && endByte < sizeBytes) {
       return;
     }
   }
-  if (readBytes !== sizeBytes) {
-    throw wrongSize(source, blob, String(readBytes));
+  if (at !== sizeBytes) {
+    throw wrongSize(source, blob, String(at));
   }
 }
 

@@ -21,6 +21,8 @@ export interface BundleSource {
    * read through from its start each time that a range lies before the last one.
    */
   readRange(path: string, offsetBytes: number, lengthBytes: number, signal: AbortSignal): Promise<Uint8Array>;
+  /** Whether a range costs no more than its bytes, wherever the last one was. */
+  isSeekable(path: string): boolean;
   /** Releases what was opened; to be called once, by whoever opened the source. */
   close(): Promise<void>;
 }

@@ -1,3 +1,4 @@
+import { hashChunks } from '../../proto/wire/chunk-digests.ts';
 import { CHECK_MEDIA_TYPE, encodeCheck } from '../../proto/wire/golden-check.ts';
 import {
   encodeManifest,
@@ -11,7 +12,7 @@ import {
 import { asModelName, type ModelName } from '../../proto/wire/names.ts';
 import { type BundleSource, readPieces } from './bundle-source.ts';
 import { type Bundle, type BundleFamily, bundleFile, detectBundle } from './detect.ts';
-import { describeContent, fileOfBytes, type ImportedFile } from './imported-file.ts';
+import { fileOfBytes, type ImportedFile } from './imported-file.ts';
 import { importerOf } from './importers.ts';
 
 /** What the files themselves do not say. */
@@ -123,7 +124,7 @@ async function describeSources(bundle: Bundle, names: readonly string[], signal:
   for (const name of names) {
     const file = bundleFile(bundle, name);
     const read = (): AsyncIterable<Uint8Array> => readPieces(bundle.source, file, signal);
-    described.push({ name, path: `${SOURCE_FOLDER}/${name}`, ...(await describeContent(read())), read });
+    described.push({ name, path: `${SOURCE_FOLDER}/${name}`, ...(await hashChunks(read())), read });
   }
   return described;
 }

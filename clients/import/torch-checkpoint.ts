@@ -39,12 +39,13 @@ export class TorchCheckpoint {
     );
     const tensors = new Map<string, Float32Array>();
     for (const [name, ref] of inFileOrder) {
-      tensors.set(name, await this.#readTensor(name, ref));
+      tensors.set(name, await this.readTensor(name, ref));
     }
     return tensors;
   }
 
-  async #readTensor(name: string, ref: TensorRef): Promise<Float32Array> {
+  /** One of them, likewise. */
+  async readTensor(name: string, ref: TensorRef): Promise<Float32Array> {
     const fail = (problem: string): Error => invalidBundle(this.file, `${quote(name)}: ${problem}`);
     const elementBytes = ELEMENT_BYTES[ref.element];
     const declaredBytes = ref.storageElements * elementBytes;

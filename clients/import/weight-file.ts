@@ -1,5 +1,6 @@
+import { hashChunks } from '../../proto/wire/chunk-digests.ts';
 import { hexOf } from '../../proto/wire/digest.ts';
-import { describeContent, type ImportedFile } from './imported-file.ts';
+import type { ImportedFile } from './imported-file.ts';
 import type { GraphBuilder, GraphValue } from './onnx-graph.ts';
 
 /** Where each tensor begins: whole vectors for the processor, and whole lines of its cache. */
@@ -8,7 +9,7 @@ const ALIGNMENT_BYTES = 64;
 interface Weight {
   readonly offsetBytes: number;
   readonly elements: number;
-  readonly values: () => Float32Array;
+  readonly values: () => Float32Array | Promise<Float32Array>;
 }
 
 /**
@@ -26,7 +27,7 @@ export class WeightFile {
   }
 
   /** Adds a tensor to the file and to the graph. `values` gives the elements of `shape` in C order, the same at each call. */
-  add(graph: GraphBuilder, name: string, shape: readonly number[], values: () => Float32Array): GraphValue {
+  add(graph: GraphBuilder, name: string, shape: readonly number[], values: Weight['values']): GraphValue {
     const offsetBytes = Math.ceil(this.#sizeBytes / ALIGNMENT_BYTES) * ALIGNMENT_BYTES;
     const elements = shape.reduce((product, size) => product * size, 1);
     this.#weights.push({ offsetBytes, elements, values });
@@ -44,7 +45,7 @@ export class WeightFile {
    */
   async describe(): Promise<ImportedFile> {
     const read = (): AsyncIterable<Uint8Array> => this.#read();
-    const { ref, chunks } = await describeContent(read());
+    const { ref, chunks } = await hashChunks(read());
     return { path: hexOf(ref.digest), ref, chunks, read };
   }
 
@@ -59,7 +60,7 @@ export class WeightFile {
       if (offsetBytes > at) {
         yield new Uint8Array(offsetBytes - at);
       }
-      const data = values();
+      const data = await values();
       if (data.length !== elements) {
         throw new Error(`file "${this.#key}": ${data.length} values at ${offsetBytes}, expected ${elements}`);
       }

@@ -129,11 +129,10 @@ interface RequestSink<Q> {
 
 async function send<Q>(requests: AsyncIterable<Q> | Iterable<Q>, call: RequestSink<Q>, answered: AbortSignal): Promise<void> {
   const source = toAsync(requests)[Symbol.asyncIterator]();
-  const over = new Promise<undefined>((resolve) => answered.addEventListener('abort', () => resolve(undefined), { once: true }));
   let resume = (): void => undefined;
   call.on('drain', () => resume());
   for (;;) {
-    const next = answered.aborted ? undefined : await Promise.race([source.next(), over]);
+    const next = answered.aborted ? undefined : await unlessAborted(source.next(), answered);
     if (next === undefined || answered.aborted) {
       // Not awaited: it may be waiting for a request that never comes, and the answer is there.
       source.return?.(undefined).catch(() => undefined);
@@ -144,9 +143,21 @@ async function send<Q>(requests: AsyncIterable<Q> | Iterable<Q>, call: RequestSi
       return;
     }
     if (!call.write(next.value)) {
-      await Promise.race([new Promise<void>((resolve) => (resume = resolve)), over]);
+      await unlessAborted(new Promise<void>((resolve) => (resume = resolve)), answered);
     }
   }
+}
+
+/**
+ * What `work` gives, or undefined once `signal` is aborted. Not a race with one promise for all requests: that would remember every
+ * race, and each of them its request, until the call is over.
+ */
+function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T | undefined> {
+  return new Promise((resolve, reject) => {
+    const leave = (): void => resolve(undefined);
+    signal.addEventListener('abort', leave, { once: true });
+    void work.then(resolve, reject).finally(() => signal.removeEventListener('abort', leave));
+  });
 }
 
 async function* toAsync<Q>(requests: AsyncIterable<Q> | Iterable<Q>): AsyncGenerator<Q> {

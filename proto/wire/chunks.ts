@@ -29,27 +29,39 @@ export function chunkRange(index: number, sizeBytes: number): ByteRange {
 /**
  * Regroups a stream of byte arrays into whole chunks of `CHUNK_BYTES`, the last one shorter; each is a buffer of its own. Holds no
  * more than twice the bytes of one chunk, however small the pieces are that it comes in.
+ * @param spare whole chunks of before that are not needed any more: they are written anew instead of taking further memory
  */
-export async function* regroup(source: AsyncIterable<Uint8Array>, chunkBytes = CHUNK_BYTES): AsyncGenerator<Buffer> {
+export async function* regroup(
+  source: AsyncIterable<Uint8Array>,
+  chunkBytes = CHUNK_BYTES,
+  spare: Buffer<ArrayBuffer>[] = [],
+): AsyncGenerator<Buffer<ArrayBuffer>> {
   let held = Buffer.alloc(0);
   let heldBytes = 0;
+  // What is small stays small; after a first whole chunk the next one is expected to be whole too.
+  let leastBytes = 0;
   for await (let bytes of source) {
-    while (heldBytes + bytes.byteLength >= chunkBytes) {
-      const take = chunkBytes - heldBytes;
-      yield Buffer.concat([held.subarray(0, heldBytes), bytes.subarray(0, take)], chunkBytes);
-      bytes = bytes.subarray(take);
-      heldBytes = 0;
+    while (bytes.byteLength > 0) {
+      if (heldBytes === held.byteLength) {
+        const wanted = Math.min(chunkBytes, Math.max(leastBytes, 2 * heldBytes, heldBytes + bytes.byteLength));
+        const grown = (wanted === chunkBytes ? spare.pop() : undefined) ?? Buffer.allocUnsafeSlow(wanted);
+        held.copy(grown, 0, 0, heldBytes);
+        held = grown;
+      }
+      const taken = bytes.subarray(0, held.byteLength - heldBytes);
+      held.set(taken, heldBytes);
+      heldBytes += taken.byteLength;
+      bytes = bytes.subarray(taken.byteLength);
+      if (heldBytes === chunkBytes) {
+        yield held;
+        held = Buffer.alloc(0);
+        heldBytes = 0;
+        leastBytes = chunkBytes;
+      }
     }
-    if (heldBytes + bytes.byteLength > held.byteLength) {
-      const grown = Buffer.allocUnsafeSlow(Math.min(chunkBytes, Math.max(2 * held.byteLength, heldBytes + bytes.byteLength)));
-      held.copy(grown, 0, 0, heldBytes);
-      held = grown;
-    }
-    held.set(bytes, heldBytes);
-    heldBytes += bytes.byteLength;
   }
   if (heldBytes > 0) {
-    yield Buffer.from(held.subarray(0, heldBytes));
+    yield held.subarray(0, heldBytes);
   }
 }
 

@@ -65,6 +65,7 @@ export interface PlacedBlob extends BlobRef {
 export interface BlobUpload {
   /**
    * Stores chunk `index` once its size and digest agree with the declared ones; a chunk that is held already is compared only.
+   * The next one may begin before this one has ended. Whoever calls leaves `bytes` as they are until then.
    * @throws data-loss SIZE_MISMATCH or DIGEST_MISMATCH with expected and found: nothing of the chunk is stored.
    */
   putChunk(index: number, bytes: Uint8Array, signal: AbortSignal): Promise<void>;

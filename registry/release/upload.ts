@@ -13,9 +13,12 @@ export interface UploadBlobCommand {
   readonly data: AsyncIterable<Uint8Array>;
 }
 
+/** One on its way to the disk or to S3, one that waits for its turn there. */
+const PUTS_AT_ONCE = 2;
+
 /**
  * Takes a blob in from a chunk boundary on. Each whole chunk is verified as it arrives and kept, so a broken upload resumes after
- * its last one; one chunk is held in memory while the next arrives. Publishes the blob once its last chunk is there.
+ * its last one; up to two chunks are being stored, and held in memory, while the next arrives. Publishes the blob once its last chunk is there.
  * @throws ServiceError not-found STAGING_NOT_FOUND or BLOB_NOT_DECLARED; invalid-argument INVALID_REQUEST;
  *   data-loss DIGEST_MISMATCH or SIZE_MISMATCH; resource-exhausted STORAGE_FULL.
  */
@@ -56,18 +59,43 @@ async function receive(
   { firstChunk, data }: UploadBlobCommand,
   signal: AbortSignal,
 ): Promise<void> {
+  const puts = new Set<Promise<void>>();
+  // Three buffers an upload go round. A new one for each chunk would lie about until V8 collects it.
+  const spare: Buffer<ArrayBuffer>[] = [];
+  let failure: { readonly error: unknown } | undefined;
   let index = firstChunk;
-  for await (const chunk of regroup(data)) {
-    if (index >= blob.chunks.length) {
-      const found = index * CHUNK_BYTES + chunk.byteLength;
-      throw new ServiceError(
-        'data-loss',
-        'SIZE_MISMATCH',
-        `${blob.digest}: expected ${blob.sizeBytes} bytes, found at least ${found}`,
-      );
+  try {
+    for await (const chunk of regroup(data, CHUNK_BYTES, spare)) {
+      if (index >= blob.chunks.length) {
+        const found = index * CHUNK_BYTES + chunk.byteLength;
+        throw new ServiceError(
+          'data-loss',
+          'SIZE_MISMATCH',
+          `${blob.digest}: expected ${blob.sizeBytes} bytes, found at least ${found}`,
+        );
+      }
+      const put = upload
+        .putChunk(index, chunk, signal)
+        .then(() => void (chunk.byteLength === CHUNK_BYTES && spare.push(chunk)))
+        .catch((error: unknown) => void (failure ??= { error }))
+        .finally(() => puts.delete(put));
+      puts.add(put);
+      index++;
+      if (puts.size === PUTS_AT_ONCE) {
+        await Promise.race(puts);
+      }
+      if (failure !== undefined) {
+        break;
+      }
     }
-    await upload.putChunk(index, chunk, signal);
-    index++;
+  } catch (error) {
+    // A chunk that was refused came first, and is why the rest did not come.
+    await Promise.all(puts);
+    throw failure === undefined ? error : failure.error;
+  }
+  await Promise.all(puts);
+  if (failure !== undefined) {
+    throw failure.error;
   }
 }
 

@@ -1,25 +1,59 @@
-import { CHUNK_BYTES, chunkRange } from '../../proto/wire/chunks.ts';
-import { type BlobRef, type Digest, digestOf, Hasher } from '../../proto/wire/digest.ts';
+import { hashChunks } from '../../proto/wire/chunk-digests.ts';
+import { chunkRange } from '../../proto/wire/chunks.ts';
+import { type BlobRef, digestInBackground, Hasher } from '../../proto/wire/digest.ts';
 import { ServiceError } from '../../proto/wire/errors.ts';
 import type { ChunkedBlob, Verification } from './blob-store.ts';
 
-/** @throws ServiceError data-loss SIZE_MISMATCH or DIGEST_MISMATCH when `bytes` are not those declared for chunk `index`. */
-export function checkChunk(blob: ChunkedBlob, index: number, bytes: Uint8Array): void {
-  const expectedBytes = chunkRange(index, blob.sizeBytes).lengthBytes;
-  if (bytes.byteLength !== expectedBytes) {
-    throw new ServiceError(
-      'data-loss',
-      'SIZE_MISMATCH',
-      `chunk ${index} of ${blob.digest}: expected ${expectedBytes} bytes, found ${bytes.byteLength}`,
-    );
+/**
+ * Checks chunks as they pass; of those that come in order from the first, and of all of them, it knows the whole digest in the end.
+ * Chunks are hashed on another thread: an upload is nearly nothing but that, and other callers wait behind it.
+ */
+export class ChunkCheck {
+  readonly #blob: ChunkedBlob;
+  readonly #passing = new Hasher();
+  #passed = 0;
+  #whole: BlobRef | undefined;
+
+  constructor(blob: ChunkedBlob) {
+    this.#blob = blob;
   }
-  const found = digestOf(bytes);
-  if (found !== blob.chunks[index]) {
-    throw new ServiceError(
-      'data-loss',
-      'DIGEST_MISMATCH',
-      `chunk ${index} of ${blob.digest}: expected ${blob.chunks[index]}, found ${found}`,
-    );
+
+  /** @throws ServiceError data-loss SIZE_MISMATCH or DIGEST_MISMATCH when `bytes` are not those declared for chunk `index`. */
+  async check(index: number, bytes: Uint8Array): Promise<void> {
+    const blob = this.#blob;
+    const expectedBytes = chunkRange(index, blob.sizeBytes).lengthBytes;
+    if (bytes.byteLength !== expectedBytes) {
+      throw new ServiceError(
+        'data-loss',
+        'SIZE_MISMATCH',
+        `chunk ${index} of ${blob.digest}: expected ${expectedBytes} bytes, found ${bytes.byteLength}`,
+      );
+    }
+    const digest = digestInBackground(bytes);
+    // Meanwhile, and before the next chunk: its check may end first.
+    const isNext = index === this.#passed;
+    if (isNext) {
+      this.#passing.update(bytes);
+      this.#passed++;
+    }
+    const found = await digest;
+    if (found !== blob.chunks[index]) {
+      // Not these bytes' place after all: what passed is no use any more.
+      this.#passed = isNext ? Number.NaN : this.#passed;
+      throw new ServiceError(
+        'data-loss',
+        'DIGEST_MISMATCH',
+        `chunk ${index} of ${blob.digest}: expected ${blob.chunks[index]}, found ${found}`,
+      );
+    }
+  }
+
+  /** Digest and size of all that passed; undefined where that was not every chunk, in order. */
+  get whole(): BlobRef | undefined {
+    if (this.#whole === undefined && this.#passed === this.#blob.chunks.length) {
+      this.#whole = this.#passing.finish();
+    }
+    return this.#whole;
   }
 }
 
@@ -36,7 +70,7 @@ export function checkWhole(blob: BlobRef, found: BlobRef): void {
 
 /** Compares stored bytes with what is declared of them. */
 export async function verifyBytes(blob: ChunkedBlob, stored: AsyncIterable<Uint8Array>): Promise<Verification> {
-  const { whole, chunks } = await hashChunks(stored);
+  const { ref: whole, chunks } = await hashChunks(stored);
   if (whole.digest !== blob.digest) {
     return { kind: 'corrupt', found: whole };
   }
@@ -50,31 +84,4 @@ export async function verifyBytes(blob: ChunkedBlob, stored: AsyncIterable<Uint8
     }
   }
   return { kind: 'valid' };
-}
-
-/** Digest and size of all bytes, and the digest of each of their chunks. */
-async function hashChunks(pieces: AsyncIterable<Uint8Array>): Promise<{ whole: BlobRef; chunks: Digest[] }> {
-  const hasher = new Hasher();
-  const chunks: Digest[] = [];
-  let chunk = new Hasher();
-  let held = 0;
-  for await (const piece of pieces) {
-    hasher.update(piece);
-    let rest = piece;
-    while (rest.byteLength > 0) {
-      const take = rest.subarray(0, CHUNK_BYTES - held);
-      chunk.update(take);
-      held += take.byteLength;
-      rest = rest.subarray(take.byteLength);
-      if (held === CHUNK_BYTES) {
-        chunks.push(chunk.finish().digest);
-        chunk = new Hasher();
-        held = 0;
-      }
-    }
-  }
-  if (held > 0) {
-    chunks.push(chunk.finish().digest);
-  }
-  return { whole: hasher.finish(), chunks };
 }

@@ -123,7 +123,7 @@ function readCheckpoint(): Checkpoint {
   const tensors = new Map(synthFullTensors().map(({ name, values }) => [name, values]));
   return {
     file: 'model_final.pth',
-    tensor: (name) => tensors.get(name)?.() ?? new Float32Array(0),
+    tensor: async (name) => tensors.get(name)?.() ?? new Float32Array(0),
   };
 }
 

@@ -13,6 +13,7 @@ const BENCHES: Readonly<Record<string, () => Promise<Bench>>> = {
   'm2f-goldens': async () => (await import('./m2f-goldens.ts')).benchM2fGoldens,
   'm2f-graph': async () => (await import('./m2f-graph.ts')).benchM2fGraph,
   predict: async () => (await import('./predict.ts')).benchPredict,
+  publish: async () => (await import('./publish.ts')).benchPublish,
   registry: async () => (await import('./registry.ts')).benchRegistry,
   swap: async () => (await import('./swap.ts')).benchSwap,
   watch: async () => (await import('./watch.ts')).benchWatch,

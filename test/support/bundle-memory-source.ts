@@ -6,6 +6,8 @@ export class MemorySource implements BundleSource {
   readonly name: string;
   readonly readBytes = new Map<string, number>();
   largestRead = 0;
+  /** False: as a compressed file is. */
+  hasSeeks = true;
   readonly #files: ReadonlyMap<string, Uint8Array>;
 
   constructor(files: Readonly<Record<string, Uint8Array>>, name = 'memory') {
@@ -25,6 +27,10 @@ export class MemorySource implements BundleSource {
     this.largestRead = Math.max(this.largestRead, lengthBytes);
     this.readBytes.set(path, (this.readBytes.get(path) ?? 0) + lengthBytes);
     return bytes.subarray(offsetBytes, offsetBytes + lengthBytes);
+  }
+
+  isSeekable(): boolean {
+    return this.hasSeeks;
   }
 
   async close(): Promise<void> {}

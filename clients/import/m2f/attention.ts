@@ -52,8 +52,8 @@ function addProjection(
   const first = PARTS.indexOf(part) * width;
   const rows = Array.from({ length: width }, (_, row) => first + row);
   const factor = part === 'query' ? 1 / Math.sqrt(width / heads) : 1;
-  const values = (tensor: string, columns: number) => (): Float32Array =>
-    pickRows(context.tensor(`${name}.${tensor}`), columns, rows).map((value) => value * factor);
+  const values = (tensor: string, columns: number) => async (): Promise<Float32Array> =>
+    pickRows(await context.tensor(`${name}.${tensor}`), columns, rows).map((value) => value * factor);
   const weight = context.weight(`${name}.${part}.weight`, [width, width], values('in_proj_weight', width));
   const biasShape = part === 'key' ? [width, 1] : [width];
   const bias = context.weight(`${name}.${part}.bias`, biasShape, values('in_proj_bias', 1));

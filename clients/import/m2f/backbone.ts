@@ -85,23 +85,26 @@ function addConvolution(context: GraphContext, input: GraphValue, convolution: C
 }
 
 /** weight / sqrt(variance + epsilon), by output channel, in double precision. */
-function normScales(checkpoint: Checkpoint, name: string): Float64Array {
-  const variance = checkpoint.tensor(`${name}.norm.running_var`);
+async function normScales(checkpoint: Checkpoint, name: string): Promise<Float64Array> {
+  const variance = await checkpoint.tensor(`${name}.norm.running_var`);
   return Float64Array.from(
-    checkpoint.tensor(`${name}.norm.weight`),
+    await checkpoint.tensor(`${name}.norm.weight`),
     (weight, channel) => weight / Math.sqrt((variance[channel] ?? 0) + EPSILON),
   );
 }
 
-function foldWeight(checkpoint: Checkpoint, name: string): Float32Array {
-  const scales = normScales(checkpoint, name);
-  const weight = checkpoint.tensor(`${name}.weight`);
+async function foldWeight(checkpoint: Checkpoint, name: string): Promise<Float32Array> {
+  const scales = await normScales(checkpoint, name);
+  const weight = await checkpoint.tensor(`${name}.weight`);
   const perChannel = weight.length / scales.length;
   return weight.map((value, index) => value * (scales[Math.floor(index / perChannel)] ?? 0));
 }
 
-function foldBias(checkpoint: Checkpoint, name: string): Float32Array {
-  const mean = checkpoint.tensor(`${name}.norm.running_mean`);
-  const bias = checkpoint.tensor(`${name}.norm.bias`);
-  return Float32Array.from(normScales(checkpoint, name), (scale, channel) => (bias[channel] ?? 0) - (mean[channel] ?? 0) * scale);
+async function foldBias(checkpoint: Checkpoint, name: string): Promise<Float32Array> {
+  const mean = await checkpoint.tensor(`${name}.norm.running_mean`);
+  const bias = await checkpoint.tensor(`${name}.norm.bias`);
+  return Float32Array.from(
+    await normScales(checkpoint, name),
+    (scale, channel) => (bias[channel] ?? 0) - (mean[channel] ?? 0) * scale,
+  );
 }

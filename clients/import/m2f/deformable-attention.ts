@@ -123,11 +123,11 @@ function addOffsets(
   const { graph } = context;
   const layer = `${name}.sampling_offsets`;
   const rows = LEVELS.flatMap((_, target) => offsetRows(heads, target));
-  const weight = context.weight(`${layer}.weight`, [rows.length, width], () =>
-    pickRows(context.tensor(`${layer}.weight`), width, rows),
+  const weight = context.weight(`${layer}.weight`, [rows.length, width], async () =>
+    pickRows(await context.tensor(`${layer}.weight`), width, rows),
   );
-  const bias = context.weight(`${layer}.bias.${level.index}`, [rows.length, 1], () =>
-    offsetBias(pickRows(context.tensor(`${layer}.bias`), 1, rows), level, heads),
+  const bias = context.weight(`${layer}.bias.${level.index}`, [rows.length, 1], async () =>
+    offsetBias(pickRows(await context.tensor(`${layer}.bias`), 1, rows), level, heads),
   );
   const all = context.linearToPlanes(query, weight, bias);
   const perLevel = heads * SAMPLING_POINTS * 2;

@@ -2,11 +2,11 @@ import { invalidBundle } from '../bundle-error.ts';
 import type { GraphBuilder, GraphValue } from '../onnx-graph.ts';
 import type { WeightFile } from '../weight-file.ts';
 
-/** The checkpoint's tensors: every one that the settings ask for is there. */
+/** The checkpoint's tensors: every one that the settings ask for is there. None is held here longer than it is worked on. */
 export interface Checkpoint {
   /** What to call it in errors. */
   readonly file: string;
-  tensor(name: string): Float32Array;
+  tensor(name: string): Promise<Float32Array>;
 }
 
 /** Epsilon of every normalisation. */
@@ -29,18 +29,18 @@ export class GraphContext {
     this.checkpoint = checkpoint;
   }
 
-  tensor(name: string): Float32Array {
+  tensor(name: string): Promise<Float32Array> {
     return this.checkpoint.tensor(name);
   }
 
   /** A weight; by default the checkpoint's tensor of that name as it is. The same name is the same weight. */
-  weight(name: string, shape: readonly number[], values: () => Float32Array = () => this.tensor(name)): GraphValue {
+  weight(name: string, shape: readonly number[], values: () => Promise<Float32Array> = () => this.tensor(name)): GraphValue {
     if (this.#added.has(name)) {
       return name;
     }
     this.#added.add(name);
-    return this.#file.add(this.graph, name, shape, () => {
-      const found = values();
+    return this.#file.add(this.graph, name, shape, async () => {
+      const found = await values();
       // The tensors are finite; a variance of less than nothing, or of next to nothing, makes what is folded from them not so.
       if (!found.every(Number.isFinite)) {
         throw invalidBundle(this.checkpoint.file, `${name}: folding its tensors gives values that are not finite`);

@@ -15,7 +15,7 @@ import { expectedTensors, IGNORED_TENSORS } from './tensors.ts';
 const SETTINGS_FILE = 'config.yaml';
 /** The first that is there, as the reference chooses. */
 const WEIGHT_FILES = ['model.pth', 'model_final.pth'] as const;
-/** 400 MB, all of it held while the import lasts; the published models have 44 million. */
+/** 400 MB, all of it held until the import is published where the checkpoint is compressed; the published models have 44 million. */
 const MAX_VALUES = 100_000_000;
 /** Raised when the same bundle gives another graph. */
 const VERSION = 'm2f 1';
@@ -61,8 +61,9 @@ export const m2fImporter: FamilyImporter = {
 };
 
 /**
- * The values of the model's tensors, read in the order of the file and held until the import is published. Of a checkpoint with
- * the state of its optimizer only the model's half is read.
+ * The values of the model's tensors: read when they are asked for; from a compressed file, which only goes forwards, all at once in
+ * the order of the file and held until the import is published. Of a checkpoint with the state of its optimizer only the model's
+ * half is read.
  */
 async function readWeights(bundle: Bundle, name: string, settings: M2fSettings, signal: AbortSignal): Promise<Checkpoint> {
   const file = bundleFile(bundle, name);
@@ -75,15 +76,15 @@ async function readWeights(bundle: Bundle, name: string, settings: M2fSettings, 
   // What training wrote has the state dict under "model", beside its own state; a bare state dict is accepted too.
   const state = mappingGet(checkpoint.root, 'model') ?? checkpoint.root;
   const refs = requireTensors(stateDictOf(state, file.path), { required, ignored: IGNORED_TENSORS }, file.path);
-  const tensors = await checkpoint.readTensors(refs);
+  const held = bundle.source.isSeekable(file.path) ? undefined : await checkpoint.readTensors(refs);
   return {
     file: file.path,
-    tensor: (tensorName) => {
-      const values = tensors.get(tensorName);
-      if (values === undefined) {
+    tensor: async (tensorName) => {
+      const ref = refs.get(tensorName);
+      if (ref === undefined) {
         throw new Error(`${tensorName} was not required of the checkpoint`);
       }
-      return values;
+      return held?.get(tensorName) ?? checkpoint.readTensor(tensorName, ref);
     },
   };
 }

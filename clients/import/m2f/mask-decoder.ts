@@ -90,8 +90,8 @@ function addMemory(
       )
     : tokens;
   const name = `${PREDICTOR}.level_embed.weight`;
-  const embedding = context.weight(`${name}.${index}`, [width], () =>
-    context.tensor(name).slice(index * width, (index + 1) * width),
+  const embedding = context.weight(`${name}.${index}`, [width], async () =>
+    (await context.tensor(name)).slice(index * width, (index + 1) * width),
   );
   const values = graph.node('Add', [projected, embedding]);
   const keys = graph.node('Add', [values, addPositions(context, index, size, width)]);

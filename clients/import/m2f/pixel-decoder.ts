@@ -59,8 +59,8 @@ function addLevel(context: GraphContext, map: GraphValue, index: number, width: 
   const { graph } = context;
   const size = context.sizeOf(map);
   const name = `${PIXEL_DECODER}.transformer.level_embed`;
-  const embedding = context.weight(`${name}.${index}`, [width], () =>
-    context.tensor(name).slice(index * width, (index + 1) * width),
+  const embedding = context.weight(`${name}.${index}`, [width], async () =>
+    (await context.tensor(name)).slice(index * width, (index + 1) * width),
   );
   const positions = graph.node('Add', [addPositions(context, index, size, width), embedding], {}, `positions.${index}`);
   return { index, size, positions };

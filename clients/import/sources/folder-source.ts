@@ -62,6 +62,10 @@ class FolderSource implements BundleSource {
     }
   }
 
+  isSeekable(): boolean {
+    return true;
+  }
+
   async close(): Promise<void> {
     const last = this.#open;
     this.#open = undefined;

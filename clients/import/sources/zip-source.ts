@@ -64,6 +64,10 @@ class ZipSource implements BundleSource {
     return this.#read(entry, offsetBytes, lengthBytes);
   }
 
+  isSeekable(path: string): boolean {
+    return this.#entries.get(path)?.method === 'stored';
+  }
+
   close(): Promise<void> {
     return this.#reader.close();
   }

@@ -2,7 +2,7 @@ import { chunkCount, chunkRange } from '../../../proto/wire/chunks.ts';
 import { Hasher, type BlobRef } from '../../../proto/wire/digest.ts';
 import { ServiceError, throwIfAborted } from '../../../proto/wire/errors.ts';
 import type { BlobUpload, ChunkedBlob } from '../../release/blob-store.ts';
-import { checkChunk, checkWhole } from '../../release/verify-chunks.ts';
+import { ChunkCheck, checkWhole } from '../../release/verify-chunks.ts';
 import { isAbsent, type S3Bucket } from './s3-bucket.ts';
 import { compose, type Part } from './s3-compose.ts';
 import type { S3Layout } from './s3-layout.ts';
@@ -18,9 +18,7 @@ export class S3Upload implements BlobUpload {
   readonly #layout: S3Layout;
   readonly #blob: ChunkedBlob;
   #held: Set<number>;
-  /** Over the chunks that came through here in order from the first. With all of them the blob need not be read again. */
-  readonly #passing = new Hasher();
-  #passed = 0;
+  readonly #check: ChunkCheck;
   #found: BlobRef | undefined;
   #isCommitted = false;
 
@@ -29,19 +27,16 @@ export class S3Upload implements BlobUpload {
     this.#layout = layout;
     this.#blob = blob;
     this.#held = held;
+    this.#check = new ChunkCheck(blob);
   }
 
   async putChunk(index: number, bytes: Uint8Array, signal: AbortSignal): Promise<void> {
     throwIfAborted(signal);
-    checkChunk(this.#blob, index, bytes);
+    await this.#check.check(index, bytes);
     if (!this.#held.has(index)) {
       const { key, digest } = this.#part(index);
       await this.#bucket.put(key, bytes, digest, signal);
       this.#held.add(index);
-    }
-    if (index === this.#passed) {
-      this.#passing.update(bytes);
-      this.#passed++;
     }
   }
 
@@ -74,7 +69,7 @@ export class S3Upload implements BlobUpload {
 
   async #publish(signal: AbortSignal): Promise<void> {
     try {
-      await this.#check(signal);
+      await this.#checkWhole(signal);
       const parts = [...this.#blob.chunks.keys()].map((index) => this.#part(index));
       await compose(this.#bucket, this.#layout.blob(this.#blob.digest), parts, signal);
     } catch (error) {
@@ -91,7 +86,7 @@ export class S3Upload implements BlobUpload {
   }
 
   /** @throws ServiceError data-loss DIGEST_MISMATCH when the chunks are not those of the blob; none of them is kept. */
-  async #check(signal: AbortSignal): Promise<void> {
+  async #checkWhole(signal: AbortSignal): Promise<void> {
     this.#found ??= await this.#hashWhole(signal);
     try {
       checkWhole(this.#blob, this.#found);
@@ -103,8 +98,9 @@ export class S3Upload implements BlobUpload {
   }
 
   async #hashWhole(signal: AbortSignal): Promise<BlobRef> {
-    if (this.#passed === this.#blob.chunks.length) {
-      return this.#passing.finish();
+    // What passed through here whole need not be read again.
+    if (this.#check.whole !== undefined) {
+      return this.#check.whole;
     }
     const hasher = new Hasher();
     for (const index of this.#blob.chunks.keys()) {

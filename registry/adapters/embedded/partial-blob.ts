@@ -6,7 +6,7 @@ import { CHUNK_BYTES, chunkCount, chunkRange } from '../../../proto/wire/chunks.
 import { hexOf } from '../../../proto/wire/digest.ts';
 import { ServiceError } from '../../../proto/wire/errors.ts';
 import type { ChunkedBlob } from '../../release/blob-store.ts';
-import { checkChunk, checkWhole } from '../../release/verify-chunks.ts';
+import { ChunkCheck, checkWhole } from '../../release/verify-chunks.ts';
 import { hashFile } from './file-bytes.ts';
 import { isAbsent } from './fs-errors.ts';
 import { syncFolder } from './layout.ts';
@@ -29,6 +29,7 @@ export class PartialBlob {
   readonly #data: FileHandle;
   readonly #journal: FileHandle;
   readonly #verified: Set<number>;
+  readonly #check: ChunkCheck;
 
   private constructor(folder: string, blob: ChunkedBlob, data: FileHandle, journal: FileHandle, verified: Set<number>) {
     this.#folder = folder;
@@ -36,6 +37,7 @@ export class PartialBlob {
     this.#data = data;
     this.#journal = journal;
     this.#verified = verified;
+    this.#check = new ChunkCheck(blob);
   }
 
   static async open(folder: string, blob: ChunkedBlob): Promise<PartialBlob> {
@@ -75,7 +77,7 @@ export class PartialBlob {
 
   /** @throws ServiceError data-loss SIZE_MISMATCH or DIGEST_MISMATCH. */
   async putChunk(index: number, bytes: Uint8Array): Promise<void> {
-    checkChunk(this.#blob, index, bytes);
+    await this.#check.check(index, bytes);
     if (this.#verified.has(index)) {
       return;
     }
@@ -95,7 +97,8 @@ export class PartialBlob {
    * @throws ServiceError data-loss SIZE_MISMATCH or DIGEST_MISMATCH, and the folder is gone too: none of it can be trusted.
    */
   async publish(target: string, signal: AbortSignal): Promise<void> {
-    const found = await hashFile(this.#data, signal);
+    // What passed through here whole need not be read again.
+    const found = this.#check.whole ?? (await hashFile(this.#data, signal));
     try {
       checkWhole(this.#blob, found);
     } catch (error) {

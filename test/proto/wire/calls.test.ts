@@ -3,6 +3,7 @@ import { describe, it } from 'node:test';
 import { Client, credentials } from '@grpc/grpc-js';
 import { callUnary } from '../../../proto/wire/calls.ts';
 import { abortError, ServiceError } from '../../../proto/wire/errors.ts';
+import { collectAllGarbage } from '../../support/collect-garbage.ts';
 import { deferred, whenAborted } from '../../support/deferred.ts';
 import { isError, rejection } from '../../support/service-errors.ts';
 import { type Note, startNoteService } from '../../support/wire-service.ts';
@@ -118,6 +119,46 @@ describe('calls', () => {
     assert.deepEqual(warnings, []);
     process.off('warning', warn);
   });
+
+  for (const kind of ['client', 'bidirectional'] as const) {
+    it(`a ${kind} stream remembers none of what was sent`, async () => {
+      const total = 100;
+      const refs: WeakRef<Note>[] = [];
+      const arrived = deferred();
+      let aliveCount = total;
+      const countAll = async (requests: AsyncIterable<Note>): Promise<Note> => {
+        let count = 0;
+        for await (const _ of requests) {
+          count += 1;
+          if (count === total) {
+            arrived.resolve();
+          }
+        }
+        return { text: String(count) };
+      };
+      const requests = (async function* (): AsyncGenerator<Note> {
+        for (let index = 0; index < total; index += 1) {
+          const note = { text: 'x' };
+          refs.push(new WeakRef(note));
+          yield note;
+        }
+        await arrived.promise;
+        // A reference is dropped at the end of a turn of the event loop.
+        await new Promise((resolve) => setImmediate(resolve));
+        collectAllGarbage();
+        aliveCount = refs.filter((ref) => ref.deref() !== undefined).length;
+      })();
+      await using service = await startNoteService({
+        clientStream: countAll,
+        bidiStream: async function* (notes) {
+          yield await countAll(notes);
+        },
+      });
+      const answer = kind === 'client' ? await service.clientStream(requests) : (await service.bidiStream(requests).next()).value;
+      assert.deepEqual(answer, { text: String(total) });
+      assert.ok(aliveCount < 10, `${aliveCount} of ${total} requests are still held`);
+    });
+  }
 
   it('a client stream that is answered early closes its requests', async () => {
     const closed = deferred();

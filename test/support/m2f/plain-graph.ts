@@ -55,7 +55,12 @@ class PlainGraph {
     const counts = sizes.map((size) => graph.node('ReduceProd', [size], { keepdims: { int: 1 } }));
     const parts = maps.map((map, index) => {
       const name = `${DECODER}.input_proj.${index}`;
-      const planes = addGroupNorm(this.#context, this.#convolve(map, `${name}.0`, width, 1, true), `${name}.1`, width);
+      const planes = addGroupNorm(
+        this.#context,
+        this.#convolve(map, `${name}.0`, this.#channels(LEVELS[index]), width, 1, true),
+        `${name}.1`,
+        width,
+      );
       return graph.node('Unsqueeze', [this.#context.transpose(planes), graph.integers(0)]);
     });
     const embedding = `${DECODER}.transformer.level_embed`;
@@ -79,12 +84,17 @@ class PlainGraph {
     const whole = graph.node('Concat', [graph.integers(1, width), quarter], { axis: { int: 0 } });
     const up = graph.node('Resize', [map, '', '', whole], LINEAR);
     const adapter = `${DECODER}.adapter_1`;
-    const lateral = addGroupNorm(this.#context, this.#convolve(res2, adapter, width, 1, false), `${adapter}.norm`, width);
+    const lateral = addGroupNorm(
+      this.#context,
+      this.#convolve(res2, adapter, this.#channels('res2'), width, 1, false),
+      `${adapter}.norm`,
+      width,
+    );
     const sum = graph.node('Add', [this.#context.unflatten(lateral, width, quarter), up]);
     const layer = `${DECODER}.layer_1`;
-    const smooth = addGroupNorm(this.#context, this.#convolve(sum, layer, width, 3, false), `${layer}.norm`, width);
+    const smooth = addGroupNorm(this.#context, this.#convolve(sum, layer, width, width, 3, false), `${layer}.norm`, width);
     const y = graph.node('Relu', [this.#context.unflatten(smooth, width, quarter)]);
-    return { sizes, tokens: levels, features: this.#convolve(y, `${DECODER}.mask_features`, maskWidth, 1, true) };
+    return { sizes, tokens: levels, features: this.#convolve(y, `${DECODER}.mask_features`, width, maskWidth, 1, true) };
   }
 
   addPredictions({ sizes, tokens, features }: Pixels): void {
@@ -244,16 +254,16 @@ class PlainGraph {
 
   /** Block `index` of `rows` rows of a matrix, transposed. */
   #transposed(name: string, index: number, rows: number, columns: number): GraphValue {
-    return this.#context.weight(`${name}.${index}.transposed`, [columns, rows], () => {
-      const block = this.#context.tensor(name).subarray(index * rows * columns, (index + 1) * rows * columns);
+    return this.#context.weight(`${name}.${index}.transposed`, [columns, rows], async () => {
+      const block = (await this.#context.tensor(name)).subarray(index * rows * columns, (index + 1) * rows * columns);
       return Float32Array.from({ length: block.length }, (_, at) => block[(at % rows) * columns + Math.floor(at / rows)] ?? 0);
     });
   }
 
   #rows(name: string, index: number, rows: number, columns: number): GraphValue {
     const picked = Array.from({ length: rows }, (_, row) => index * rows + row);
-    return this.#context.weight(`${name}.${index}`, [rows * columns], () =>
-      pickRows(this.#context.tensor(name), columns, picked),
+    return this.#context.weight(`${name}.${index}`, [rows * columns], async () =>
+      pickRows(await this.#context.tensor(name), columns, picked),
     );
   }
 
@@ -273,8 +283,11 @@ class PlainGraph {
     return this.#graph.node('Gather', [size, this.#graph.integers(1, 0)], { axis: { int: 0 } });
   }
 
-  #convolve(map: GraphValue, name: string, outputs: number, kernel: number, hasBias: boolean): GraphValue {
-    const inputs = this.#context.tensor(`${name}.weight`).length / outputs / kernel ** 2;
+  #channels(stage: string | undefined): number {
+    return this.#settings.backbone.stages.find(({ name }) => name === stage)?.outputs ?? 0;
+  }
+
+  #convolve(map: GraphValue, name: string, inputs: number, outputs: number, kernel: number, hasBias: boolean): GraphValue {
     const padding = (kernel - 1) / 2;
     const bias = hasBias ? [this.#context.weight(`${name}.bias`, [outputs])] : [];
     const weight = this.#context.weight(`${name}.weight`, [outputs, inputs, kernel, kernel]);

@@ -86,7 +86,7 @@ describe('the graph of a Mask2Former model', () => {
     const image = randomImage(40, 70);
     const answer = evaluateM2f(TINY, new Map(model.tensors.map(({ name, values }) => [name, values()])), image);
     const tensors = new Map(model.tensors.map(({ name, values }) => [name, values]));
-    const tensor = (name: string): Float32Array => tensors.get(name)?.() ?? assert.fail(name);
+    const tensor = async (name: string): Promise<Float32Array> => tensors.get(name)?.() ?? assert.fail(name);
     const { graph, files } = buildPlainM2fGraph(parseM2fSettings(Buffer.from(model.config), 'config.yaml'), { file: '', tensor });
     const described = await Promise.all(files.map(async (file) => ({ file, imported: await file.describe() })));
     const bytes = graph.build('plain', {}, new Map(described.map(({ file, imported }) => file.location(imported))));
