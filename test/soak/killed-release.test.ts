@@ -13,7 +13,7 @@ import { soakTest } from '../support/soak/soak.ts';
 
 const KILLS = 50;
 /** A new store after so many, for the sake of the disk. */
-const KILLS_A_STORE = 10;
+const KILLS_A_STORE = 16;
 /** Three chunks and one: enough for an upload to be cut in the middle, few enough for fifty of them. */
 const EXTRA_BYTES = [2 * CHUNK_BYTES + 1000, 77_000];
 const VICTIMS = ['registry', 'client'] as const;
@@ -53,7 +53,7 @@ interface Step {
   prepare(scene: Scene): Promise<{ start(): CommandProcess; check(): Promise<void> }>;
 }
 
-/** One is drawn for each kill; whatever else the registry does to its store joins here. */
+/** One is cut off by each kill; whatever else the registry does to its store joins here. */
 const STEPS: readonly Step[] = [
   {
     name: 'publish',
@@ -100,9 +100,13 @@ const STEPS: readonly Step[] = [
   },
 ];
 
+const CASES = STEPS.flatMap((step) => VICTIMS.map((victim) => ({ step, victim })));
+
 class Scene {
   readonly bench: ReleaseBench;
   readonly #moments: Moments;
+  /** Those that still come before any comes again. */
+  #left: readonly (typeof CASES)[number][] = [];
   /** Where production was moved to, one after the other. */
   readonly #moves: number[] = [];
 
@@ -148,7 +152,11 @@ class Scene {
   /** False when the client was quicker than the moment of its death. */
   async round(random: SeededRandom): Promise<boolean> {
     const { bench } = this;
-    const [step, victim] = [random.pick(STEPS), random.pick(VICTIMS)];
+    // Each step with each victim comes equally often, in random order.
+    const left = this.#left.length > 0 ? this.#left : CASES;
+    const chosen = random.pick(left);
+    const { step, victim } = chosen;
+    this.#left = left.filter((other) => other !== chosen);
     const { start, check } = await step.prepare(this);
     const used = bench.link.untilUsed();
     const command = start();

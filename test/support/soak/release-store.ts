@@ -35,7 +35,9 @@ export const openFolderStore: OpenStore = async (folder) => {
     blobs: new FolderBlobStore(layoutOf(path)),
     assertNoLeftovers: async () => {
       await untilEmpty(join(path, 'partials'), () => true);
-      await untilEmpty(path, (name) => !/^(?:blobs|partials|format\.json|catalog\.sqlite(?:-wal|-shm)?)$/.test(name));
+      // What a collection of garbage that was cut off set aside, the next one restored or removed.
+      await untilEmpty(join(path, 'aside'), () => true);
+      await untilEmpty(path, (name) => !/^(?:aside|blobs|partials|format\.json|catalog\.sqlite(?:-wal|-shm)?)$/.test(name));
     },
     [Symbol.asyncDispose]: async () => undefined,
   };
