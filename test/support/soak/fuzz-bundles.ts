@@ -23,8 +23,11 @@ const MAKERS: readonly Maker[] = [
   (random) => inEitherForm(damagedFile(goodFiles(random), random), random),
   (random) => inEitherForm(damagedFile(goodFiles(random), random), random),
   (random) => inEitherForm(oddShapes(random), random),
-  (random, command) => inEitherForm({ ...goodAmm(random), 'model.pth': pickled(hostilePickle(command, random)) }, random),
-  (random, command) => inEitherForm({ 'model.joblib': hostilePickle(command, random) }, random),
+  (random, command) => {
+    const pickle = hostilePickle(command, random);
+    const files = random.isChance(0.5) ? { ...goodAmm(random), 'model.pth': pickled(pickle) } : { 'model.joblib': pickle };
+    return inEitherForm(files, random);
+  },
   (random) => inEitherForm({ 'model.joblib': oddJoblib(random) }, random),
   (random) => inEitherForm({ ...goodAmm(random), [random.pick(['loc.npy', 'cov.npy'])]: hostileNpy(random) }, random),
   (random) => inEitherForm(hostileJson(random), random),
