@@ -23,8 +23,11 @@ const MAKERS: readonly Maker[] = [
   (random) => inEitherForm(damagedFile(goodFiles(random), random), random),
   (random) => inEitherForm(damagedFile(goodFiles(random), random), random),
   (random) => inEitherForm(oddShapes(random), random),
-  (random, command) => inEitherForm({ ...goodAmm(random), 'model.pth': pickled(hostilePickle(command, random)) }, random),
-  (random, command) => inEitherForm({ 'model.joblib': hostilePickle(command, random) }, random),
+  (random, command) => {
+    const pickle = hostilePickle(command, random);
+    const files = random.isChance(0.5) ? { ...goodAmm(random), 'model.pth': pickled(pickle) } : { 'model.joblib': pickle };
+    return inEitherForm(files, random);
+  },
   (random) => inEitherForm({ 'model.joblib': oddJoblib(random) }, random),
   (random) => inEitherForm({ ...goodAmm(random), [random.pick(['loc.npy', 'cov.npy'])]: hostileNpy(random) }, random),
   (random) => inEitherForm(hostileJson(random), random),
@@ -63,7 +66,7 @@ function oddJoblib(random: SeededRandom): Buffer {
   return writeJoblib(PUBLISHED_L2, {
     shapes: random.isChance(0.6) ? { [name]: Array.from({ length: random.pick([0, 1, 2, 33, 1000]) }, size) } : {},
     types: random.isChance(0.6) ? { [name]: random.pick(['O', 'O8', 'f8', 'S999999', 'U999999', 'V1', 'f16', 'M8', 'x']) } : {},
-    alignment: random.pick([undefined, 16, 1, 255]),
+    alignment: random.isChance(0.25) ? undefined : random.pick([16, 1, 255]),
     without: random.isChance(0.2) ? [name] : [],
     classType: random.pick(['i4', 'i8', 'f8', 'u1']),
   });
