@@ -92,9 +92,9 @@ test('instances of a segmentation model are judged by their shape too, whatever 
   const plain = await predict({ segmentation: SEG, ...thresholds });
   const judged = await predict({ segmentation: SEG, postprocessing: L2, ...thresholds });
   assert.ok(judged.answer.flakes.length > 0 && plain.answer.flakes.length >= judged.answer.flakes.length);
-  const masks = plain.answer.flakes.map(({ mask }) => mask?.counts);
+  const masks = new Set(plain.answer.flakes.map(({ mask }) => mask?.counts));
   for (const { mask, score, falsePositiveProbability } of judged.answer.flakes) {
-    assert.ok(masks.includes(mask?.counts));
+    assert.ok(masks.has(mask?.counts));
     assert.ok(score > 0.25 && score === 1 - falsePositiveProbability);
     assert.equal(Math.round(falsePositiveProbability * 1000) / 1000, falsePositiveProbability);
   }
