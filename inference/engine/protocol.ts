@@ -2,7 +2,8 @@ import type { Digest } from '../../proto/wire/digest.ts';
 import type { ErrorKind, FieldViolation } from '../../proto/wire/errors.ts';
 import { isServiceError, ServiceError } from '../../proto/wire/errors.ts';
 import type { ServableId, ServableSpec } from '../rollout/servable.ts';
-import type { Prediction, PredictSettings, Stage } from '../predict/predict.ts';
+import type { Prediction, PredictSettings } from '../predict/predict.ts';
+import type { Stage } from '../predict/stages.ts';
 
 export interface EngineLimits {
   readonly maxPixels: number;

@@ -1,27 +1,20 @@
-import { ServiceError, throwIfAborted } from '../../proto/wire/errors.ts';
+import { ServiceError } from '../../proto/wire/errors.ts';
 import { type Background, findBackground } from './background.ts';
-import { findClassRegions } from './class-regions.ts';
+import { type ClassRegion, findClassRegions } from './class-regions.ts';
 import { type ClassMask, findClassRuns } from './class-runs.ts';
 import type { PixelClassifier } from './classifier.ts';
 import type { ColourIndex, Colours } from './colours.ts';
 import { type ContrastTable, contrastRows, contrastTable } from './contrast.ts';
 import type { DecodedImage, Decoder } from './decoder.ts';
 import { buildFlake, type Finding, type Flake, type FlakeSettings } from './flake.ts';
+import { classByVote, findInstanceFlakes, ofOneClass } from './instance-flakes.ts';
 import { findInstances, type Instance } from './instances.ts';
-import { findLargestPart } from './largest-part.ts';
 import { meanContrast } from './mean-contrast.ts';
 import { postprocess } from './postprocess.ts';
 import type { Segmenter } from './segmenter.ts';
 import type { ShapeClassifier } from './shape-classifier.ts';
+import { type Stage, Stages, type StageTiming } from './stages.ts';
 import type { Thresholds } from './thresholds.ts';
-import { voteClass } from './vote.ts';
-
-export type Stage = 'decode' | 'colours' | 'classify' | 'class-map' | 'segment' | 'vote' | 'geometry' | 'postprocess';
-
-export interface StageTiming {
-  readonly stage: Stage;
-  readonly durationMs: number;
-}
 
 /** The models of a pipeline: a classifier, a segmenter or both. */
 export interface PredictDeps {
@@ -80,6 +73,9 @@ export async function predict(
   const { clock = () => performance.now(), hearEvents = () => Promise.resolve() } = deps;
   const stages = new Stages(clock, hearEvents, onStage, signal);
 
+  if (deps.classifier === undefined && deps.segmenter === undefined) {
+    throw new ServiceError('internal', 'INTERNAL', 'a pipeline without a model');
+  }
   await stages.begin('decode');
   const image = checked(await deps.decoder.decode(bytes, signal));
   const classMap = deps.classifier && (await mapClasses(image, deps.classifier, deps.colourIndex, stages));
@@ -144,49 +140,20 @@ async function findFlakes(
   thresholds: Thresholds,
   stages: Stages,
 ): Promise<readonly Finding[]> {
-  if (instances !== undefined) {
-    const classed = classMap === undefined ? instances.map(ofOneClass) : await vote(instances, classMap, thresholds, stages);
+  if (instances !== undefined && classMap !== undefined) {
+    await stages.begin('vote');
+    const classed = classByVote(instances, classMap.classMasks, thresholds.minClassOccupancy);
     await stages.begin('geometry');
-    return classed.flatMap(toFinding);
-  }
-  if (classMap === undefined) {
-    throw new ServiceError('internal', 'INTERNAL', 'a pipeline without a model');
+    return findInstanceFlakes(classed);
   }
   await stages.begin('geometry');
-  return findClassRegions(classMap.classMasks, thresholds.sizeThreshold).map(({ region, classIndex }) => ({
-    region,
-    classIndex,
-    falsePositiveProbability: 0,
-  }));
+  return instances === undefined
+    ? findClassRegions(classMap?.classMasks ?? [], thresholds.sizeThreshold).map(ofClassMap)
+    : findInstanceFlakes(instances.map(ofOneClass));
 }
 
-/** An instance and its class. */
-interface ClassedInstance {
-  readonly instance: Instance;
-  readonly classIndex: number;
-}
-
-function ofOneClass(instance: Instance): ClassedInstance {
-  return { instance, classIndex: 1 };
-}
-
-async function vote(
-  instances: readonly Instance[],
-  { classMasks }: ClassMap,
-  { minClassOccupancy }: Thresholds,
-  stages: Stages,
-): Promise<ClassedInstance[]> {
-  await stages.begin('vote');
-  return instances.flatMap((instance) => {
-    const classIndex = voteClass(instance, classMasks, minClassOccupancy);
-    return classIndex === undefined ? [] : [{ instance, classIndex }];
-  });
-}
-
-/** The reported mask is the largest part, whose size is compared with no threshold again. */
-function toFinding({ instance, classIndex }: ClassedInstance): Finding[] {
-  const region = findLargestPart(instance.mask);
-  return region === undefined ? [] : [{ region, classIndex, falsePositiveProbability: 1 - instance.score, isInstance: true }];
+function ofClassMap(found: ClassRegion): Finding {
+  return { ...found, falsePositiveProbability: 0 };
 }
 
 async function classifyColours({ keys }: Colours, rows: Float32Array, classifier: PixelClassifier): Promise<Uint8Array> {
@@ -203,42 +170,4 @@ function checked(image: DecodedImage): DecodedImage {
     throw new ServiceError('internal', 'INTERNAL', `the decoder gave ${rgb.length} bytes for ${width} x ${height} pixels`);
   }
   return image;
-}
-
-/** Tells of each stage, measures it, and goes no further once the signal is aborted. */
-class Stages {
-  readonly #clock: () => number;
-  readonly #hearEvents: () => Promise<void>;
-  readonly #onStage: (stage: Stage) => void;
-  readonly #signal: AbortSignal;
-  readonly #timings: StageTiming[] = [];
-  #current: { readonly stage: Stage; readonly since: number } | undefined;
-
-  constructor(clock: () => number, hearEvents: () => Promise<void>, onStage: (stage: Stage) => void, signal: AbortSignal) {
-    this.#clock = clock;
-    this.#hearEvents = hearEvents;
-    this.#onStage = onStage;
-    this.#signal = signal;
-  }
-
-  async begin(stage: Stage): Promise<void> {
-    this.end();
-    await this.pause();
-    this.#onStage(stage);
-    this.#current = { stage, since: this.#clock() };
-  }
-
-  /** Within a stage. @throws the signal's reason once it is aborted. */
-  async pause(): Promise<void> {
-    await this.#hearEvents();
-    throwIfAborted(this.#signal);
-  }
-
-  end(): readonly StageTiming[] {
-    if (this.#current !== undefined) {
-      this.#timings.push({ stage: this.#current.stage, durationMs: this.#clock() - this.#current.since });
-      this.#current = undefined;
-    }
-    return this.#timings;
-  }
 }

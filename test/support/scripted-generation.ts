@@ -7,7 +7,7 @@ import type { EngineLoaderSettings } from '../../inference/engine/engine-loader.
 import { Generation } from '../../inference/engine/generation.ts';
 import type { HeavySettings } from '../../inference/engine/heavy-engines.ts';
 import type { GenerationEvent } from '../../inference/engine/generation-event.ts';
-import type { Stage } from '../../inference/predict/predict.ts';
+import type { Stage } from '../../inference/predict/stages.ts';
 import { DEFAULT_THRESHOLDS } from '../../inference/predict/thresholds.ts';
 import type { ServableId, ServableSpec } from '../../inference/rollout/servable.ts';
 import { makeVersion } from './made-version.ts';

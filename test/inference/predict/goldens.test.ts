@@ -8,7 +8,6 @@ import { ColourIndex } from '../../../inference/predict/colours.ts';
 import { contrastTable } from '../../../inference/predict/contrast.ts';
 import { convexHull } from '../../../inference/predict/convex-hull.ts';
 import type { DecodedImage } from '../../../inference/predict/decoder.ts';
-import type { Flake } from '../../../inference/predict/flake.ts';
 import { meanContrast } from '../../../inference/predict/mean-contrast.ts';
 import { traceOutline } from '../../../inference/predict/outline.ts';
 import { arcLength, measurePolygon } from '../../../inference/predict/polygon.ts';
@@ -21,6 +20,7 @@ import { postprocess } from '../../../inference/predict/postprocess.ts';
 import { shapeFeatures } from '../../../inference/predict/shape-features.ts';
 import { publishedShapeClassifier } from '../../support/shape-classifier.ts';
 import { regionOf } from './bitmaps.ts';
+import { asDict } from './flake-dict.ts';
 import { decode, type FlakeGolden, heads, micrographs, readHead, readImage, segmentationFlakes, sha256 } from './golden-files.ts';
 
 const colourIndex = new ColourIndex();
@@ -144,23 +144,6 @@ function halfBits(value: number): number {
   }
   const exponent = Math.floor(Math.log2(Math.abs(value)));
   return (value < 0 ? 0x8000 : 0) | ((exponent + 15) << 10) | ((Math.abs(value) / 2 ** exponent - 1) * 1024);
-}
-
-function asDict({ mask, reference }: Flake) {
-  assert.ok(reference);
-  return {
-    mask: { size: [mask.height, mask.width], counts: mask.counts },
-    thickness: reference.thickness,
-    size: reference.size,
-    mean_contrast: reference.meanContrast,
-    center: reference.center,
-    max_sidelength: reference.maxSidelength,
-    min_sidelength: reference.minSidelength,
-    aspect_ratio: reference.aspectRatio,
-    false_positive_probability: reference.falsePositiveProbability,
-    entropy: reference.entropy,
-    bbox: reference.bbox,
-  };
 }
 
 /** Outline, its area and hull as the postprocessing model's features were made from. */

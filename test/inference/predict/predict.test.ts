@@ -4,7 +4,9 @@ import { paintClassMap } from '../../../inference/predict/class-runs.ts';
 import type { PixelClassifier } from '../../../inference/predict/classifier.ts';
 import { ColourIndex } from '../../../inference/predict/colours.ts';
 import type { DecodedImage, Decoder } from '../../../inference/predict/decoder.ts';
-import { type PredictDeps, type PredictSettings, predict, type Stage } from '../../../inference/predict/predict.ts';
+import { type PredictDeps, type PredictSettings, predict } from '../../../inference/predict/predict.ts';
+import type { Segmenter } from '../../../inference/predict/segmenter.ts';
+import type { Stage } from '../../../inference/predict/stages.ts';
 import { DEFAULT_THRESHOLDS } from '../../../inference/predict/thresholds.ts';
 import { isServiceError, ServiceError } from '../../../proto/wire/errors.ts';
 
@@ -194,4 +196,89 @@ for (const [what, deps, image] of [
 test("the decoder's own error comes out as it is", async () => {
   const failure = new ServiceError('invalid-argument', 'UNDECODABLE_IMAGE', 'found text');
   await assert.rejects(run(MICROGRAPH, { decoder: { decode: () => Promise.reject(failure) } }), failure);
+});
+
+/** Two squares of 32 pixels, the second one surer than the first, and a third query that is not sure at all. */
+const SEGMENTER: Segmenter = {
+  segment: async () => {
+    const maskLogits = new Float32Array(3 * 16 * 32).fill(-5);
+    for (const [query, left] of [2, 8, 2].entries()) {
+      for (let row = 2; row < 10; row++) {
+        maskLogits.fill(5, query * 512 + row * 32 + left, query * 512 + row * 32 + left + 8);
+      }
+    }
+    return { queries: 3, classLogits: Float32Array.of(1, 0, 2, 0, -9, 0), maskLogits, height: 16, width: 32 };
+  },
+};
+/** The substrate on the right; on the left what is thin, and beside it what is thick. */
+const HALVES = paint(128, 64, (x) => (x >= 64 ? SUBSTRATE : x < 40 ? THIN : THICK));
+
+test('a segmenter alone: every mask that is kept is of class 1, the surest first, and no contrast is told', async () => {
+  const { prediction, stages } = await run(
+    paint(128, 64, () => [0, 0, 0]),
+    { classifier: undefined, segmenter: SEGMENTER },
+    { ...SETTINGS, includeReference: true },
+  );
+  assert.deepEqual(stages, ['decode', 'segment', 'geometry']);
+  assert.deepEqual([prediction.background, prediction.distinctColours, prediction.classMasks], [undefined, undefined, []]);
+  assert.deepEqual(
+    prediction.flakes.map(({ classIndex, box, meanContrast }) => [classIndex, box.x, meanContrast]),
+    [
+      [1, 32, undefined],
+      [1, 8, undefined],
+    ],
+  );
+  const [first] = prediction.flakes;
+  assert.ok(first !== undefined && first.reference !== undefined);
+  assert.equal(first.falsePositiveProbability, 1 - first.score);
+  const { size, entropy, meanContrast } = first.reference;
+  assert.ok(size < first.areaPx, 'the size is the area of the outline');
+  assert.deepEqual([entropy, meanContrast], [-1, [0, 0, 0]]);
+});
+
+test('a segmenter and a classifier: each mask is of the class that most of it has, or goes', async () => {
+  const { prediction, stages } = await run(HALVES, { segmenter: SEGMENTER });
+  assert.deepEqual(stages, ['decode', 'colours', 'classify', 'class-map', 'segment', 'vote', 'geometry']);
+  assert.deepEqual(
+    prediction.flakes.map(({ classIndex, layerName, box }) => [classIndex, layerName, box.x]),
+    [
+      [2, 'thick', 32],
+      [1, 'thin', 8],
+    ],
+  );
+  assert.ok(prediction.flakes.every(({ meanContrast }) => meanContrast !== undefined && meanContrast.g < -0.1));
+  const strict = { ...SETTINGS, thresholds: { ...SETTINGS.thresholds, minClassOccupancy: 0.99 } };
+  const { prediction: few } = await run(HALVES, { segmenter: SEGMENTER }, strict);
+  assert.deepEqual(
+    few.flakes.map(({ box }) => box.x),
+    [8],
+  );
+});
+
+test('an image that a classifier cannot judge is refused before the segmenter looks at it', async () => {
+  let asked = 0;
+  const segmenter: Segmenter = {
+    segment: (image) => {
+      asked += 1;
+      return SEGMENTER.segment(image);
+    },
+  };
+  const black = paint(128, 64, () => [0, 0, 0]);
+  await assert.rejects(run(black, { segmenter }), (error) => isServiceError(error, 'invalid-argument'));
+  assert.equal(asked, 0);
+});
+
+test('a cancel between two masks ends the work', async () => {
+  const aborter = new AbortController();
+  let turns = 0;
+  const hearEvents = async () => {
+    turns += 1;
+    // Before decoding, before segmenting, before each of two masks.
+    if (turns === 4) {
+      aborter.abort(new ServiceError('cancelled', 'CANCELLED', 'enough'));
+    }
+  };
+  const deps = { decoder: new FixedDecoder(paint(128, 64, () => THIN)), segmenter: SEGMENTER, colourIndex, hearEvents };
+  const outcome = predict(new Uint8Array(), deps, SETTINGS, () => undefined, aborter.signal);
+  await assert.rejects(outcome, (error) => isServiceError(error, 'cancelled'));
 });
