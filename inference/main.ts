@@ -20,6 +20,7 @@ import { announceHealth } from './announce.ts';
 import type { InferenceConfig } from './config.ts';
 import { EngineLoader, type EngineLoaderSettings } from './engine/engine-loader.ts';
 import type { Generation } from './engine/generation.ts';
+import { weigh } from './engine/heavy-model.ts';
 import { checkSupported } from './engine/supported.ts';
 import { logGenerationEvent, logReportEvent, logRolloutEvent } from './event-log.ts';
 import { openFirstCache } from './open-cache.ts';
@@ -85,7 +86,8 @@ export async function startInference(config: InferenceConfig, deps: { readonly l
       source,
       cache,
       loader,
-      checkSupported,
+      checkSupported: (manifest, label) => checkSupported(manifest, label, config.heavyMemoryBytes / config.heavyEngines),
+      memory: { weigh: (manifest) => weigh(manifest) * config.heavyEngines, budgetBytes: config.heavyMemoryBytes },
       lastKnown: cache.stateFile(lastKnownFormat(servedSetName(config))),
       nowMs: Date.now,
       onEvent: logRolloutEvent(logger),

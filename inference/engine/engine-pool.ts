@@ -1,7 +1,7 @@
 import { abortError, ServiceError } from '../../proto/wire/errors.ts';
 import type { ServableSpec } from '../rollout/servable.ts';
 import type { Admission } from './admission.ts';
-import { cancelGraceMs } from './cancel-grace.ts';
+import type { CancelledRun } from './cancel-grace.ts';
 import { type EngineJob, EngineProcess, type RunLimits, type StartLimits } from './engine-process.ts';
 import type { GenerationEvent } from './generation-event.ts';
 import { type EngineAnswer, fromWireError } from './protocol.ts';
@@ -31,6 +31,8 @@ export interface HeavyDeps {
   readonly gate: RunGate;
   /** What it took to start an engine and load the model. */
   readonly reloadMs: number;
+  /** How long a cancelled run may go on; see cancelGraceMs. */
+  readonly graceMs: (run: CancelledRun) => number;
   /** Called for each engine that takes the place of another. */
   readonly onSpawned: (pid: number) => void;
 }
@@ -219,11 +221,11 @@ export class EnginePool {
     if (this.#heavy === undefined) {
       return this.#settings;
     }
-    const { reloadMs } = this.#heavy;
+    const { reloadMs, graceMs } = this.#heavy;
     const { measuredMs } = this.#admission;
     return {
       ...this.#settings,
-      cancelGraceMs: (elapsedMs) => cancelGraceMs({ elapsedMs, runMs: measuredMs, reloadMs }),
+      cancelGraceMs: (elapsedMs) => graceMs({ elapsedMs, runMs: measuredMs, reloadMs }),
     };
   }
 

@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { type Digest, refOf } from '../../proto/wire/digest.ts';
 import { ServiceError } from '../../proto/wire/errors.ts';
 import { checkArtifacts, parseCheck } from '../../proto/wire/golden-check.ts';
-import { type ManifestArtifact, servingArtifacts } from '../../proto/wire/manifest.ts';
+import { type ManifestArtifact, servingArtifacts, WEIGHTS_MEDIA_TYPE } from '../../proto/wire/manifest.ts';
 import { ColourIndex } from '../predict/colours.ts';
 import type { Decoder } from '../predict/decoder.ts';
 import { type Prediction, type PredictSettings, predict } from '../predict/predict.ts';
@@ -99,7 +99,7 @@ export class Engine {
   async #borrow(servable: ServableSpec): Promise<void> {
     const { id } = servable;
     if (!this.#borrowed.delete(id)) {
-      await this.#loadOne(servable);
+      await this.#loadOne(servable).catch(asNotReady);
     }
     // Inserted anew at each use: the first is the least recently used.
     this.#borrowed.add(id);
@@ -126,6 +126,14 @@ export class Engine {
   }
 }
 
+/** Its file went bad since it was verified: the caller may come again, and an engine that loads it anew tells the server. */
+function asNotReady(error: unknown): never {
+  if (error instanceof CorruptArtifact) {
+    throw new ServiceError('unavailable', 'MODEL_NOT_READY', error.message, { cause: error });
+  }
+  throw error;
+}
+
 function loaded<T>(models: ReadonlyMap<ServableId, T>, id: ServableId): T {
   const model = models.get(id);
   if (model === undefined) {
@@ -139,26 +147,24 @@ function loaded<T>(models: ReadonlyMap<ServableId, T>, id: ServableId): T {
  * that were verified. They are held for the time of the load, when a model is far from its peak.
  */
 async function readSource({ manifest, paths, label }: ServableSpec): Promise<SessionSource> {
-  const files = [];
-  for (const artifact of servingArtifacts(manifest)) {
-    const path = paths[artifact.digest];
-    if (path === undefined) {
-      throw new Error(`${label}: no file for ${artifact.path}`);
+  const read = async (artifact: ManifestArtifact | undefined): Promise<Uint8Array> => {
+    const path = artifact && paths[artifact.digest];
+    if (artifact === undefined || path === undefined) {
+      throw new Error(`${label}: no file for ${artifact?.path ?? manifest.graph.path}`);
     }
-    files.push({ path: artifact.path, data: await readVerified(artifact, path, label) });
-  }
-  const checks = new Set(checkArtifacts(manifest).map(({ path }) => path));
-  const graph = files.find(({ path }) => path === manifest.graph.path);
-  if (graph === undefined) {
-    throw new Error(`${label}: no file for ${manifest.graph.path}`);
-  }
-  return {
-    graph: graph.data,
-    weights: files.filter((file) => file !== graph && !checks.has(file.path)),
-    checks: files.filter(({ path }) => checks.has(path)).map(({ data }) => parseCheck(data, label)),
-    manifest,
-    label,
+    return readVerified(artifact, path, label);
   };
+  const artifacts = servingArtifacts(manifest);
+  const graph = await read(artifacts.find(({ path }) => path === manifest.graph.path));
+  const weights = [];
+  for (const artifact of artifacts.filter(({ mediaType }) => mediaType === WEIGHTS_MEDIA_TYPE)) {
+    weights.push({ path: artifact.path, data: await read(artifact) });
+  }
+  const checks = [];
+  for (const artifact of checkArtifacts(manifest)) {
+    checks.push(parseCheck(await read(artifact), label));
+  }
+  return { graph, weights, checks, manifest, label };
 }
 
 /** The very bytes that were verified are the ones loaded: a file replaced in between cannot slip in. */

@@ -3,6 +3,7 @@ import { ServiceError } from '../../proto/wire/errors.ts';
 import type { ServableId, ServableSpec } from '../rollout/servable.ts';
 import { Admission, type AdmissionLimits } from './admission.ts';
 import { EnginePool, type PoolSettings } from './engine-pool.ts';
+import { type CancelledRun, cancelGraceMs } from './cancel-grace.ts';
 import type { GenerationEvent } from './generation-event.ts';
 import { peakBytes, pixelsWithin } from './heavy-model.ts';
 import { type LoadFailure, toWireError } from './protocol.ts';
@@ -12,6 +13,8 @@ import { startEngines } from './start-engines.ts';
 export interface HeavySettings extends PoolSettings, AdmissionLimits {
   /** What the engines of all heavy models may take together at their peaks. */
   readonly memoryBytes: number;
+  /** Unset: cancelGraceMs. */
+  readonly graceMs?: (run: CancelledRun) => number;
 }
 
 /** A generation's hold on the engines of one heavy model. */
@@ -64,6 +67,10 @@ export class HeavyEngines {
     if (known !== undefined) {
       return this.#holdOf(spec.id, known);
     }
+    // A process that is told to end has given its memory back in a moment.
+    for (const leaving of this.#leaving) {
+      await leaving.pool.close();
+    }
     const refusal = this.#refusal(spec);
     if (refusal !== undefined) {
       return [{ id: spec.id, error: toWireError(refusal) }];
@@ -75,7 +82,8 @@ export class HeavyEngines {
       return outcome.failures;
     }
     const reloadMs = (performance.now() - started) / settings.engines;
-    const heavy = { gate: this.#gate, reloadMs, onSpawned: nicer };
+    const { graceMs = cancelGraceMs } = settings;
+    const heavy = { gate: this.#gate, reloadMs, graceMs, onSpawned: nicer };
     const deps = { generation, admission: this.#admission, onEvent: this.#onEvent, heavy };
     const pool = new EnginePool([spec], outcome.engines, settings, deps);
     const held = { label: spec.label, peakBytes: peakBytes(spec.manifest) * settings.engines, pool, holds: 0 };
@@ -113,7 +121,7 @@ export class HeavyEngines {
   }
 
   /** An image may be as large as the engine's share of the memory allows. */
-  #settingsFor({ manifest }: ServableSpec): PoolSettings {
+  #settingsFor({ manifest }: ServableSpec): HeavySettings {
     const { memoryBytes, memoryLimitBytes, engines, maxPixels } = this.#settings;
     const share = memoryLimitBytes > 0 ? memoryLimitBytes : memoryBytes / engines;
     return { ...this.#settings, maxPixels: Math.min(maxPixels, pixelsWithin(manifest, share)) };

@@ -13,6 +13,11 @@ export function peakBytes({ memory }: Pick<Manifest, 'memory'>, pixels = FRAME_P
   return memory === undefined ? 0 : memory.baseBytes + memory.bytesPerPixel * pixels;
 }
 
+/** What loading it takes of the memory for heavy models: nothing for a light one. */
+export function weigh(manifest: Pick<Manifest, 'contract' | 'memory'>): number {
+  return isHeavy(manifest) ? peakBytes(manifest) : 0;
+}
+
 /** The largest image that such an engine can take within `limitBytes`. */
 export function pixelsWithin({ memory }: Pick<Manifest, 'memory'>, limitBytes: number): number {
   return memory === undefined || memory.bytesPerPixel === 0

@@ -35,6 +35,20 @@ export class OnDemand {
     return [...this.#extras.keys()];
   }
 
+  /** Lets the least recently used of those that weigh anything go until what is left weighs no more than `max`. */
+  shed(weightOf: (id: ServableId) => number, max: number): void {
+    let weight = this.ids().reduce((sum, id) => sum + weightOf(id), 0);
+    for (const [id, { users }] of this.#extras) {
+      if (weight <= max) {
+        return;
+      }
+      if (users === 0 && weightOf(id) > 0) {
+        this.#extras.delete(id);
+        weight -= weightOf(id);
+      }
+    }
+  }
+
   #trim(): void {
     for (const [id, { users }] of this.#extras) {
       if (this.#extras.size <= this.#max) {

@@ -21,6 +21,17 @@ export interface RolloutSnapshot {
   /** Load at most one version more at a time: see SetLoader. */
   readonly isCautious: boolean;
   readonly nowMs: number;
+  /** Unset: nothing weighs anything. */
+  readonly memory?: MemorySituation | undefined;
+}
+
+/** Memory that heavy versions take. */
+export interface MemorySituation {
+  /** Of each version that weighs anything. */
+  readonly weights: ReadonlyMap<ServableId, number>;
+  /** Loaded, in the current generation or in one that drains. */
+  readonly resident: ReadonlySet<ServableId>;
+  readonly budgetBytes: number;
 }
 
 export interface VersionSituation {
@@ -94,10 +105,28 @@ function targetOf({ desired, serving, remembered }: RolloutSnapshot, loadable: R
   return target;
 }
 
-function loadableOf(wanted: readonly ServableId[], { versions, loaded, isCautious }: RolloutSnapshot): Set<ServableId> {
-  const loadable = wanted.filter((id) => LOADABLE.has(versions.get(id)?.state));
+function loadableOf(wanted: readonly ServableId[], snapshot: RolloutSnapshot): Set<ServableId> {
+  const { versions, loaded, isCautious } = snapshot;
+  const loadable = wanted.filter((id) => LOADABLE.has(versions.get(id)?.state) && !mustWaitForRoom(id, wanted, snapshot));
   const next = loadable.find((id) => !loaded.has(id));
   return new Set(isCautious ? loadable.filter((id) => id === next || loaded.has(id)) : loadable);
+}
+
+/**
+ * It does not fit beside what is there, but something there is wanted no more and will be gone: its load waits for that instead of
+ * being refused. What an alias still serves stays until its successor is loaded, so a successor waits for nothing.
+ */
+function mustWaitForRoom(id: ServableId, wanted: readonly ServableId[], snapshot: RolloutSnapshot): boolean {
+  const { memory, loaded, desired, serving } = snapshot;
+  const weight = memory?.weights.get(id) ?? 0;
+  if (memory === undefined || weight === 0 || loaded.has(id)) {
+    return false;
+  }
+  const { weights, resident, budgetBytes } = memory;
+  const taken = [...resident].reduce((sum, held) => sum + (weights.get(held) ?? 0), 0);
+  const kept = new Set([...wanted, ...[...desired.keys()].map((alias) => serving.get(alias))]);
+  const willLeave = [...resident].some((held) => !kept.has(held) && weights.has(held));
+  return willLeave && taken + weight > budgetBytes;
 }
 
 const LOADABLE: ReadonlySet<VersionState | undefined> = new Set(['fetched', 'ready', 'loading'] as const);

@@ -1,4 +1,5 @@
 import { ServiceError, throwIfAborted } from '../../proto/wire/errors.ts';
+import type { Manifest } from '../../proto/wire/manifest.ts';
 import type { ModelReference } from '../../proto/wire/names.ts';
 import { acquireAll, type Target, type Use } from './acquire.ts';
 import { AliasTable, aliasKey } from './alias-table.ts';
@@ -12,7 +13,7 @@ import { Memory, type MemoryDeps } from './memory.ts';
 import type { DesiredAlias, SourceEvent } from './model-source.ts';
 import { Notice } from './notice.ts';
 import { OnDemand } from './on-demand.ts';
-import { nextAction, type RolloutAction } from './policy.ts';
+import { type MemorySituation, nextAction, type RolloutAction } from './policy.ts';
 import { Prefetched } from './prefetched.ts';
 import type { LoadedSet, Loader, ServableId, VersionKey } from './servable.ts';
 import { createServedSet, type ServedSetSettings } from '../../proto/wire/served-set.ts';
@@ -24,6 +25,8 @@ export interface RolloutDeps<G extends LoadedSet> extends FetchDeps, MemoryDeps 
   readonly loader: Loader<G>;
   readonly nowMs: () => number;
   readonly onEvent: OnRolloutEvent;
+  /** Versions on demand leave where those that are wanted would together weigh more. Unset: they weigh nothing. */
+  readonly memory?: { readonly weigh: (manifest: Manifest) => number; readonly budgetBytes: number };
 }
 
 export interface RolloutSettings extends ServedSetSettings {
@@ -185,7 +188,9 @@ export class Rollout<G extends LoadedSet> {
       const id = this.#rememberedId(key);
       return id === undefined ? [] : [[key, id] as const];
     });
+    const memory = this.#weigh(new Set(desired.values()));
     return nextAction({
+      memory,
       desired,
       serving: this.#serving,
       remembered: new Map(remembered),
@@ -197,6 +202,19 @@ export class Rollout<G extends LoadedSet> {
       isCautious: this.#setLoader.isCautious,
       nowMs: this.#deps.nowMs(),
     });
+  }
+
+  /** Lets versions on demand go that do not fit beside those desired. */
+  #weigh(desired: ReadonlySet<ServableId>): MemorySituation | undefined {
+    const { memory } = this.#deps;
+    if (memory === undefined) {
+      return undefined;
+    }
+    const weights = this.#book.weights(memory.weigh);
+    const kept = [...desired].reduce((sum, id) => sum + (weights.get(id) ?? 0), 0);
+    this.#onDemand.shed((id) => (desired.has(id) ? 0 : (weights.get(id) ?? 0)), memory.budgetBytes - kept);
+    const sets = [this.#slot.current, ...this.#slot.draining];
+    return { weights, resident: new Set(sets.flatMap((held) => [...(held?.ids ?? [])])), budgetBytes: memory.budgetBytes };
   }
 
   async #perform(action: RolloutAction, signal: AbortSignal): Promise<void> {

@@ -1,4 +1,5 @@
 import { type ErrorKind, isServiceError, ServiceError } from '../../proto/wire/errors.ts';
+import type { Manifest } from '../../proto/wire/manifest.ts';
 import { pauseMs } from './backoff.ts';
 import type { FetchedVersion } from './fetch-version.ts';
 import type { VersionSituation } from './policy.ts';
@@ -125,6 +126,18 @@ export class VersionBook {
       throw new Error(`${id} was not fetched`);
     }
     return { id, label: `${key.model}:${key.version}`, manifest: fetched.manifest, paths: fetched.paths };
+  }
+
+  /** Of each version that weighs anything; a version's manifest, and so its weight, is known once it was fetched. */
+  weights(weigh: (manifest: Manifest) => number): Map<ServableId, number> {
+    const weights = new Map<ServableId, number>();
+    for (const { id, fetched } of this.#entries.values()) {
+      const weight = fetched === undefined ? 0 : weigh(fetched.manifest);
+      if (weight > 0) {
+        weights.set(id, weight);
+      }
+    }
+    return weights;
   }
 
   forget(id: ServableId): void {

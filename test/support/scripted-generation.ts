@@ -18,6 +18,12 @@ export function scriptedServable(label: string): ServableSpec {
   return { id: `${label}@sha256` as ServableId, label, manifest: makeVersion('M', 1).manifest, paths: {} };
 }
 
+/** A heavy servable of the scripted engine that takes so many bytes at its peak, whatever the image. */
+export function scriptedHeavy(label: string, baseBytes: number, bytesPerPixel = 0): ServableSpec {
+  const { manifest } = makeVersion('S', 1, label, 'mask2former-segmenter.v1');
+  return { ...scriptedServable(label), manifest: { ...manifest, memory: { baseBytes, bytesPerPixel } } };
+}
+
 /** The id of the servable that a scripted generation holds. */
 export const GOOD = 'good@sha256' as ServableId;
 

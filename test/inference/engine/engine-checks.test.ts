@@ -6,7 +6,7 @@ import { after, test } from 'node:test';
 import { Engine } from '../../../inference/engine/engine.ts';
 import type { LoadFailure } from '../../../inference/engine/protocol.ts';
 import type { DecodedImage } from '../../../inference/predict/decoder.ts';
-import type { Stage } from '../../../inference/predict/predict.ts';
+import type { Stage } from '../../../inference/predict/stages.ts';
 import { DEFAULT_THRESHOLDS } from '../../../inference/predict/thresholds.ts';
 import type { ServableSpec } from '../../../inference/rollout/servable.ts';
 import { type L2Model, PUBLISHED_L2, writeJoblib } from '../../support/bundle-joblib.ts';

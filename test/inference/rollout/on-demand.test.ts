@@ -55,3 +55,20 @@ test('each user counts, and releases once', () => {
   useAndRelease(onDemand, b);
   assert.deepEqual(onDemand.ids(), [b]);
 });
+
+test('what weighs too much lets the least recently used go that weighs anything and that nobody waits for', () => {
+  const weightOf = (id: ServableId): number => (id === b ? 0 : 4);
+  const onDemand = new OnDemand(4);
+  const d = 'd' as ServableId;
+  useAndRelease(onDemand, a, b, c);
+  const release = onDemand.use(d);
+  onDemand.shed(weightOf, 12);
+  assert.deepEqual(onDemand.ids(), [a, b, c, d]);
+  onDemand.shed(weightOf, 8);
+  assert.deepEqual(onDemand.ids(), [b, c, d]);
+  onDemand.shed(weightOf, 0);
+  assert.deepEqual(onDemand.ids(), [b, d]);
+  release();
+  onDemand.shed(weightOf, 0);
+  assert.deepEqual(onDemand.ids(), [b]);
+});

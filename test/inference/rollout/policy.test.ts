@@ -17,6 +17,10 @@ interface Situation {
   readonly versions?: Readonly<Record<string, string>>;
   readonly loaded?: readonly string[];
   readonly isCautious?: boolean;
+  /** Of a budget of 10. */
+  readonly weights?: Readonly<Record<string, number>>;
+  /** Beside what is loaded. */
+  readonly draining?: readonly string[];
 }
 
 const ids = (texts: readonly string[] = []): ServableId[] => texts.map((text) => text as ServableId);
@@ -33,6 +37,8 @@ function snapshotOf({
   versions = {},
   loaded,
   isCautious = false,
+  weights,
+  draining,
 }: Situation): RolloutSnapshot {
   return {
     desired: pairs(desired),
@@ -50,6 +56,11 @@ function snapshotOf({
     ),
     isCautious,
     nowMs: NOW,
+    memory: weights && {
+      weights: new Map(Object.entries(weights).map(([id, weight]) => [id as ServableId, weight])),
+      resident: new Set(ids([...(loaded ?? []), ...(draining ?? [])])),
+      budgetBytes: 10,
+    },
   };
 }
 
@@ -109,6 +120,77 @@ for (const [what, expected, situation] of [
       serving: { a: 'a1', b: 'b1' },
       versions: { a1: 'ready', b1: 'ready', a2: 'failed@9000', b2: 'fetched' },
       loaded: ['a1', 'b1'],
+    },
+  ],
+  [
+    'what does not fit beside one that nobody wants any more waits until that one is out',
+    'load a1; a=a1',
+    {
+      desired: { a: 'a1' },
+      serving: { a: 'a1' },
+      extras: ['y1'],
+      versions: { a1: 'ready', x1: 'ready', y1: 'fetched' },
+      loaded: ['a1', 'x1'],
+      weights: { x1: 6, y1: 6 },
+    },
+  ],
+  [
+    'and until it is gone',
+    'wait for news',
+    {
+      desired: { a: 'a1' },
+      serving: { a: 'a1' },
+      extras: ['y1'],
+      versions: { a1: 'ready', x1: 'draining', y1: 'fetched' },
+      loaded: ['a1'],
+      draining: ['x1', 'a1'],
+      weights: { x1: 6, y1: 6 },
+    },
+  ],
+  [
+    'then it is loaded',
+    'load a1,y1; a=a1',
+    {
+      desired: { a: 'a1' },
+      serving: { a: 'a1' },
+      extras: ['y1'],
+      versions: { a1: 'ready', y1: 'fetched' },
+      loaded: ['a1'],
+      weights: { y1: 6 },
+    },
+  ],
+  [
+    'where there is room for both nothing waits',
+    'load a1,y1; a=a1',
+    {
+      desired: { a: 'a1' },
+      serving: { a: 'a1' },
+      extras: ['y1'],
+      versions: { a1: 'ready', x1: 'ready', y1: 'fetched' },
+      loaded: ['a1', 'x1'],
+      weights: { x1: 4, y1: 6 },
+    },
+  ],
+  [
+    "an alias's successor does not wait for what serves until it is loaded",
+    'load a2; a=a2',
+    {
+      desired: { a: 'a2' },
+      serving: { a: 'a1' },
+      versions: { a1: 'ready', a2: 'fetched' },
+      loaded: ['a1'],
+      weights: { a1: 6, a2: 6 },
+    },
+  ],
+  [
+    'an omitted alias makes room first',
+    'load ;',
+    {
+      desired: { b: 'b1' },
+      serving: { a: 'a1' },
+      versions: { a1: 'ready', b1: 'fetched' },
+      loaded: ['a1'],
+      weights: { a1: 6, b1: 6 },
     },
   ],
   [

@@ -1,0 +1,172 @@
+import assert from 'node:assert/strict';
+import { getPriority } from 'node:os';
+import { type TestContext, test } from 'node:test';
+import type { CancelledRun } from '../../../inference/engine/cancel-grace.ts';
+import { EngineLoader } from '../../../inference/engine/engine-loader.ts';
+import { Generation } from '../../../inference/engine/generation.ts';
+import type { HeavySettings } from '../../../inference/engine/heavy-engines.ts';
+import { checkSupported } from '../../../inference/engine/supported.ts';
+import type { ServableSpec } from '../../../inference/rollout/servable.ts';
+import { ServiceError } from '../../../proto/wire/errors.ts';
+import { eventually } from '../../support/eventually.ts';
+import { isRunning } from '../../support/processes.ts';
+import { job, loaderSettings, scriptedHeavy, scriptedServable } from '../../support/scripted-generation.ts';
+import { isError } from '../../support/service-errors.ts';
+
+const never = new AbortController().signal;
+const light = scriptedServable('good');
+const [first, second] = [scriptedHeavy('S:1', 400), scriptedHeavy('T:1', 500)];
+
+interface Bench {
+  readonly loader: EngineLoader;
+  load(...specs: ServableSpec[]): Promise<Generation>;
+  /** Reasons of a load that failed, by label. */
+  refusals(...specs: ServableSpec[]): Promise<Record<string, string>>;
+}
+
+function bench(t: TestContext, heavy: Partial<HeavySettings> = {}): Bench {
+  const loader = new EngineLoader({ onEvent: () => undefined }, loaderSettings({ engines: 1 }, { memoryBytes: 1000, ...heavy }));
+  t.after(() => loader.close());
+  return {
+    loader,
+    load: async (...specs) => {
+      const outcome = await loader.load(specs, never);
+      assert.ok(outcome instanceof Generation, JSON.stringify(outcome));
+      return outcome;
+    },
+    refusals: async (...specs) => {
+      const outcome = await loader.load(specs, never);
+      assert.ok(!(outcome instanceof Generation));
+      return Object.fromEntries(outcome.map(({ id, error }) => [id, `${error.kind} ${error.reason}`]));
+    },
+  };
+}
+
+const heavyJob = (script: string, { id }: ServableSpec, signal = never) => ({
+  ...job(script, signal),
+  models: { segmentation: id },
+});
+const pidsOf = (generation: Generation, label: string): number[] =>
+  generation.engines().flatMap(({ pid, heavyVersion }) => (heavyVersion === label ? [pid] : []));
+
+test('a heavy model has an engine of its own; light jobs go to the light ones, whatever it does', async (t) => {
+  const generation = await bench(t).load(light, first);
+  const [heavyPid = 0] = pidsOf(generation, 'S:1');
+  const stop = new AbortController();
+  const running = heavyJob('wait', first, stop.signal);
+  const heavyRun = generation.predict(running);
+  await eventually(() => running.stages.length > 0);
+  assert.notEqual((await generation.predict(job('done'))).distinctColours, heavyPid);
+  stop.abort();
+  await assert.rejects(heavyRun, isError('cancelled', 'CANCELLED'));
+  assert.equal((await generation.predict(heavyJob('done', first))).distinctColours, heavyPid);
+});
+
+test('what stays in the set is not loaded again: generations share its engine, and the last one ends it', async (t) => {
+  const { load, loader } = bench(t);
+  const before = await load(light, first);
+  const pids = pidsOf(before, 'S:1');
+  const after = await load(light, scriptedServable('other'), first);
+  assert.deepEqual(pidsOf(after, 'S:1'), pids);
+  await loader.dispose(before);
+  assert.ok(pids.every(isRunning));
+  assert.equal((await after.predict(heavyJob('done', first))).distinctColours, pids[0]);
+  await loader.dispose(after);
+  await loader.dispose(after);
+  assert.ok(!pids.some(isRunning));
+});
+
+test('a set of heavy models alone has no light engines', async (t) => {
+  const generation = await bench(t).load(first);
+  assert.deepEqual(
+    generation.engines().map(({ heavyVersion }) => heavyVersion),
+    ['S:1'],
+  );
+  await assert.rejects(generation.predict(job('done')));
+});
+
+test('what does not fit beside the others is refused before an engine starts, and names them', async (t) => {
+  const { load, refusals, loader } = bench(t, { memoryBytes: 800 });
+  const generation = await load(first);
+  assert.deepEqual(await refusals(first, second), { [second.id]: 'resource-exhausted INSUFFICIENT_MEMORY' });
+  const outcome = await loader.load([first, second], never);
+  assert.ok(!(outcome instanceof Generation));
+  assert.match(outcome[0]?.error.message ?? '', /T:1 takes 500 .* 800 .* 400 .* S:1 \(400\)/);
+  assert.deepEqual(await generation.predict(heavyJob('done', first)).then(({ flakes }) => flakes), []);
+  await loader.dispose(generation);
+  await load(second);
+});
+
+test('a heavy model that fails to load fails alone, and what was started for it ends', async (t) => {
+  const { load, refusals } = bench(t);
+  const generation = await load(light, first);
+  const bad = scriptedHeavy('fails', 100);
+  assert.deepEqual(await refusals(light, first, bad), { [bad.id]: 'failed-precondition LOAD_FAILED' });
+  assert.equal((await generation.predict(heavyJob('done', first))).width, 1);
+});
+
+test('heavy runs take turns, whatever their models; as many as there are engines of each are under way', async (t) => {
+  const generation = await bench(t).load(first, second);
+  const stop = new AbortController();
+  const running = heavyJob('wait', first, stop.signal);
+  const waiting = heavyJob('done', second);
+  const [one, other] = [generation.predict(running), generation.predict(waiting)];
+  await eventually(() => running.stages.length > 0);
+  await generation.predict(heavyJob('done', second, AbortSignal.abort())).catch(() => undefined);
+  assert.equal(waiting.stages.length, 0);
+  stop.abort();
+  await assert.rejects(one, isError('cancelled', 'CANCELLED'));
+  assert.deepEqual((await other).flakes, []);
+});
+
+test('an engine that goes on with a cancelled run for longer than it may, by what was measured, is replaced', async (t) => {
+  const asked: CancelledRun[] = [];
+  const graceMs = (run: CancelledRun): number => {
+    asked.push(run);
+    return 1;
+  };
+  const generation = await bench(t, { graceMs }).load(first);
+  const pids = pidsOf(generation, 'S:1');
+  await generation.predict(heavyJob('done', first));
+  const stop = new AbortController();
+  const deaf = heavyJob('ignore cancel', first, stop.signal);
+  const run = generation.predict(deaf);
+  await eventually(() => deaf.stages.length > 0);
+  stop.abort(new ServiceError('deadline-exceeded', 'DEADLINE_EXCEEDED', 'too late'));
+  await assert.rejects(run, isError('deadline-exceeded', 'DEADLINE_EXCEEDED'));
+  const { distinctColours } = await generation.predict(heavyJob('done', first));
+  assert.ok(!pids.includes(distinctColours ?? 0));
+  const [{ elapsedMs, runMs = 0, reloadMs } = assert.fail(), ...others] = asked;
+  assert.ok(elapsedMs > 0 && runMs > 0 && reloadMs > runMs, JSON.stringify(asked));
+  assert.deepEqual(others, []);
+});
+
+test('an early refusal needs both lines full: a heavy queue says nothing of light images', async (t) => {
+  const generation = await bench(t, { maxWaiting: 1 }).load(light, first);
+  const stop = new AbortController();
+  t.after(() => stop.abort());
+  const running = heavyJob('wait', first, stop.signal);
+  generation.predict(running).catch(() => undefined);
+  generation.predict(heavyJob('wait', first, stop.signal)).catch(() => undefined);
+  await eventually(() => running.stages.length > 0);
+  await assert.rejects(generation.predict(heavyJob('done', first)), isError('resource-exhausted', 'QUEUE_FULL'));
+  assert.equal(generation.fullness(), undefined);
+  assert.deepEqual((await generation.predict(job('done'))).flakes, []);
+});
+
+test('heavy engines leave the processor to others', { skip: process.platform !== 'linux' }, async (t) => {
+  const generation = await bench(t).load(first);
+  const [pid = 0] = pidsOf(generation, 'S:1');
+  assert.equal(getPriority(pid), Math.min(19, getPriority() + 10));
+  process.kill(pid, 'SIGKILL');
+  await eventually(() => pidsOf(generation, 'S:1').some((other) => other !== pid && other !== 0));
+  const [next = 0] = pidsOf(generation, 'S:1');
+  assert.equal(getPriority(next), Math.min(19, getPriority() + 10));
+});
+
+test('a model that could never fit is not even fetched', () => {
+  const { manifest } = scriptedHeavy('S:1', 500, 1);
+  checkSupported(manifest, 'S:1', 3_000_000);
+  assert.throws(() => checkSupported(manifest, 'S:1', 2_000_000), isError('failed-precondition', 'INSUFFICIENT_MEMORY'));
+  checkSupported(manifest, 'S:1');
+});
