@@ -10,6 +10,7 @@ const BENCHES: Readonly<Record<string, () => Promise<Bench>>> = {
   goldens: async () => (await import('./goldens.ts')).benchGoldens,
   health: async () => (await import('./health.ts')).benchHealth,
   overload: async () => (await import('./overload.ts')).benchOverload,
+  m2f: async () => (await import('./m2f.ts')).benchM2f,
   'm2f-goldens': async () => (await import('./m2f-goldens.ts')).benchM2fGoldens,
   'm2f-graph': async () => (await import('./m2f-graph.ts')).benchM2fGraph,
   predict: async () => (await import('./predict.ts')).benchPredict,

@@ -1,0 +1,142 @@
+import { execFile } from 'node:child_process';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import process from 'node:process';
+import { promisify } from 'node:util';
+import { InferenceSession } from 'onnxruntime-node';
+import { importBundle } from '../../clients/import/import-bundle.ts';
+import { openFolderSource } from '../../clients/import/sources/folder-source.ts';
+import { Engine } from '../../inference/engine/engine.ts';
+import { peakBytes } from '../../inference/engine/heavy-model.ts';
+import { SharpDecoder } from '../../inference/engine/sharp-decoder.ts';
+import type { ServableSpec } from '../../inference/rollout/servable.ts';
+import { writeCheckpoint } from '../support/m2f/checkpoint.ts';
+import { type Golden, readGolden } from '../support/m2f/goldens.ts';
+import { imported } from '../support/m2f/m2f-servable.ts';
+import { M2F_SESSION_OPTIONS, runSession } from '../support/m2f/run-m2f.ts';
+import { synthFullPath, synthFullTensors } from '../support/m2f/synth-full.ts';
+import { referencePath } from '../support/reference-data.ts';
+import { formatSpread, ratiosOf, spreadOf } from './statistics.ts';
+
+const THREADS = M2F_SESSION_OPTIONS.intraOpNumThreads;
+/** The first runs of a session touch its memory for the first time and take up to twice as long. */
+const WARM_UP_RUNS = 2;
+const QUERIES = [10, 100] as const;
+const MIB = 2 ** 20;
+
+type Run = () => Promise<unknown>;
+
+/**
+ * `npm run bench m2f [ROUNDS]`: a full-size Mask2Former model at 1200 x 1920 on two threads. The whole of a prediction in this
+ * process, from the encoded image to flakes, against the bare ONNX Runtime run of the same graph, warm and in turn; then each alone
+ * in a process of its own, for its memory.
+ */
+export async function benchM2f(args: readonly string[]): Promise<void> {
+  const [first = '5', folder = ''] = args;
+  const golden = await readGolden('SynthFull_full');
+  if (first === 'bare' || first === 'ours') {
+    return runAlone(first, JSON.parse(await readFile(join(folder, 'spec.json'), 'utf8')) as ServableSpec, golden);
+  }
+  const temporary = await mkdtemp(join(tmpdir(), 'maskterial-bench-m2f-'));
+  try {
+    const spec = await importFull(temporary);
+    await writeFile(join(temporary, 'spec.json'), JSON.stringify(spec));
+    await runInTurn(spec, golden, Number(first));
+    for (const kind of ['bare', 'ours']) {
+      const child = [...process.execArgv, process.argv[1] ?? '', 'm2f', kind, temporary];
+      const { stdout } = await promisify(execFile)(process.execPath, child);
+      console.log(`${kind} alone: ${stdout.trim()}`);
+    }
+    console.log(`the manifest says: ${(peakBytes(spec.manifest) / MIB).toFixed(0)} MiB at its peak`);
+  } finally {
+    await rm(temporary, { recursive: true, force: true });
+  }
+}
+
+async function importFull(folder: string): Promise<ServableSpec> {
+  const { signal } = new AbortController();
+  await writeFile(join(folder, 'config.yaml'), await readFile(synthFullPath('config.yaml')));
+  writeCheckpoint(join(folder, 'model_final.pth'), synthFullTensors());
+  const source = await openFolderSource(folder, signal);
+  try {
+    return await imported(folder, 'SynthFull:1', await importBundle(source, { signal }));
+  } finally {
+    await source.close();
+  }
+}
+
+async function runInTurn(spec: ServableSpec, golden: Golden, rounds: number): Promise<void> {
+  const runs: readonly (readonly [string, Run])[] = [
+    ['bare', await bareRun(spec, golden)],
+    ...(await ourRuns(spec, golden)).map((run, index) => [`ours, ${QUERIES[index]} queries`, run] as const),
+  ];
+  const seconds = runs.map((): number[] => []);
+  for (let round = 0; round < rounds + WARM_UP_RUNS; round += 1) {
+    for (const [index, [name, run]] of runs.entries()) {
+      const started = performance.now();
+      const found = await run();
+      if (round >= WARM_UP_RUNS) {
+        seconds[index]?.push((performance.now() - started) / 1000);
+      } else if (round === 0) {
+        console.log(`${name}: ${String(found)}`);
+      }
+    }
+  }
+  for (const [index, [name]] of runs.entries()) {
+    const times = seconds[index] ?? [];
+    const ratios = formatSpread(spreadOf(ratiosOf(times, seconds[0] ?? [])), 3);
+    console.log(`${name}: ${formatSpread(spreadOf(times), 2)} s, ${ratios} of the bare run`);
+  }
+}
+
+async function runAlone(kind: 'bare' | 'ours', spec: ServableSpec, golden: Golden): Promise<void> {
+  const run = kind === 'bare' ? await bareRun(spec, golden) : ((await ourRuns(spec, golden))[0] ?? (async () => undefined));
+  for (let round = 0; round < WARM_UP_RUNS + 1; round += 1) {
+    await run();
+  }
+  const { rss } = process.memoryUsage();
+  console.log(`peak ${(process.resourceUsage().maxRSS / 1024).toFixed(0)} MiB, ${(rss / MIB).toFixed(0)} MiB after`);
+}
+
+/** From the files, as ONNX Runtime itself reads them. */
+async function bareRun({ manifest, paths }: ServableSpec, { image }: Golden): Promise<Run> {
+  const graph = manifest.artifacts.find(({ path }) => path === manifest.graph.path);
+  const session = await InferenceSession.create((graph && paths[graph.digest]) ?? '', M2F_SESSION_OPTIONS);
+  return async () => {
+    const { classLogits } = await runSession(session, image);
+    return `${classLogits.length / 2} queries`;
+  };
+}
+
+/** With so many queries whose masks must be looked at, by the threshold that lets them through. */
+async function ourRuns(spec: ServableSpec, golden: Golden): Promise<Run[]> {
+  const engine = new Engine({ decoder: new SharpDecoder({ maxPixels: 50_000_000 }) }, { threads: THREADS });
+  const [failure] = await engine.load([spec]);
+  if (failure !== undefined) {
+    throw new Error(failure.error.message);
+  }
+  const { image: name } = JSON.parse(await readFile(referencePath('m2f', 'goldens', golden.name, 'meta.json'), 'utf8')) as {
+    readonly image: string;
+  };
+  const bytes = await readFile(referencePath('images', name));
+  const request = { models: { segmentation: spec.id } };
+  return QUERIES.map((queries) => {
+    const thresholds = { scoreThreshold: thresholdFor(queries, golden), minClassOccupancy: 0.5, sizeThreshold: 200 };
+    const settings = { thresholds, includeReference: false, classNames: new Map<number, string>() };
+    return async () => {
+      const { flakes, timings } = await engine.predict(bytes, request, settings, () => undefined, new AbortController().signal);
+      const stages = timings.map(({ stage, durationMs }) => `${stage} ${durationMs.toFixed(0)} ms`);
+      return `${flakes.length} flakes, ${stages.join(', ')}`;
+    };
+  });
+}
+
+/** Between the class scores of the last query that is to be looked at and the first that is not. */
+function thresholdFor(queries: number, { classLogits }: Golden): number {
+  const scores = Array.from({ length: classLogits.length / 2 }, (_, query) => {
+    const [flake = 0, none = 0] = [classLogits[query * 2], classLogits[query * 2 + 1]];
+    return 1 / (1 + Math.exp(none - flake));
+  }).toSorted((a, b) => b - a);
+  return queries >= scores.length ? 0 : ((scores[queries - 1] ?? 0) + (scores[queries] ?? 0)) / 2;
+}
