@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import process from 'node:process';
 import { after, test } from 'node:test';
@@ -12,6 +13,7 @@ import { makePicture, writeGmmBundle } from '../support/made-up.ts';
 import { type NaiveFlake, naiveFlakes } from '../support/m2f/naive-flakes.ts';
 import { m2fFiles, randomM2f, TINY } from '../support/m2f/random-model.ts';
 import type { Image } from '../support/m2f/run-m2f.ts';
+import { runCommand } from '../support/run-command.ts';
 import { isError } from '../support/service-errors.ts';
 import { TestSystem } from '../support/system.ts';
 
@@ -143,4 +145,41 @@ test('while a heavy run stands still, light ones are served', async () => {
   } finally {
     process.kill(heavy.pid, 'SIGCONT');
   }
+});
+
+test('the command line predicts a folder with both models: JSON, COCO and overlays', async () => {
+  const scan = join(system.folder, 'scan');
+  writeFiles(scan, { 'a.png': picture, 'b.png': await makePicture([], SIZE) });
+  const [coco, overlay] = [join(system.folder, 'coco.json'), join(system.folder, 'overlay')];
+  const { image, classMap } = await decoded();
+  const expected = naiveFlakes(model, image, THRESHOLDS, classMap);
+  const { code, out, err } = await runCommand([
+    ...['predict', scan, '--inference', system.inference.address, '--segmentation', SEG, '--classification', CLS, '--json'],
+    ...['--score-threshold', '0.25', '--min-class-occupancy', '0.4', '--size-threshold', '50'],
+    ...['--coco', coco, '--overlay', overlay, '--layers', '2'],
+  ]);
+  assert.equal(code, 0, err);
+  const [first, second] = out
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line) as { models: { role: string }[]; flakes: { class: number; area_px: number }[] });
+  assert.deepEqual(
+    first?.models.map(({ role }) => role),
+    ['segmentation', 'classification'],
+  );
+  assert.deepEqual(
+    first?.flakes.map((flake) => flake.class),
+    expected.map(({ classIndex }) => classIndex),
+  );
+  assert.deepEqual(second?.flakes, []);
+  const dataset = JSON.parse(await readFile(coco, 'utf8')) as { categories: { id: number }[]; annotations: { area: number }[] };
+  assert.deepEqual(
+    dataset.categories.map(({ id }) => id),
+    [1, 2],
+  );
+  assert.deepEqual(
+    dataset.annotations.map(({ area }) => area),
+    first?.flakes.map((flake) => flake.area_px),
+  );
+  assert.equal((await readdir(overlay)).length, 2);
 });
