@@ -7,10 +7,14 @@ import { promisify } from 'node:util';
 import { InferenceSession } from 'onnxruntime-node';
 import { importBundle } from '../../clients/import/import-bundle.ts';
 import { openFolderSource } from '../../clients/import/sources/folder-source.ts';
-import { Engine } from '../../inference/engine/engine.ts';
-import { peakBytes } from '../../inference/engine/heavy-model.ts';
+import { FRAME_PIXELS, peakBytes } from '../../inference/engine/heavy-model.ts';
+import { OnnxSegmenter } from '../../inference/engine/onnx-segmenter.ts';
 import { SharpDecoder } from '../../inference/engine/sharp-decoder.ts';
+import { ColourIndex } from '../../inference/predict/colours.ts';
+import { predict } from '../../inference/predict/predict.ts';
+import type { Segmenter } from '../../inference/predict/segmenter.ts';
 import type { ServableSpec } from '../../inference/rollout/servable.ts';
+import { servingArtifacts } from '../../proto/wire/manifest.ts';
 import { writeCheckpoint } from '../support/m2f/checkpoint.ts';
 import { type Golden, readGolden } from '../support/m2f/goldens.ts';
 import { imported } from '../support/m2f/m2f-servable.ts';
@@ -109,34 +113,50 @@ async function bareRun({ manifest, paths }: ServableSpec, { image }: Golden): Pr
   };
 }
 
-/** With so many queries whose masks must be looked at, by the threshold that lets them through. */
+/** The whole of a prediction, of whose queries only so many of the surest are above the threshold, and all of these are flakes. */
 async function ourRuns(spec: ServableSpec, golden: Golden): Promise<Run[]> {
-  const engine = new Engine({ decoder: new SharpDecoder({ maxPixels: 50_000_000 }) }, { threads: THREADS });
-  const [failure] = await engine.load([spec]);
-  if (failure !== undefined) {
-    throw new Error(failure.error.message);
-  }
+  const segmenter = await loadSegmenter(spec);
+  const decoder = new SharpDecoder({ maxPixels: 50_000_000 });
   const { image: name } = JSON.parse(await readFile(referencePath('m2f', 'goldens', golden.name, 'meta.json'), 'utf8')) as {
     readonly image: string;
   };
   const bytes = await readFile(referencePath('images', name));
-  const request = { models: { segmentation: spec.id } };
+  const colourIndex = new ColourIndex();
+  const thresholds = { scoreThreshold: 0, minClassOccupancy: 0.5, sizeThreshold: 200 };
+  const settings = { thresholds, includeReference: false, classNames: new Map<number, string>() };
   return QUERIES.map((queries) => {
-    const thresholds = { scoreThreshold: thresholdFor(queries, golden), minClassOccupancy: 0.5, sizeThreshold: 200 };
-    const settings = { thresholds, includeReference: false, classNames: new Map<number, string>() };
+    const deps = { decoder, segmenter: withSurest(segmenter, queries), colourIndex };
     return async () => {
-      const { flakes, timings } = await engine.predict(bytes, request, settings, () => undefined, new AbortController().signal);
+      const { flakes, timings } = await predict(bytes, deps, settings, () => undefined, new AbortController().signal);
       const stages = timings.map(({ stage, durationMs }) => `${stage} ${durationMs.toFixed(0)} ms`);
       return `${flakes.length} flakes, ${stages.join(', ')}`;
     };
   });
 }
 
-/** Between the class scores of the last query that is to be looked at and the first that is not. */
-function thresholdFor(queries: number, { classLogits }: Golden): number {
-  const scores = Array.from({ length: classLogits.length / 2 }, (_, query) => {
-    const [flake = 0, none = 0] = [classLogits[query * 2], classLogits[query * 2 + 1]];
-    return 1 / (1 + Math.exp(none - flake));
-  }).toSorted((a, b) => b - a);
-  return queries >= scores.length ? 0 : ((scores[queries - 1] ?? 0) + (scores[queries] ?? 0)) / 2;
+async function loadSegmenter({ manifest, paths, label }: ServableSpec): Promise<OnnxSegmenter> {
+  const files = await Promise.all(
+    servingArtifacts(manifest).map(async ({ path, digest }) => ({ path, data: await readFile(paths[digest] ?? '') })),
+  );
+  const graph = files.find(({ path }) => path === manifest.graph.path)?.data ?? new Uint8Array();
+  const weights = files.filter(({ path }) => path !== manifest.graph.path);
+  return OnnxSegmenter.load({ graph, weights, manifest, label }, { threads: THREADS, warmUpPixels: FRAME_PIXELS });
+}
+
+/** All other queries are as good as sure that there is nothing: the class score of each is 0. */
+function withSurest(segmenter: Segmenter, queries: number): Segmenter {
+  return {
+    segment: async (image) => {
+      const logits = await segmenter.segment(image);
+      const { classLogits } = logits;
+      const margins = Array.from({ length: logits.queries }, (_, query) => ({
+        query,
+        margin: (classLogits[query * 2] ?? 0) - (classLogits[query * 2 + 1] ?? 0),
+      }));
+      for (const { query } of margins.toSorted((a, b) => b.margin - a.margin).slice(queries)) {
+        classLogits.set([-1000, 1000], query * 2);
+      }
+      return logits;
+    },
+  };
 }
