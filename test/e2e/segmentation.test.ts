@@ -153,11 +153,10 @@ test('the command line predicts a folder with both models: JSON, COCO and overla
   const [coco, overlay] = [join(system.folder, 'coco.json'), join(system.folder, 'overlay')];
   const { image, classMap } = await decoded();
   const expected = naiveFlakes(model, image, THRESHOLDS, classMap);
-  const { code, out, err } = await runCommand([
-    ...['predict', scan, '--inference', system.inference.address, '--segmentation', SEG, '--classification', CLS, '--json'],
-    ...['--score-threshold', '0.25', '--min-class-occupancy', '0.4', '--size-threshold', '50'],
-    ...['--coco', coco, '--overlay', overlay, '--layers', '2'],
-  ]);
+  const command = `predict ${scan} --inference ${system.inference.address} --segmentation ${SEG} --classification ${CLS}`;
+  const thresholds = '--score-threshold 0.25 --min-class-occupancy 0.4 --size-threshold 50';
+  const outputs = `--json --coco ${coco} --overlay ${overlay} --layers 2`;
+  const { code, out, err } = await runCommand(`${command} ${thresholds} ${outputs}`.split(' '));
   assert.equal(code, 0, err);
   const [first, second] = out
     .trim()

@@ -2108,10 +2108,11 @@ export const InferenceServiceService = {
    * One image in, a stream of events out: accepted, progress, one event a flake, summary.
    * INVALID_ARGUMENT [INVALID_REQUEST (google.rpc.BadRequest with every violation, such as a model in a role that is not its kind's),
    * UNDECODABLE_IMAGE, IMAGE_TOO_LARGE, NO_BACKGROUND (where a classification model is used)]; NOT_FOUND [MODEL_NOT_FOUND, VERSION_NOT_FOUND, ALIAS_NOT_FOUND];
-   * FAILED_PRECONDITION [UNSUPPORTED_MODEL, LOAD_FAILED]: this server cannot run the version;
+   * FAILED_PRECONDITION [UNSUPPORTED_MODEL, LOAD_FAILED, INSUFFICIENT_MEMORY (whatever else is loaded)]: this server cannot run the
+   * version;
    * RESOURCE_EXHAUSTED [QUEUE_FULL, DEADLINE_UNREACHABLE (at the present rate the answer would come after the call's deadline)]
-   * with google.rpc.RetryInfo, [INSUFFICIENT_MEMORY (the message names the heavy versions that are loaded)]; UNAVAILABLE [ENGINE_CRASHED, ENGINE_HUNG, ENGINE_OUT_OF_MEMORY, MODEL_NOT_READY,
-   * REGISTRY_UNAVAILABLE].
+   * with google.rpc.RetryInfo, [INSUFFICIENT_MEMORY (the message names the heavy versions that are loaded)];
+   * UNAVAILABLE [ENGINE_CRASHED, ENGINE_HUNG, ENGINE_OUT_OF_MEMORY, MODEL_NOT_READY, REGISTRY_UNAVAILABLE].
    */
   predict: {
     path: "/maskterial.inference.v1.InferenceService/Predict" as const,
@@ -2162,10 +2163,11 @@ export interface InferenceServiceServer extends UntypedServiceImplementation {
    * One image in, a stream of events out: accepted, progress, one event a flake, summary.
    * INVALID_ARGUMENT [INVALID_REQUEST (google.rpc.BadRequest with every violation, such as a model in a role that is not its kind's),
    * UNDECODABLE_IMAGE, IMAGE_TOO_LARGE, NO_BACKGROUND (where a classification model is used)]; NOT_FOUND [MODEL_NOT_FOUND, VERSION_NOT_FOUND, ALIAS_NOT_FOUND];
-   * FAILED_PRECONDITION [UNSUPPORTED_MODEL, LOAD_FAILED]: this server cannot run the version;
+   * FAILED_PRECONDITION [UNSUPPORTED_MODEL, LOAD_FAILED, INSUFFICIENT_MEMORY (whatever else is loaded)]: this server cannot run the
+   * version;
    * RESOURCE_EXHAUSTED [QUEUE_FULL, DEADLINE_UNREACHABLE (at the present rate the answer would come after the call's deadline)]
-   * with google.rpc.RetryInfo, [INSUFFICIENT_MEMORY (the message names the heavy versions that are loaded)]; UNAVAILABLE [ENGINE_CRASHED, ENGINE_HUNG, ENGINE_OUT_OF_MEMORY, MODEL_NOT_READY,
-   * REGISTRY_UNAVAILABLE].
+   * with google.rpc.RetryInfo, [INSUFFICIENT_MEMORY (the message names the heavy versions that are loaded)];
+   * UNAVAILABLE [ENGINE_CRASHED, ENGINE_HUNG, ENGINE_OUT_OF_MEMORY, MODEL_NOT_READY, REGISTRY_UNAVAILABLE].
    */
   predict: handleServerStreamingCall<PredictRequest, PredictResponse>;
   /**
@@ -2191,10 +2193,11 @@ export interface InferenceServiceClient extends Client {
    * One image in, a stream of events out: accepted, progress, one event a flake, summary.
    * INVALID_ARGUMENT [INVALID_REQUEST (google.rpc.BadRequest with every violation, such as a model in a role that is not its kind's),
    * UNDECODABLE_IMAGE, IMAGE_TOO_LARGE, NO_BACKGROUND (where a classification model is used)]; NOT_FOUND [MODEL_NOT_FOUND, VERSION_NOT_FOUND, ALIAS_NOT_FOUND];
-   * FAILED_PRECONDITION [UNSUPPORTED_MODEL, LOAD_FAILED]: this server cannot run the version;
+   * FAILED_PRECONDITION [UNSUPPORTED_MODEL, LOAD_FAILED, INSUFFICIENT_MEMORY (whatever else is loaded)]: this server cannot run the
+   * version;
    * RESOURCE_EXHAUSTED [QUEUE_FULL, DEADLINE_UNREACHABLE (at the present rate the answer would come after the call's deadline)]
-   * with google.rpc.RetryInfo, [INSUFFICIENT_MEMORY (the message names the heavy versions that are loaded)]; UNAVAILABLE [ENGINE_CRASHED, ENGINE_HUNG, ENGINE_OUT_OF_MEMORY, MODEL_NOT_READY,
-   * REGISTRY_UNAVAILABLE].
+   * with google.rpc.RetryInfo, [INSUFFICIENT_MEMORY (the message names the heavy versions that are loaded)];
+   * UNAVAILABLE [ENGINE_CRASHED, ENGINE_HUNG, ENGINE_OUT_OF_MEMORY, MODEL_NOT_READY, REGISTRY_UNAVAILABLE].
    */
   predict(request: PredictRequest, options?: Partial<CallOptions>): ClientReadableStream<PredictResponse>;
   predict(
