@@ -16,8 +16,10 @@ export interface EnlargedMask {
 }
 
 const SCALE = 4;
-/** Above this the sigmoid is 1 in single precision. */
+/** From here on the sigmoid is 1 in single precision. */
 const SATURATED = 18;
+/** Entries of the table for each unit: linear between them, it is off by 2e-7 at most, as single precision is. */
+const STEPS = 256;
 
 /**
  * A query's mask four times enlarged, bilinear with half-pixel centres (source coordinate max(0, (d + 0.5) / 4 - 0.5), the far
@@ -28,6 +30,7 @@ const SATURATED = 18;
 export function enlargeMask(small: SmallMask, width: number, height: number): EnlargedMask {
   const runs = new RunBuilder(width, height);
   const line = new Float64Array(small.width);
+  const table = sigmoidTable();
   let areaPx = 0;
   let sigmoidSum = 0;
   for (let y = 0; y < height; y++) {
@@ -46,12 +49,19 @@ export function enlargeMask(small: SmallMask, width: number, height: number): En
           }
           continue;
         }
+        if (left > 0 && right > 0 && end - begin === SCALE) {
+          from = from < 0 ? begin : from;
+          const step = (right - left) / 8;
+          sigmoidSum += sigmoid(left + step, table) + sigmoid(left + 3 * step, table);
+          sigmoidSum += sigmoid(left + 5 * step, table) + sigmoid(left + 7 * step, table);
+          continue;
+        }
         for (let x = begin; x < end; x++) {
           const eighths = 2 * (x - SCALE * cell) - 3;
           const value = (left * (8 - eighths) + right * eighths) / 8;
           if (value > 0) {
             from = from < 0 ? x : from;
-            sigmoidSum += value > SATURATED ? 1 : 1 / (1 + Math.exp(-value));
+            sigmoidSum += sigmoid(value, table);
           } else if (from >= 0) {
             runs.add(from, x);
             areaPx += x - from;
@@ -67,6 +77,22 @@ export function enlargeMask(small: SmallMask, width: number, height: number): En
     runs.nextRow();
   }
   return { mask: runs.finish(), areaPx, sigmoidSum };
+}
+
+/** Of a number above 0: half of an image's pixels may need one, and an exponential takes three times as long as the rest. */
+function sigmoid(value: number, table: Float64Array): number {
+  if (!(value < SATURATED)) {
+    return 1;
+  }
+  const place = value * STEPS;
+  const index = Math.floor(place);
+  const below = table[index] ?? 1;
+  return below + ((table[index + 1] ?? 1) - below) * (place - index);
+}
+
+/** Made for each mask: a twentieth of a millisecond. */
+function sigmoidTable(): Float64Array {
+  return Float64Array.from({ length: SATURATED * STEPS + 2 }, (_, index) => 1 / (1 + Math.exp(-index / STEPS)));
 }
 
 /** Row `y` of the mask enlarged downwards only; false where none of it is above 0. */

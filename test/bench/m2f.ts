@@ -140,7 +140,7 @@ async function loadSegmenter({ manifest, paths, label }: ServableSpec): Promise<
   );
   const graph = files.find(({ path }) => path === manifest.graph.path)?.data ?? new Uint8Array();
   const weights = files.filter(({ path }) => path !== manifest.graph.path);
-  return OnnxSegmenter.load({ graph, weights, manifest, label }, { threads: THREADS, warmUpPixels: FRAME_PIXELS });
+  return OnnxSegmenter.load({ graph, weights, checks: [], manifest, label }, { threads: THREADS, warmUpPixels: FRAME_PIXELS });
 }
 
 /** All other queries are as good as sure that there is nothing: the class score of each is 0. */

@@ -68,7 +68,7 @@ describe('a served Mask2Former model of the published size', needsReferenceData,
     await publishable.close();
     const counted = peakBytes(publishable.manifest);
     assert.ok(most > counted / 4 && most <= counted, `${most} bytes, counted were ${counted}`);
-    const after = (await system.inference.getStatus()).engines;
-    assert.ok(after.every(({ restarts }) => restarts === 0));
+    const left = (await system.inference.getStatus()).engines;
+    assert.ok(left.every(({ restarts }) => restarts === 0));
   });
 });
