@@ -28,6 +28,8 @@ export interface InferenceConfig {
   readonly heavyEngineThreads: number;
   /** Of the image that a heavy model is warmed up with. */
   readonly heavyWarmUpPixels: number;
+  /** How long one may take to load its model and run it once. */
+  readonly heavyLoadTimeoutMs: number;
   /** A run of a heavy model that takes longer hangs. */
   readonly heavyRunLimitMs: number;
   /** What the engines of all heavy models may take together at their peaks. */
@@ -86,6 +88,7 @@ const HEAVY_RUN_LIMIT_MS = 600_000;
  * | HEAVY_ENGINES | 1 | engine processes of each heavy model (Mask2Former), and their runs under way at a time |
  * | HEAVY_ENGINE_THREADS | 2, or the cores | threads of ONNX Runtime in each |
  * | HEAVY_WARM_UP_PIXELS | 2304000 | size of the image that a heavy model is warmed up with: the camera's |
+ * | HEAVY_LOAD_TIMEOUT_MS | 600000 | for a heavy engine to load its model and run it once |
  * | HEAVY_RUN_LIMIT_MS | 600000 | a longer run of a heavy model hangs, and its engine is ended |
  * | HEAVY_MEMORY_BYTES | the machine's or container's | what all heavy models may take at their peaks; one that does not fit is not loaded |
  * | HEAVY_ENGINE_MEMORY_LIMIT_BYTES | 0 | a heavy engine that holds more is ended (Linux); 0 is no limit |
@@ -131,6 +134,8 @@ export function readInferenceConfig(env: Environment): InferenceConfig {
     // Beyond two, a run gains less than another image beside it would.
     heavyEngineThreads: reader.integer('HEAVY_ENGINE_THREADS', Math.min(2, availableParallelism()), 1, 256),
     heavyWarmUpPixels: reader.integer('HEAVY_WARM_UP_PIXELS', 1200 * 1920, 1, 1_000_000_000),
+    // The warm-up takes two runs' time, on cores that light engines may be busy on.
+    heavyLoadTimeoutMs: reader.integer('HEAVY_LOAD_TIMEOUT_MS', HEAVY_RUN_LIMIT_MS, 1, 3_600_000),
     heavyRunLimitMs: reader.integer('HEAVY_RUN_LIMIT_MS', HEAVY_RUN_LIMIT_MS, 1, 3_600_000),
     heavyMemoryBytes: reader.integer('HEAVY_MEMORY_BYTES', machineMemoryBytes(), 0, Number.MAX_SAFE_INTEGER),
     heavyMemoryLimitBytes: readMemoryLimit(reader, 'HEAVY_ENGINE_MEMORY_LIMIT_BYTES'),

@@ -132,14 +132,15 @@ export async function startInference(config: InferenceConfig, deps: { readonly l
 }
 
 function engineSettings(config: InferenceConfig): EngineLoaderSettings {
-  const { maxImagePixels: maxPixels, maxWaiting, maxWaitingBytes, loadTimeoutMs } = config;
+  const { maxImagePixels: maxPixels, maxWaiting, maxWaitingBytes } = config;
   const modulePath = fileURLToPath(new URL('./engine/process.js', import.meta.url));
-  const both = { maxPixels, maxWaiting, maxWaitingBytes, loadTimeoutMs, modulePath };
+  const both = { maxPixels, maxWaiting, maxWaitingBytes, modulePath };
   return {
     light: {
       ...both,
       engines: config.engines,
       threads: config.engineThreads,
+      loadTimeoutMs: config.loadTimeoutMs,
       runLimitMs: config.engineRunLimitMs,
       memoryLimitBytes: config.engineMemoryLimitBytes,
     },
@@ -148,6 +149,7 @@ function engineSettings(config: InferenceConfig): EngineLoaderSettings {
       engines: config.heavyEngines,
       threads: config.heavyEngineThreads,
       warmUpPixels: config.heavyWarmUpPixels,
+      loadTimeoutMs: config.heavyLoadTimeoutMs,
       runLimitMs: config.heavyRunLimitMs,
       memoryLimitBytes: config.heavyMemoryLimitBytes,
       memoryBytes: config.heavyMemoryBytes,

@@ -31,9 +31,15 @@ class CorruptArtifact extends ServiceError {
   }
 }
 
+export interface EngineDeps {
+  readonly decoder: Decoder;
+  readonly collectGarbage?: () => void;
+}
+
 /** Everything one engine process holds: the loaded models and the colour table. One prediction at a time. */
 export class Engine {
   readonly #decoder: Decoder;
+  readonly #collectGarbage: () => void;
   readonly #threads: number;
   readonly #warmUpPixels: number;
   readonly #classifiers = new Map<ServableId, OnnxClassifier>();
@@ -43,8 +49,10 @@ export class Engine {
   readonly #borrowed = new Set<ServableId>();
   #isWarm = false;
 
-  constructor(deps: { readonly decoder: Decoder }, settings: Pick<EngineLimits, 'threads' | 'warmUpPixels'>) {
+  /** `collectGarbage` is called when buffers as large as a heavy model's were just done with; unset: V8 decides. */
+  constructor(deps: EngineDeps, settings: Pick<EngineLimits, 'threads' | 'warmUpPixels'>) {
     this.#decoder = deps.decoder;
+    this.#collectGarbage = deps.collectGarbage ?? (() => undefined);
     this.#threads = settings.threads;
     this.#warmUpPixels = settings.warmUpPixels ?? FRAME_PIXELS;
   }
@@ -93,7 +101,13 @@ export class Engine {
       colourIndex: this.#colourIndex,
       hearEvents,
     };
-    return predict(image, deps, settings, onStage, signal);
+    try {
+      return await predict(image, deps, settings, onStage, signal);
+    } finally {
+      if (segmentation !== undefined) {
+        this.#collectGarbage();
+      }
+    }
   }
 
   async #borrow(servable: ServableSpec): Promise<void> {
@@ -112,13 +126,23 @@ export class Engine {
     }
   }
 
+  async #loadSegmenter(servable: ServableSpec): Promise<OnnxSegmenter> {
+    // The weights are held by a call that has returned: before the run that takes most they can be let go of.
+    const segmenter = await createSegmenter(servable, this.#threads);
+    this.#collectGarbage();
+    await segmenter.warmUp(this.#warmUpPixels);
+    return segmenter;
+  }
+
   async #loadOne(servable: ServableSpec): Promise<void> {
     const { manifest, label, id } = servable;
     checkSupported(manifest, label);
-    const source = await readSource(servable);
     if (manifest.contract === 'mask2former-segmenter.v1') {
-      this.#segmenters.set(id, await OnnxSegmenter.load(source, { threads: this.#threads, warmUpPixels: this.#warmUpPixels }));
-    } else if (manifest.contract === 'shape-classifier.v1') {
+      this.#segmenters.set(id, await this.#loadSegmenter(servable));
+      return;
+    }
+    const source = await readSource(servable);
+    if (manifest.contract === 'shape-classifier.v1') {
       this.#shapeClassifiers.set(id, await OnnxShapeClassifier.load(source, this.#threads));
     } else {
       this.#classifiers.set(id, await OnnxClassifier.load(source, this.#threads));
@@ -132,6 +156,10 @@ function asNotReady(error: unknown): never {
     throw new ServiceError('unavailable', 'MODEL_NOT_READY', error.message, { cause: error });
   }
   throw error;
+}
+
+async function createSegmenter(servable: ServableSpec, threads: number): Promise<OnnxSegmenter> {
+  return OnnxSegmenter.create(await readSource(servable), threads);
 }
 
 function loaded<T>(models: ReadonlyMap<ServableId, T>, id: ServableId): T {

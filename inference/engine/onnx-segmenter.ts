@@ -9,12 +9,6 @@ import { OnnxSession, type SessionSource } from './onnx-session.ts';
  */
 const SETTINGS = { hasMemoryPattern: false, flushesDenormals: true };
 
-export interface SegmenterSettings {
-  readonly threads: number;
-  /** Of the image that it is warmed up with. */
-  readonly warmUpPixels: number;
-}
-
 /** A `mask2former-segmenter.v1` graph. */
 export class OnnxSegmenter implements Segmenter {
   readonly #session: OnnxSession;
@@ -23,12 +17,14 @@ export class OnnxSegmenter implements Segmenter {
     this.#session = session;
   }
 
-  /** @throws ServiceError as OnnxSession.create and warmUp do. */
-  static async load(source: SessionSource, { threads, warmUpPixels }: SegmenterSettings): Promise<OnnxSegmenter> {
-    const session = await OnnxSession.create(source, { threads, ...SETTINGS });
-    const segmenter = new OnnxSegmenter(session);
-    await session.warmUp(() => segmenter.segment(warmUpImage(warmUpPixels)));
-    return segmenter;
+  /** To be warmed up once nothing of `source` is held any more. @throws ServiceError as OnnxSession.create does. */
+  static async create(source: SessionSource, threads: number): Promise<OnnxSegmenter> {
+    return new OnnxSegmenter(await OnnxSession.create(source, { threads, ...SETTINGS }));
+  }
+
+  /** The first run, on an image of so many pixels. @throws ServiceError as OnnxSession.warmUp does. */
+  warmUp(pixels: number): Promise<void> {
+    return this.#session.warmUp(() => this.segment(warmUpImage(pixels)));
   }
 
   async segment({ width, height, rgb }: DecodedImage): Promise<QueryLogits> {

@@ -1,6 +1,6 @@
 // The main of an engine process: forked by the supervisor, it answers messages until the channel closes.
 import process from 'node:process';
-import { tuneForLargeBuffers } from '../../infra/process/garbage-collection.ts';
+import { collectGarbage, tuneForLargeBuffers } from '../../infra/process/garbage-collection.ts';
 import { Engine } from './engine.ts';
 import { ImagePipe } from './image-pipe.ts';
 import { guardProcess } from './process-guard.ts';
@@ -19,7 +19,7 @@ const running = new Map<number, AbortController>();
 process.on('message', (message: ToEngine) => {
   switch (message.kind) {
     case 'load':
-      engine ??= new Engine({ decoder: new SharpDecoder(message.limits) }, message.limits);
+      engine ??= new Engine({ decoder: new SharpDecoder(message.limits), collectGarbage }, message.limits);
       // A throw here is a defect; the process ends and the supervisor sees it.
       void engine.load(message.servables).then((failures) => send({ kind: 'ready', failures }));
       break;

@@ -107,9 +107,16 @@ function targetOf({ desired, serving, remembered }: RolloutSnapshot, loadable: R
 
 function loadableOf(wanted: readonly ServableId[], snapshot: RolloutSnapshot): Set<ServableId> {
   const { versions, loaded, isCautious } = snapshot;
-  const loadable = wanted.filter((id) => LOADABLE.has(versions.get(id)?.state) && !mustWaitForRoom(id, wanted, snapshot));
+  const fetched = wanted.filter((id) => LOADABLE.has(versions.get(id)?.state) && !mustWaitForRoom(id, wanted, snapshot));
+  const loadable = loaded.size === 0 ? lightFirst(fetched, snapshot) : fetched;
   const next = loadable.find((id) => !loaded.has(id));
   return new Set(isCautious ? loadable.filter((id) => id === next || loaded.has(id)) : loadable);
+}
+
+/** Where nothing serves yet, what is loaded in a moment does not wait for what takes long. */
+function lightFirst(ids: readonly ServableId[], { memory }: RolloutSnapshot): readonly ServableId[] {
+  const light = ids.filter((id) => !memory?.weights.has(id));
+  return light.length === 0 ? ids : light;
 }
 
 /**

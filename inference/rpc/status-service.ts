@@ -1,5 +1,5 @@
 import { type GetStatusResponse } from '../../proto/gen/maskterial/inference/v1/inference_service.ts';
-import { RegistryConnection, ServableState } from '../../proto/gen/maskterial/inference/v1/status.ts';
+import { type EngineStatus, RegistryConnection, ServableState } from '../../proto/gen/maskterial/inference/v1/status.ts';
 import { toRpcStatus } from '../../proto/wire/status.ts';
 import type { EngineReport } from '../engine/engine-pool.ts';
 import type { RolloutStatus } from '../rollout/rollout.ts';
@@ -46,15 +46,21 @@ export function toStatusResponse({ rollout, generations, serverVersion }: Server
       error: failure && toRpcStatus(failure),
       since: new Date(sinceMs),
     })),
-    engines: generations.flatMap((generation) =>
-      generation.engines().map(({ pid, isReady, restarts, heavyVersion = '' }) => ({
-        pid,
-        generation: generation.id,
-        ready: isReady,
-        restarts,
-        heavyVersion,
-      })),
-    ),
+    engines: enginesOf(generations),
     serverVersion,
   };
+}
+
+/** Each once, with the newest generation that has it: a heavy model's engines are shared by those that follow one another. */
+function enginesOf(generations: ServerStatus['generations']): EngineStatus[] {
+  const seen = new Set<number>();
+  return generations.flatMap((generation) =>
+    generation.engines().flatMap(({ pid, isReady, restarts, heavyVersion = '' }) => {
+      if (pid !== 0 && seen.has(pid)) {
+        return [];
+      }
+      seen.add(pid);
+      return [{ pid, generation: generation.id, ready: isReady, restarts, heavyVersion }];
+    }),
+  );
 }

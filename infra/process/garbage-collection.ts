@@ -1,4 +1,5 @@
 import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 
 /**
  * For processes whose heap is small but that pass large buffers along. Once 64 MiB of buffers were allocated since the last
@@ -8,4 +9,13 @@ import { setFlagsFromString } from 'node:v8';
  */
 export function tuneForLargeBuffers(): void {
   setFlagsFromString('--no-incremental-marking');
+}
+
+/**
+ * Collects now, for where hundreds of megabytes of buffers were just done with: V8, whose own heap is small, sees no hurry. To be
+ * called rarely: it marks the whole heap.
+ */
+export function collectGarbage(): void {
+  setFlagsFromString('--expose-gc');
+  runInNewContext('gc()');
 }

@@ -7,6 +7,7 @@ import { promisify } from 'node:util';
 import { InferenceSession } from 'onnxruntime-node';
 import { importBundle } from '../../clients/import/import-bundle.ts';
 import { openFolderSource } from '../../clients/import/sources/folder-source.ts';
+import { collectGarbage } from '../../infra/process/garbage-collection.ts';
 import { FRAME_PIXELS, peakBytes } from '../../inference/engine/heavy-model.ts';
 import { OnnxSegmenter } from '../../inference/engine/onnx-segmenter.ts';
 import { SharpDecoder } from '../../inference/engine/sharp-decoder.ts';
@@ -116,6 +117,8 @@ async function bareRun({ manifest, paths }: ServableSpec, { image }: Golden): Pr
 /** The whole of a prediction, of whose queries only so many of the surest are above the threshold, and all of these are flakes. */
 async function ourRuns(spec: ServableSpec, golden: Golden): Promise<Run[]> {
   const segmenter = await loadSegmenter(spec);
+  collectGarbage();
+  await segmenter.warmUp(FRAME_PIXELS);
   const decoder = new SharpDecoder({ maxPixels: 50_000_000 });
   const { image: name } = JSON.parse(await readFile(referencePath('m2f', 'goldens', golden.name, 'meta.json'), 'utf8')) as {
     readonly image: string;
@@ -140,7 +143,7 @@ async function loadSegmenter({ manifest, paths, label }: ServableSpec): Promise<
   );
   const graph = files.find(({ path }) => path === manifest.graph.path)?.data ?? new Uint8Array();
   const weights = files.filter(({ path }) => path !== manifest.graph.path);
-  return OnnxSegmenter.load({ graph, weights, checks: [], manifest, label }, { threads: THREADS, warmUpPixels: FRAME_PIXELS });
+  return OnnxSegmenter.create({ graph, weights, checks: [], manifest, label }, THREADS);
 }
 
 /** All other queries are as good as sure that there is nothing: the class score of each is 0. */

@@ -157,11 +157,11 @@ test('an early refusal needs both lines full: a heavy queue says nothing of ligh
 test('heavy engines leave the processor to others', { skip: process.platform !== 'linux' }, async (t) => {
   const generation = await bench(t).load(first);
   const [pid = 0] = pidsOf(generation, 'S:1');
-  assert.equal(getPriority(pid), Math.min(19, getPriority() + 10));
+  assert.equal(getPriority(pid), Math.min(19, getPriority() + 5));
   process.kill(pid, 'SIGKILL');
   await eventually(() => pidsOf(generation, 'S:1').some((other) => other !== pid && other !== 0));
   const [next = 0] = pidsOf(generation, 'S:1');
-  assert.equal(getPriority(next), Math.min(19, getPriority() + 10));
+  assert.equal(getPriority(next), Math.min(19, getPriority() + 5));
 });
 
 test('a model that could never fit is not even fetched', () => {

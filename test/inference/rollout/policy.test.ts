@@ -123,6 +123,27 @@ for (const [what, expected, situation] of [
     },
   ],
   [
+    'at a start the light ones come first',
+    'load a1; a=a1',
+    { desired: { h: 'h1', a: 'a1' }, versions: { a1: 'fetched', h1: 'fetched' }, weights: { h1: 6 } },
+  ],
+  [
+    'then the heavy ones',
+    'load h1,a1; h=h1 a=a1',
+    {
+      desired: { h: 'h1', a: 'a1' },
+      serving: { a: 'a1' },
+      versions: { a1: 'ready', h1: 'fetched' },
+      loaded: ['a1'],
+      weights: { h1: 6 },
+    },
+  ],
+  [
+    'a heavy one alone waits for nothing',
+    'load h1; h=h1',
+    { desired: { h: 'h1', a: 'a1' }, versions: { a1: 'fetching', h1: 'fetched' }, weights: { h1: 6 } },
+  ],
+  [
     'what does not fit beside one that nobody wants any more waits until that one is out',
     'load a1; a=a1',
     {

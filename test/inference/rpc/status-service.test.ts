@@ -76,18 +76,19 @@ for (const [state, expected] of [
   });
 }
 
-test('the engines of every generation', () => {
-  const engines = [
-    { pid: 11, isReady: true, restarts: 0, heavyVersion: undefined },
-    { pid: 0, isReady: false, restarts: 2, heavyVersion: 'M:2' },
-  ];
+test('the engines of every generation, shared ones once', () => {
+  const light = (pid: number) => ({ pid, isReady: true, restarts: 0, heavyVersion: undefined });
+  const heavy = { pid: 11, isReady: true, restarts: 1, heavyVersion: 'M:2' };
+  const lost = { pid: 0, isReady: false, restarts: 2, heavyVersion: 'M:3' };
   const found = received({}, [
-    { id: 4, engines: () => engines },
-    { id: 3, engines: () => engines.slice(0, 1) },
+    { id: 4, engines: () => [light(12), heavy, lost] },
+    { id: 3, engines: () => [light(13), heavy, lost] },
   ]);
   assert.deepEqual(found.engines, [
-    { pid: 11, generation: 4, ready: true, restarts: 0, heavyVersion: '' },
-    { pid: 0, generation: 4, ready: false, restarts: 2, heavyVersion: 'M:2' },
-    { pid: 11, generation: 3, ready: true, restarts: 0, heavyVersion: '' },
+    { pid: 12, generation: 4, ready: true, restarts: 0, heavyVersion: '' },
+    { pid: 11, generation: 4, ready: true, restarts: 1, heavyVersion: 'M:2' },
+    { pid: 0, generation: 4, ready: false, restarts: 2, heavyVersion: 'M:3' },
+    { pid: 13, generation: 3, ready: true, restarts: 0, heavyVersion: '' },
+    { pid: 0, generation: 3, ready: false, restarts: 2, heavyVersion: 'M:3' },
   ]);
 });
