@@ -34,6 +34,8 @@ export interface InferenceConfig {
   readonly heavyRunLimitMs: number;
   /** What the engines of all heavy models may take together at their peaks. */
   readonly heavyMemoryBytes: number;
+  /** Where two versions of a heavy model do not fit together, the old one leaves before the new one is loaded. */
+  readonly heavyUnloadFirst: boolean;
   /** A heavy engine that holds more is ended; 0 is no limit. */
   readonly heavyMemoryLimitBytes: number;
   /** How long an engine may take to load and warm up all its models. */
@@ -91,6 +93,7 @@ const HEAVY_RUN_LIMIT_MS = 600_000;
  * | HEAVY_LOAD_TIMEOUT_MS | 600000 | for a heavy engine to load its model and run it once |
  * | HEAVY_RUN_LIMIT_MS | 600000 | a longer run of a heavy model hangs, and its engine is ended |
  * | HEAVY_MEMORY_BYTES | the machine's or container's | what all heavy models may take at their peaks; one that does not fit is not loaded |
+ * | HEAVY_UNLOAD_FIRST | false | where two versions do not fit together, the old one leaves before the new one is loaded |
  * | HEAVY_ENGINE_MEMORY_LIMIT_BYTES | 0 | a heavy engine that holds more is ended (Linux); 0 is no limit |
  * | LOAD_TIMEOUT_MS | 120000 | for an engine to load and warm up all its models |
  * | ENGINE_RUN_LIMIT_MS | 60000 | a longer run hangs, and its engine is ended |
@@ -138,6 +141,7 @@ export function readInferenceConfig(env: Environment): InferenceConfig {
     heavyLoadTimeoutMs: reader.integer('HEAVY_LOAD_TIMEOUT_MS', HEAVY_RUN_LIMIT_MS, 1, 3_600_000),
     heavyRunLimitMs: reader.integer('HEAVY_RUN_LIMIT_MS', HEAVY_RUN_LIMIT_MS, 1, 3_600_000),
     heavyMemoryBytes: reader.integer('HEAVY_MEMORY_BYTES', machineMemoryBytes(), 0, Number.MAX_SAFE_INTEGER),
+    heavyUnloadFirst: reader.flag('HEAVY_UNLOAD_FIRST', false),
     heavyMemoryLimitBytes: readMemoryLimit(reader, 'HEAVY_ENGINE_MEMORY_LIMIT_BYTES'),
     // Classifiers take a second or two. A hundred times that is a hang, or a machine that could not serve anyway.
     loadTimeoutMs: reader.integer('LOAD_TIMEOUT_MS', 120_000, 1, 3_600_000),

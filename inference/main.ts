@@ -87,7 +87,11 @@ export async function startInference(config: InferenceConfig, deps: { readonly l
       cache,
       loader,
       checkSupported: (manifest, label) => checkSupported(manifest, label, config.heavyMemoryBytes / config.heavyEngines),
-      memory: { weigh: (manifest) => weigh(manifest) * config.heavyEngines, budgetBytes: config.heavyMemoryBytes },
+      memory: {
+        weigh: (manifest) => weigh(manifest) * config.heavyEngines,
+        budgetBytes: config.heavyMemoryBytes,
+        isUnloadFirst: config.heavyUnloadFirst,
+      },
       lastKnown: cache.stateFile(lastKnownFormat(servedSetName(config))),
       nowMs: Date.now,
       onEvent: logRolloutEvent(logger),

@@ -1,3 +1,4 @@
+import { type MemorySituation, waitForRoom } from './memory-room.ts';
 import type { ServableId } from './servable.ts';
 import type { VersionState } from './state.ts';
 
@@ -23,15 +24,6 @@ export interface RolloutSnapshot {
   readonly nowMs: number;
   /** Unset: nothing weighs anything. */
   readonly memory?: MemorySituation | undefined;
-}
-
-/** Memory that heavy versions take. */
-export interface MemorySituation {
-  /** Of each version that weighs anything. */
-  readonly weights: ReadonlyMap<ServableId, number>;
-  /** Loaded, in the current generation or in one that drains. */
-  readonly resident: ReadonlySet<ServableId>;
-  readonly budgetBytes: number;
 }
 
 export interface VersionSituation {
@@ -71,7 +63,7 @@ export function nextAction(snapshot: RolloutSnapshot): RolloutAction {
   }
 
   const loadable = loadableOf([...toLoad], snapshot);
-  const serving = targetOf(snapshot, loadable);
+  const serving = targetOf(snapshot, loadable, (id) => waitForRoom(id, [...toLoad], snapshot) === 'its predecessor');
   const set = new Set([...serving.values(), ...extras.filter((id) => loadable.has(id))]);
   if (!isSame(set, loaded)) {
     return { kind: 'load', set: [...set], serving };
@@ -92,13 +84,20 @@ export function nextAction(snapshot: RolloutSnapshot): RolloutAction {
   return { kind: 'wait', untilMs: times.length === 0 ? undefined : Math.min(...times) };
 }
 
-/** What each alias would serve if everything loadable were loaded; an alias with nothing to serve is left out. */
-function targetOf({ desired, serving, remembered }: RolloutSnapshot, loadable: ReadonlySet<ServableId>): Map<string, ServableId> {
+/**
+ * What each alias would serve if everything loadable were loaded; an alias with nothing to serve is left out, and one whose next
+ * version `replaces` what it serves before it is loaded.
+ */
+function targetOf(
+  { desired, serving, remembered }: RolloutSnapshot,
+  loadable: ReadonlySet<ServableId>,
+  replaces: (id: ServableId) => boolean,
+): Map<string, ServableId> {
   const target = new Map<string, ServableId>();
   for (const [alias, id] of desired) {
     const before = serving.get(alias) ?? [remembered.get(alias)].find((known) => known !== undefined && loadable.has(known));
     const best = loadable.has(id) ? id : before;
-    if (best !== undefined) {
+    if (best !== undefined && !replaces(id)) {
       target.set(alias, best);
     }
   }
@@ -107,7 +106,7 @@ function targetOf({ desired, serving, remembered }: RolloutSnapshot, loadable: R
 
 function loadableOf(wanted: readonly ServableId[], snapshot: RolloutSnapshot): Set<ServableId> {
   const { versions, loaded, isCautious } = snapshot;
-  const fetched = wanted.filter((id) => LOADABLE.has(versions.get(id)?.state) && !mustWaitForRoom(id, wanted, snapshot));
+  const fetched = wanted.filter((id) => LOADABLE.has(versions.get(id)?.state) && waitForRoom(id, wanted, snapshot) === 'nothing');
   const loadable = loaded.size === 0 ? lightFirst(fetched, snapshot) : fetched;
   const next = loadable.find((id) => !loaded.has(id));
   return new Set(isCautious ? loadable.filter((id) => id === next || loaded.has(id)) : loadable);
@@ -117,23 +116,6 @@ function loadableOf(wanted: readonly ServableId[], snapshot: RolloutSnapshot): S
 function lightFirst(ids: readonly ServableId[], { memory }: RolloutSnapshot): readonly ServableId[] {
   const light = ids.filter((id) => !memory?.weights.has(id));
   return light.length === 0 ? ids : light;
-}
-
-/**
- * It does not fit beside what is there, but something there is wanted no more and will be gone: its load waits for that instead of
- * being refused. What an alias still serves stays until its successor is loaded, so a successor waits for nothing.
- */
-function mustWaitForRoom(id: ServableId, wanted: readonly ServableId[], snapshot: RolloutSnapshot): boolean {
-  const { memory, loaded, desired, serving } = snapshot;
-  const weight = memory?.weights.get(id) ?? 0;
-  if (memory === undefined || weight === 0 || loaded.has(id)) {
-    return false;
-  }
-  const { weights, resident, budgetBytes } = memory;
-  const taken = [...resident].reduce((sum, held) => sum + (weights.get(held) ?? 0), 0);
-  const kept = new Set([...wanted, ...[...desired.keys()].map((alias) => serving.get(alias))]);
-  const willLeave = [...resident].some((held) => !kept.has(held) && weights.has(held));
-  return willLeave && taken + weight > budgetBytes;
 }
 
 const LOADABLE: ReadonlySet<VersionState | undefined> = new Set(['fetched', 'ready', 'loading'] as const);

@@ -13,7 +13,8 @@ import { Memory, type MemoryDeps } from './memory.ts';
 import type { DesiredAlias, SourceEvent } from './model-source.ts';
 import { Notice } from './notice.ts';
 import { OnDemand } from './on-demand.ts';
-import { type MemorySituation, nextAction, type RolloutAction } from './policy.ts';
+import type { MemorySituation } from './memory-room.ts';
+import { nextAction, type RolloutAction } from './policy.ts';
 import { Prefetched } from './prefetched.ts';
 import type { LoadedSet, Loader, ServableId, VersionKey } from './servable.ts';
 import { createServedSet, type ServedSetSettings } from '../../proto/wire/served-set.ts';
@@ -26,7 +27,11 @@ export interface RolloutDeps<G extends LoadedSet> extends FetchDeps, MemoryDeps 
   readonly nowMs: () => number;
   readonly onEvent: OnRolloutEvent;
   /** Versions on demand leave where those that are wanted would together weigh more. Unset: they weigh nothing. */
-  readonly memory?: { readonly weigh: (manifest: Manifest) => number; readonly budgetBytes: number };
+  readonly memory?: {
+    readonly weigh: (manifest: Manifest) => number;
+    readonly budgetBytes: number;
+    readonly isUnloadFirst: boolean;
+  };
 }
 
 export interface RolloutSettings extends ServedSetSettings {
@@ -214,7 +219,8 @@ export class Rollout<G extends LoadedSet> {
     const kept = [...desired].reduce((sum, id) => sum + (weights.get(id) ?? 0), 0);
     this.#onDemand.shed((id) => (desired.has(id) ? 0 : (weights.get(id) ?? 0)), memory.budgetBytes - kept);
     const sets = [this.#slot.current, ...this.#slot.draining];
-    return { weights, resident: new Set(sets.flatMap((held) => [...(held?.ids ?? [])])), budgetBytes: memory.budgetBytes };
+    const resident = new Set(sets.flatMap((held) => [...(held?.ids ?? [])]));
+    return { weights, resident, budgetBytes: memory.budgetBytes, isUnloadFirst: memory.isUnloadFirst };
   }
 
   async #perform(action: RolloutAction, signal: AbortSignal): Promise<void> {

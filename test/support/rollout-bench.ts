@@ -4,7 +4,7 @@ import { checkSupported } from '../../inference/engine/supported.ts';
 import type { RolloutEvent } from '../../inference/rollout/events.ts';
 import type { LastKnown } from '../../inference/rollout/last-known.ts';
 import type { DesiredAlias } from '../../inference/rollout/model-source.ts';
-import { Rollout, type RolloutSettings } from '../../inference/rollout/rollout.ts';
+import { Rollout, type RolloutDeps, type RolloutSettings } from '../../inference/rollout/rollout.ts';
 import { cacheFolder } from './cache-folder.ts';
 import type { VersionKey } from '../../inference/rollout/servable.ts';
 import { FakeLoader, type FakeSet } from './fake-loader.ts';
@@ -12,9 +12,13 @@ import { FakeModelSource } from './fake-model-source.ts';
 import { type MadeVersion, ref } from './made-version.ts';
 
 /** A bench on a cache folder of its own, closed when the test ends. */
-export async function rolloutBench(t: TestContext, settings: Partial<RolloutSettings> = {}): Promise<RolloutBench> {
+export async function rolloutBench(
+  t: TestContext,
+  settings: Partial<RolloutSettings> = {},
+  memory?: RolloutDeps<FakeSet>['memory'],
+): Promise<RolloutBench> {
   const folder = await cacheFolder(t);
-  const bench = new RolloutBench(await folder.open(), settings);
+  const bench = new RolloutBench(await folder.open(), settings, undefined, memory);
   // Before the cache closes: hooks run in the order they were set.
   t.after(() => bench.close());
   return bench;
@@ -30,7 +34,12 @@ export class RolloutBench {
   remembered: LastKnown | undefined;
   remembering: Promise<void> = Promise.resolve();
 
-  constructor(cache: ArtifactCache, settings: Partial<RolloutSettings> = {}, remembered?: LastKnown) {
+  constructor(
+    cache: ArtifactCache,
+    settings: Partial<RolloutSettings> = {},
+    remembered?: LastKnown,
+    memory?: RolloutDeps<FakeSet>['memory'],
+  ) {
     this.remembered = remembered;
     this.rollout = new Rollout(
       {
@@ -47,6 +56,7 @@ export class RolloutBench {
         },
         nowMs: () => this.nowMs,
         onEvent: (event) => this.events.push(event),
+        ...(memory !== undefined && { memory }),
       },
       { models: ['*'], aliases: ['production', 'canary'], maxOnDemand: 2, ...settings },
     );

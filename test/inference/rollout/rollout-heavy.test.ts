@@ -1,0 +1,90 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { VersionKey } from '../../../inference/rollout/servable.ts';
+import type { Manifest } from '../../../proto/wire/manifest.ts';
+import { eventually } from '../../support/eventually.ts';
+import { makeVersion, pointing, ref } from '../../support/made-version.ts';
+import { rolloutBench } from '../../support/rollout-bench.ts';
+
+const never = new AbortController().signal;
+const light = makeVersion('C', 1);
+const heavyOf = (model: string, version: number) =>
+  makeVersion(model, version, `graph of ${model}:${version}`, 'mask2former-segmenter.v1');
+const weigh = ({ contract }: Manifest): number => (contract === 'mask2former-segmenter.v1' ? 6 : 0);
+/** Room for one. */
+const memory = (isUnloadFirst: boolean) => ({ weigh, budgetBytes: 10, isUnloadFirst });
+
+test('at a start light versions serve before heavy ones are loaded', async (t) => {
+  const bench = await rolloutBench(t, {}, memory(false));
+  const heavy = heavyOf('S', 1);
+  bench.source.publish(light, heavy);
+  await bench.startWith(pointing(light), pointing(heavy));
+  assert.deepEqual(bench.loader.loads.at(0), 'C:1');
+  assert.deepEqual(bench.loader.loads.at(-1), 'C:1 S:1');
+});
+
+test('a heavy version on demand makes room for another one; both requests are answered', async (t) => {
+  const bench = await rolloutBench(t, {}, memory(false));
+  const [first, second] = [heavyOf('S', 1), heavyOf('T', 1)];
+  bench.source.publish(light, first, second);
+  await bench.startWith(pointing(light));
+  const held = await bench.acquire('S:1');
+  const waiting = bench.acquire('T:1');
+  // The first one is in use: it leaves the set, and the memory only when it is given back.
+  await eventually(() => bench.rollout.current?.labels() === 'C:1');
+  assert.ok(!bench.loader.loads.includes('C:1 T:1'));
+  assert.equal(held.set.isDisposed, false);
+  held[Symbol.dispose]();
+  using use = await waiting;
+  assert.equal(use.set.labels(), 'C:1 T:1');
+  assert.equal(held.set.isDisposed, true);
+});
+
+for (const isUnloadFirst of [false, true]) {
+  test(`a promotion where two versions do not fit, ${isUnloadFirst ? 'unloading first' : 'as a rule'}`, async (t) => {
+    const bench = await rolloutBench(t, {}, memory(isUnloadFirst));
+    const [old, young] = [heavyOf('S', 1), heavyOf('S', 2)];
+    bench.source.publish(light, old, young);
+    await bench.startWith(pointing(light), pointing(old));
+    bench.loader.loads.length = 0;
+    bench.source.change(pointing(young));
+    await eventually(() => bench.loader.loads.includes('C:1 S:2'));
+    // As a rule the new one is asked for beside the old one, for the engines to decide.
+    assert.deepEqual(bench.loader.loads, isUnloadFirst ? ['C:1', 'C:1 S:2'] : ['C:1 S:2']);
+    assert.equal(await bench.versionOf('S'), 2);
+  });
+}
+
+test('while the old one is out and the new one not in, a request waits for the new one', async (t) => {
+  const bench = await rolloutBench(t, {}, memory(true));
+  const [old, young] = [heavyOf('S', 1), heavyOf('S', 2)];
+  bench.source.publish(old, young);
+  await bench.startWith(pointing(old));
+  const held = await bench.acquire('S');
+  bench.source.change(pointing(young));
+  await eventually(() => bench.rollout.current === undefined);
+  const loading: VersionKey[] = [];
+  const waiting = bench.acquire('S', never, (key) => void loading.push(key));
+  held[Symbol.dispose]();
+  using use = await waiting;
+  assert.equal(use.key.version, 2);
+  assert.deepEqual(
+    loading.map(({ version }) => version),
+    [2],
+  );
+});
+
+test('models of one request are in one set, even where only one may stay on demand', async (t) => {
+  const bench = await rolloutBench(t, { maxOnDemand: 1 });
+  const [one, other] = [makeVersion('M', 1), makeVersion('N', 1)];
+  bench.source.publish(light, one, other);
+  await bench.startWith(pointing(light));
+  const use = await bench.rollout.acquire([ref('M:1'), ref('N:1'), ref('C')], () => undefined, never);
+  assert.deepEqual(
+    use.versions.map(({ key }) => key.model),
+    ['M', 'N', 'C'],
+  );
+  assert.ok(use.versions.every(({ id }) => use.set.has(id)));
+  use[Symbol.dispose]();
+  await eventually(() => bench.rollout.current?.labels() === 'C:1 N:1');
+});
