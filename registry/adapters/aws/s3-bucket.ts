@@ -6,7 +6,7 @@ import {
   type S3Client,
   type ServerSideEncryption,
 } from '@aws-sdk/client-s3';
-import type { Digest } from '../../../proto/wire/digest.ts';
+import { type Digest, hexOf } from '../../../proto/wire/digest.ts';
 import type { ObjectPlace } from '../../model/object-place.ts';
 import { isTransient, nameOf, translateAwsError } from './aws-errors.ts';
 import { type Pace, retrying } from './retry.ts';
@@ -31,6 +31,12 @@ export interface Encryption {
   readonly ServerSideEncryption?: ServerSideEncryption;
   readonly SSEKMSKeyId?: string;
   readonly BucketKeyEnabled?: boolean;
+}
+
+const PAYLOAD_DIGEST = 'x-amz-content-sha256';
+
+interface HttpRequest {
+  readonly headers: Record<string, string>;
 }
 
 export interface StoredObject {
@@ -106,6 +112,14 @@ export class S3Bucket {
       ChecksumSHA256: checksumOf(digest),
       ...this.encryption,
     });
+    // The signature is over a digest of the body: the SDK would compute it once more.
+    command.middlewareStack.add(
+      (next) => (args) => {
+        (args.request as HttpRequest).headers[PAYLOAD_DIGEST] = hexOf(digest);
+        return next(args);
+      },
+      { step: 'build', name: 'knownPayloadDigest' },
+    );
     await this.request(signal, (client, options) => client.send(command, options));
   }
 
