@@ -53,7 +53,7 @@ export async function benchM2f(args: readonly string[]): Promise<void> {
       const { stdout } = await promisify(execFile)(process.execPath, child);
       console.log(`${kind} alone: ${stdout.trim()}`);
     }
-    console.log(`the manifest says: ${(peakBytes(spec.manifest) / MIB).toFixed(0)} MiB at its peak`);
+    console.log(`counted for an engine: ${(peakBytes(spec.manifest) / MIB).toFixed(0)} MiB at its peak`);
   } finally {
     await rm(temporary, { recursive: true, force: true });
   }

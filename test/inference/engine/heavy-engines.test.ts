@@ -15,7 +15,7 @@ import { isError } from '../../support/service-errors.ts';
 
 const never = new AbortController().signal;
 const light = scriptedServable('good');
-const [first, second] = [scriptedHeavy('S:1', 400), scriptedHeavy('T:1', 500)];
+const [first, second] = [scriptedHeavy('S:1', 400e6), scriptedHeavy('T:1', 500e6)];
 
 interface Bench {
   readonly loader: EngineLoader;
@@ -25,7 +25,10 @@ interface Bench {
 }
 
 function bench(t: TestContext, heavy: Partial<HeavySettings> = {}): Bench {
-  const loader = new EngineLoader({ onEvent: () => undefined }, loaderSettings({ engines: 1 }, { memoryBytes: 1000, ...heavy }));
+  const loader = new EngineLoader(
+    { onEvent: () => undefined },
+    loaderSettings({ engines: 1 }, { memoryBytes: 1300e6, ...heavy }),
+  );
   t.after(() => loader.close());
   return {
     loader,
@@ -86,12 +89,12 @@ test('a set of heavy models alone has no light engines', async (t) => {
 });
 
 test('what does not fit beside the others is refused before an engine starts, and names them', async (t) => {
-  const { load, refusals, loader } = bench(t, { memoryBytes: 800 });
+  const { load, refusals, loader } = bench(t, { memoryBytes: 1100e6 });
   const generation = await load(first);
   assert.deepEqual(await refusals(first, second), { [second.id]: 'resource-exhausted INSUFFICIENT_MEMORY' });
   const outcome = await loader.load([first, second], never);
   assert.ok(!(outcome instanceof Generation));
-  assert.match(outcome[0]?.error.message ?? '', /T:1 takes 500 .* 800 .* 400 .* S:1 \(400\)/);
+  assert.match(outcome[0]?.error.message ?? '', /T:1 takes 650000000 .* 1100000000 .* 550000000 .* S:1 \(550000000\)/);
   assert.deepEqual(await generation.predict(heavyJob('done', first)).then(({ flakes }) => flakes), []);
   await loader.dispose(generation);
   await load(second);
@@ -100,7 +103,7 @@ test('what does not fit beside the others is refused before an engine starts, an
 test('a heavy model that fails to load fails alone, and what was started for it ends', async (t) => {
   const { load, refusals } = bench(t);
   const generation = await load(light, first);
-  const bad = scriptedHeavy('fails', 100);
+  const bad = scriptedHeavy('fails', 100e6);
   assert.deepEqual(await refusals(light, first, bad), { [bad.id]: 'failed-precondition LOAD_FAILED' });
   assert.equal((await generation.predict(heavyJob('done', first))).width, 1);
 });
@@ -166,7 +169,7 @@ test('heavy engines leave the processor to others', { skip: process.platform !==
 
 test('a model that could never fit is not even fetched', () => {
   const { manifest } = scriptedHeavy('S:1', 500, 1);
-  checkSupported(manifest, 'S:1', 3_000_000);
-  assert.throws(() => checkSupported(manifest, 'S:1', 2_000_000), isError('failed-precondition', 'INSUFFICIENT_MEMORY'));
+  checkSupported(manifest, 'S:1', 153_000_000);
+  assert.throws(() => checkSupported(manifest, 'S:1', 152_000_000), isError('failed-precondition', 'INSUFFICIENT_MEMORY'));
   checkSupported(manifest, 'S:1');
 });

@@ -14,15 +14,6 @@ const weigh = ({ contract }: Manifest): number => (contract === 'mask2former-seg
 /** Room for one. */
 const memory = (isUnloadFirst: boolean) => ({ weigh, budgetBytes: 10, isUnloadFirst });
 
-test('at a start light versions serve before heavy ones are loaded', async (t) => {
-  const bench = await rolloutBench(t, {}, memory(false));
-  const heavy = heavyOf('S', 1);
-  bench.source.publish(light, heavy);
-  await bench.startWith(pointing(light), pointing(heavy));
-  assert.deepEqual(bench.loader.loads.at(0), 'C:1');
-  assert.deepEqual(bench.loader.loads.at(-1), 'C:1 S:1');
-});
-
 test('a heavy version on demand makes room for another one; both requests are answered', async (t) => {
   const bench = await rolloutBench(t, {}, memory(false));
   const [first, second] = [heavyOf('S', 1), heavyOf('T', 1)];

@@ -62,7 +62,8 @@ function winnerOf(mask: Uint8Array, classMap: Uint8Array, minShare: number): num
   return most / areaOf(mask) < minShare ? 0 : votes.indexOf(most);
 }
 
-function largestPart(map: Bitmap): Uint8Array {
+/** The part of the largest outline, filled; the lowest of several. */
+export function largestPart(map: Bitmap): Uint8Array {
   const parts = floodComponents(fillNaively(map), 8).toReversed();
   const areas = parts.map((part) => measureShape(regionOf(part)).polygonArea);
   return parts[areas.indexOf(Math.max(...areas))]?.pixels ?? new Uint8Array(0);
