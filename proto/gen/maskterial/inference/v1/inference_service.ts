@@ -118,7 +118,8 @@ export interface PredictOptions {
 
 /**
  * What one prediction uses: at least one of segmentation and classification. Each is NAME (alias "production"), NAME@alias
- * or NAME:version; NAME@latest is the newest finalized version.
+ * or NAME:version; NAME@latest is the newest finalized version. A postprocessing model judges what the others found: its
+ * false-positive probability replaces theirs, and flakes whose score is then not above score_threshold are left out.
  */
 export interface Pipeline {
   segmentationModel: string;
@@ -2108,8 +2109,8 @@ export const InferenceServiceService = {
    * One image in, a stream of events out: accepted, progress, one event a flake, summary.
    * INVALID_ARGUMENT [INVALID_REQUEST (google.rpc.BadRequest with every violation, such as a model in a role that is not its kind's),
    * UNDECODABLE_IMAGE, IMAGE_TOO_LARGE, NO_BACKGROUND (where a classification model is used)]; NOT_FOUND [MODEL_NOT_FOUND, VERSION_NOT_FOUND, ALIAS_NOT_FOUND];
-   * FAILED_PRECONDITION [UNSUPPORTED_MODEL, LOAD_FAILED, INSUFFICIENT_MEMORY (whatever else is loaded)]: this server cannot run the
-   * version;
+   * FAILED_PRECONDITION [UNSUPPORTED_MODEL, LOAD_FAILED, GOLDEN_CHECK_FAILED (the version does not give what it promises),
+   * INSUFFICIENT_MEMORY (whatever else is loaded)]: this server cannot run the version;
    * RESOURCE_EXHAUSTED [QUEUE_FULL, DEADLINE_UNREACHABLE (at the present rate the answer would come after the call's deadline)]
    * with google.rpc.RetryInfo, [INSUFFICIENT_MEMORY (the message names the heavy versions that are loaded)];
    * UNAVAILABLE [ENGINE_CRASHED, ENGINE_HUNG, ENGINE_OUT_OF_MEMORY, MODEL_NOT_READY, REGISTRY_UNAVAILABLE].
@@ -2163,8 +2164,8 @@ export interface InferenceServiceServer extends UntypedServiceImplementation {
    * One image in, a stream of events out: accepted, progress, one event a flake, summary.
    * INVALID_ARGUMENT [INVALID_REQUEST (google.rpc.BadRequest with every violation, such as a model in a role that is not its kind's),
    * UNDECODABLE_IMAGE, IMAGE_TOO_LARGE, NO_BACKGROUND (where a classification model is used)]; NOT_FOUND [MODEL_NOT_FOUND, VERSION_NOT_FOUND, ALIAS_NOT_FOUND];
-   * FAILED_PRECONDITION [UNSUPPORTED_MODEL, LOAD_FAILED, INSUFFICIENT_MEMORY (whatever else is loaded)]: this server cannot run the
-   * version;
+   * FAILED_PRECONDITION [UNSUPPORTED_MODEL, LOAD_FAILED, GOLDEN_CHECK_FAILED (the version does not give what it promises),
+   * INSUFFICIENT_MEMORY (whatever else is loaded)]: this server cannot run the version;
    * RESOURCE_EXHAUSTED [QUEUE_FULL, DEADLINE_UNREACHABLE (at the present rate the answer would come after the call's deadline)]
    * with google.rpc.RetryInfo, [INSUFFICIENT_MEMORY (the message names the heavy versions that are loaded)];
    * UNAVAILABLE [ENGINE_CRASHED, ENGINE_HUNG, ENGINE_OUT_OF_MEMORY, MODEL_NOT_READY, REGISTRY_UNAVAILABLE].
@@ -2193,8 +2194,8 @@ export interface InferenceServiceClient extends Client {
    * One image in, a stream of events out: accepted, progress, one event a flake, summary.
    * INVALID_ARGUMENT [INVALID_REQUEST (google.rpc.BadRequest with every violation, such as a model in a role that is not its kind's),
    * UNDECODABLE_IMAGE, IMAGE_TOO_LARGE, NO_BACKGROUND (where a classification model is used)]; NOT_FOUND [MODEL_NOT_FOUND, VERSION_NOT_FOUND, ALIAS_NOT_FOUND];
-   * FAILED_PRECONDITION [UNSUPPORTED_MODEL, LOAD_FAILED, INSUFFICIENT_MEMORY (whatever else is loaded)]: this server cannot run the
-   * version;
+   * FAILED_PRECONDITION [UNSUPPORTED_MODEL, LOAD_FAILED, GOLDEN_CHECK_FAILED (the version does not give what it promises),
+   * INSUFFICIENT_MEMORY (whatever else is loaded)]: this server cannot run the version;
    * RESOURCE_EXHAUSTED [QUEUE_FULL, DEADLINE_UNREACHABLE (at the present rate the answer would come after the call's deadline)]
    * with google.rpc.RetryInfo, [INSUFFICIENT_MEMORY (the message names the heavy versions that are loaded)];
    * UNAVAILABLE [ENGINE_CRASHED, ENGINE_HUNG, ENGINE_OUT_OF_MEMORY, MODEL_NOT_READY, REGISTRY_UNAVAILABLE].
