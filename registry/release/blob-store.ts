@@ -21,6 +21,11 @@ export interface BlobStore {
   verifiedChunks(blob: ChunkedBlob, signal: AbortSignal): Promise<ReadonlySet<number>>;
   /** Starts or resumes an upload. Any number may run for one blob at once: they share what they verified. */
   openUpload(blob: ChunkedBlob, signal: AbortSignal): Promise<BlobUpload>;
+  /**
+   * Drops what unfinished uploads of this very blob hold. One that is under way is told UNAVAILABLE and begins again. Idempotent;
+   * a stored blob stays.
+   */
+  discardUpload(blob: ChunkedBlob, signal: AbortSignal): Promise<void>;
   /** The bytes of a range that lies within the stored blob. @throws not-found BLOB_NOT_FOUND; data-loss SIZE_MISMATCH. */
   read(blob: BlobRef, range: ByteRange, signal: AbortSignal): AsyncIterable<Uint8Array>;
   /** Reads the stored blob again and compares it with what is declared. */

@@ -1,7 +1,7 @@
 import type { BlobRef, Digest } from '../../proto/wire/digest.ts';
 import { isServiceError } from '../../proto/wire/errors.ts';
 import { RequestCheck } from '../model/request-check.ts';
-import type { SetAsideBlob } from './blob-store.ts';
+import type { ChunkedBlob, SetAsideBlob } from './blob-store.ts';
 import type { OpenStaging } from './catalog.ts';
 import { declaredBlobs, readManifest } from './declared-blobs.ts';
 import type { RegistryDeps } from './dependencies.ts';
@@ -60,14 +60,14 @@ export async function collectGarbage(
   }
   const open = await catalog.openStagings(signal);
   const isAbandoned = ({ createTimeMs }: OpenStaging): boolean => createTimeMs <= beforeMs;
-  for (const { id } of open.filter(isAbandoned)) {
-    report.stagingCount += isDryRun || (await catalog.removeStaging(id, signal)) ? 1 : 0;
-  }
   const needed = await neededBy(
     deps,
     open.filter((staging) => !isAbandoned(staging)),
     signal,
   );
+  for (const staging of open.filter(isAbandoned)) {
+    report.stagingCount += isDryRun || (await end(deps, staging, needed, signal)) ? 1 : 0;
+  }
   let batch: BlobRef[] = [];
   for await (const { digest, sizeBytes, storeTimeMs } of blobs.list(signal)) {
     const blob = { digest, sizeBytes };
@@ -86,6 +86,22 @@ export async function collectGarbage(
   }
   await settle(deps, batch, report, signal);
   return report;
+}
+
+/** Ends a staging and what of its uploads nobody else goes on with. False when it was finalized. */
+async function end(
+  deps: RegistryDeps,
+  { id, manifest }: OpenStaging,
+  needed: ReadonlySet<Digest>,
+  signal: AbortSignal,
+): Promise<boolean> {
+  // Before the staging, which alone says what they are.
+  for (const blob of await declaredBy(deps, manifest, signal)) {
+    if (!needed.has(blob.digest)) {
+      await deps.blobs.discardUpload(blob, signal);
+    }
+  }
+  return deps.catalog.removeStaging(id, signal);
 }
 
 /** Sets blobs aside, looks again, and restores or discards each. */
@@ -131,16 +147,16 @@ async function neededBy(deps: RegistryDeps, stagings: readonly OpenStaging[], si
       continue;
     }
     needed.add(manifest.digest);
-    for (const digest of await declaredBy(deps, manifest, signal)) {
+    for (const { digest } of await declaredBy(deps, manifest, signal)) {
       needed.add(digest);
     }
   }
   return needed;
 }
 
-async function declaredBy({ blobs }: RegistryDeps, manifest: BlobRef, signal: AbortSignal): Promise<Iterable<Digest>> {
+async function declaredBy({ blobs }: RegistryDeps, manifest: BlobRef, signal: AbortSignal): Promise<Iterable<ChunkedBlob>> {
   try {
-    return declaredBlobs(await readManifest(blobs, manifest, signal)).keys();
+    return declaredBlobs(await readManifest(blobs, manifest, signal)).values();
   } catch (error) {
     if (isServiceError(error, 'not-found') || isServiceError(error, 'data-loss')) {
       // Nothing can be uploaded for or made of such a staging, until its manifest is staged again: which looks at every blob anew.

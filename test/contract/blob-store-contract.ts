@@ -196,6 +196,23 @@ export function describeBlobStore(name: string, create: () => Promise<BlobStoreF
       assert.ok((await bytesIn(chunkedBlob(bytes))).equals(bytes));
     });
 
+    it('drops what an unfinished upload holds, and takes it from the beginning', async () => {
+      const bytes = seededBytes('dropped', CHUNK_BYTES + 10);
+      const blob = chunkedBlob(bytes);
+      await store.discardUpload(blob, never);
+      const begun = await store.openUpload(blob, never);
+      await begun.putChunk(0, chunk(bytes, 0), never);
+      const other = await fixture.openAnother();
+      await other.discardUpload(blob, never);
+      assert.deepEqual([...(await store.verifiedChunks(blob, never))], []);
+      await begun.putChunk(1, chunk(bytes, 1), never);
+      await assert.rejects(begun.commit(never), isError('unavailable', 'STORAGE_UNAVAILABLE'));
+      await begun.close();
+      await put(store, bytes);
+      await store.discardUpload(blob, never);
+      assert.ok((await bytesIn(blob)).equals(bytes));
+    });
+
     it('lists what is stored, with when that was', async () => {
       const stored = ['a', 'b', 'c'].map((seed) => seededBytes(seed, 100));
       for (const bytes of stored) {

@@ -43,6 +43,10 @@ export class S3BlobStore implements BlobStore {
     return new S3Upload(this.#bucket, this.#layout, blob, await heldChunks(this.#bucket, this.#layout, blob, signal));
   }
 
+  async discardUpload(blob: ChunkedBlob, signal: AbortSignal): Promise<void> {
+    await purge(this.#bucket, this.#layout.partial(blob), Number.POSITIVE_INFINITY, signal);
+  }
+
   async *read(blob: BlobRef, range: ByteRange, signal: AbortSignal): AsyncGenerator<Uint8Array> {
     const stored = await this.#head(blob.digest, signal);
     if (stored === undefined) {

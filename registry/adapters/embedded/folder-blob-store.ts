@@ -17,6 +17,7 @@ import { discard, listBlobs, listSetAside, restore, setAside } from './folder-ga
 import { isAbsent, translated, translateFsError } from './fs-errors.ts';
 import type { Layout } from './layout.ts';
 import { PartialBlob, readJournal } from './partial-blob.ts';
+import { removeFolder } from './sweep.ts';
 
 /** Blobs as files in one folder. Any number of instances and processes on one machine may share the folder. */
 export class FolderBlobStore implements BlobStore {
@@ -67,6 +68,11 @@ export class FolderBlobStore implements BlobStore {
       await close().catch(() => undefined);
       throw translateFsError(error);
     }
+  }
+
+  async discardUpload(blob: ChunkedBlob, signal: AbortSignal): Promise<void> {
+    throwIfAborted(signal);
+    await translated(() => removeFolder(this.#layout.partial(blob), this.#layout.partials));
   }
 
   async *read(blob: BlobRef, range: ByteRange, signal: AbortSignal): AsyncGenerator<Uint8Array> {

@@ -35,6 +35,9 @@ export async function openFolderStore(clock: ManualClock): Promise<OpenStore> {
 export async function openMemoryAwsStore(clock: ManualClock): Promise<OpenStore> {
   const dynamo = new MemoryDynamo();
   const s3 = new MemoryS3();
+  // Real ones answer later, so that callers meet.
+  dynamo.client.before = turn;
+  s3.client.before = turn;
   const openOne = async () => {
     const pace = instantPace();
     const catalog = await openDynamoCatalog({ client: dynamo.sender, pace }, { table: 'catalog' }, never);
@@ -44,4 +47,8 @@ export async function openMemoryAwsStore(clock: ManualClock): Promise<OpenStore>
     return createRegistry({ catalog, blobs, ...memoryLiveState(), clock, newId: () => randomUUID() }, SETTINGS);
   };
   return { registries: [await openOne(), await openOne()], close: async () => undefined };
+}
+
+function turn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
 }

@@ -4956,9 +4956,10 @@ export const RegistryServiceService = {
     responseDeserialize: (value: Buffer): DeleteVersionResponse => DeleteVersionResponse.decode(value),
   },
   /**
-   * Ends stagings that are older than the grace and removes stored blobs that are as old and that no version and no other staging
-   * refers to. Safe at any time and from several callers at once: a publish whose staging is younger loses nothing, an older one is
-   * told STAGING_NOT_FOUND when it finalizes. A call that was broken off is made again. Takes long where there is much.
+   * Ends stagings that are older than the grace, with what their uploads hold, and removes stored blobs that are as old and that no
+   * version and no other staging refers to. Safe at any time and from several callers at once: a publish whose staging is younger
+   * loses nothing, an older one is told STAGING_NOT_FOUND when it finalizes. A call that was broken off is made again. Takes long
+   * where there is much.
    * INVALID_ARGUMENT [INVALID_REQUEST]; FAILED_PRECONDITION [BUCKET_NOT_VERSIONED].
    */
   collectGarbage: {
@@ -5092,9 +5093,10 @@ export interface RegistryServiceServer extends UntypedServiceImplementation {
    */
   deleteVersion: handleUnaryCall<DeleteVersionRequest, DeleteVersionResponse>;
   /**
-   * Ends stagings that are older than the grace and removes stored blobs that are as old and that no version and no other staging
-   * refers to. Safe at any time and from several callers at once: a publish whose staging is younger loses nothing, an older one is
-   * told STAGING_NOT_FOUND when it finalizes. A call that was broken off is made again. Takes long where there is much.
+   * Ends stagings that are older than the grace, with what their uploads hold, and removes stored blobs that are as old and that no
+   * version and no other staging refers to. Safe at any time and from several callers at once: a publish whose staging is younger
+   * loses nothing, an older one is told STAGING_NOT_FOUND when it finalizes. A call that was broken off is made again. Takes long
+   * where there is much.
    * INVALID_ARGUMENT [INVALID_REQUEST]; FAILED_PRECONDITION [BUCKET_NOT_VERSIONED].
    */
   collectGarbage: handleUnaryCall<CollectGarbageRequest, CollectGarbageResponse>;
@@ -5506,9 +5508,10 @@ export interface RegistryServiceClient extends Client {
     callback: (error: ServiceError | null, response: DeleteVersionResponse) => void,
   ): ClientUnaryCall;
   /**
-   * Ends stagings that are older than the grace and removes stored blobs that are as old and that no version and no other staging
-   * refers to. Safe at any time and from several callers at once: a publish whose staging is younger loses nothing, an older one is
-   * told STAGING_NOT_FOUND when it finalizes. A call that was broken off is made again. Takes long where there is much.
+   * Ends stagings that are older than the grace, with what their uploads hold, and removes stored blobs that are as old and that no
+   * version and no other staging refers to. Safe at any time and from several callers at once: a publish whose staging is younger
+   * loses nothing, an older one is told STAGING_NOT_FOUND when it finalizes. A call that was broken off is made again. Takes long
+   * where there is much.
    * INVALID_ARGUMENT [INVALID_REQUEST]; FAILED_PRECONDITION [BUCKET_NOT_VERSIONED].
    */
   collectGarbage(
