@@ -100,11 +100,13 @@ export function lastElement({ offset, shape, stride }: TensorRef): number {
 
 /**
  * The tensor's elements in C order as float32, which is what PyTorch makes of them when it loads them into a float32 model.
- * `bytes` are those of the storage's elements from `ref.offset` to the last one.
+ * `bytes` are those of the storage's elements from `ref.offset` to the last one; what is given may be a view of them.
  */
 export function toFloat32(ref: TensorRef, bytes: Uint8Array): Float32Array {
   if (ref.element === 'float32' && IS_LITTLE_ENDIAN && isContiguous(ref)) {
-    return new Float32Array(Uint8Array.from(bytes).buffer);
+    // In place where they may begin there: the largest tensors have 9 MB.
+    const aligned = bytes.byteOffset % 4 === 0 ? bytes : Uint8Array.from(bytes);
+    return new Float32Array(aligned.buffer, aligned.byteOffset, aligned.byteLength / 4);
   }
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const read = ELEMENT_READERS[ref.element];

@@ -29,7 +29,7 @@ export function chunkRange(index: number, sizeBytes: number): ByteRange {
 /**
  * Regroups a stream of byte arrays into whole chunks of `CHUNK_BYTES`, the last one shorter; each is a buffer of its own. Holds no
  * more than twice the bytes of one chunk, however small the pieces are that it comes in.
- * @param spare whole chunks of before that are not needed any more: they are written anew instead of taking further memory
+ * @param spare buffers of a whole chunk that are not needed any more: they are written anew instead of taking further memory
  */
 export async function* regroup(
   source: AsyncIterable<Uint8Array>,
@@ -44,7 +44,7 @@ export async function* regroup(
     while (bytes.byteLength > 0) {
       if (heldBytes === held.byteLength) {
         const wanted = Math.min(chunkBytes, Math.max(leastBytes, 2 * heldBytes, heldBytes + bytes.byteLength));
-        const grown = (wanted === chunkBytes ? spare.pop() : undefined) ?? Buffer.allocUnsafeSlow(wanted);
+        const grown = (heldBytes === 0 || wanted === chunkBytes ? spare.pop() : undefined) ?? Buffer.allocUnsafeSlow(wanted);
         held.copy(grown, 0, 0, heldBytes);
         held = grown;
       }

@@ -23,7 +23,7 @@ import { type ResolvedVersion, type ResolveVersionQuery, resolveVersion } from '
 import { type RollbackAliasCommand, rollbackAlias } from './rollback.ts';
 import { getRollout, type RolloutEvent, type RolloutQuery, type WatchRolloutQuery, watchRollout } from './rollout.ts';
 import { getStaging, type StagedVersion, type StageVersionCommand, stageVersion } from './stage.ts';
-import { type UploadBlobCommand, uploadBlob } from './upload.ts';
+import { type SpareChunks, type UploadBlobCommand, uploadBlob } from './upload.ts';
 import { type WatchAliasesQuery, type WatchEvent, watchAliases } from './watch.ts';
 import { WishBoard } from './wish-board.ts';
 
@@ -75,6 +75,7 @@ export function createRegistry(deps: RegistryDeps, settings: RegistrySettings): 
     wishesFollower: new FeedFollower({ feedHead: (signal) => wishes.head(signal) }, clock, { pollMs: livePollMs }),
     wishBoard: new WishBoard(wishes, clock),
   };
+  const spareChunks: SpareChunks = [];
   return {
     createModel: (command, signal) => createModel(deps, command, signal),
     getModel: (name, signal) => getModel(deps, name, signal),
@@ -83,7 +84,7 @@ export function createRegistry(deps: RegistryDeps, settings: RegistrySettings): 
     listVersions: (query, signal) => listVersions(deps, query, signal),
     stageVersion: (command, signal) => stageVersion(deps, command, signal),
     getStaging: (stagingId, signal) => getStaging(deps, stagingId, signal),
-    uploadBlob: (command, signal) => uploadBlob(deps, command, signal),
+    uploadBlob: (command, signal) => uploadBlob(deps, spareChunks, command, signal),
     finalizeVersion: (command, signal) => finalizeVersion(deps, command, signal),
     resolveVersion: (query, signal) => resolveVersion(deps, query, signal),
     readBlob: (query, signal) => readBlob(deps, query, signal),

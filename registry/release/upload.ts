@@ -17,12 +17,26 @@ export interface UploadBlobCommand {
 const PUTS_AT_ONCE = 2;
 
 /**
+ * Buffers of a whole chunk that go round, from one upload to the next too. A new one for each chunk would lie about until V8
+ * collects it.
+ */
+export type SpareChunks = Buffer<ArrayBuffer>[];
+
+/** What one upload uses; several at once take further ones, which do not stay. */
+const MAX_SPARE = PUTS_AT_ONCE + 1;
+
+/**
  * Takes a blob in from a chunk boundary on. Each whole chunk is verified as it arrives and kept, so a broken upload resumes after
  * its last one; up to two chunks are being stored, and held in memory, while the next arrives. Publishes the blob once its last chunk is there.
  * @throws ServiceError not-found STAGING_NOT_FOUND or BLOB_NOT_DECLARED; invalid-argument INVALID_REQUEST;
  *   data-loss DIGEST_MISMATCH or SIZE_MISMATCH; resource-exhausted STORAGE_FULL.
  */
-export async function uploadBlob(deps: RegistryDeps, command: UploadBlobCommand, signal: AbortSignal): Promise<BlobUploadState> {
+export async function uploadBlob(
+  deps: RegistryDeps,
+  spare: SpareChunks,
+  command: UploadBlobCommand,
+  signal: AbortSignal,
+): Promise<BlobUploadState> {
   const check = new RequestCheck();
   const ref = check.blob(command.blob, 'header.blob');
   if (ref === undefined) {
@@ -44,7 +58,7 @@ export async function uploadBlob(deps: RegistryDeps, command: UploadBlobCommand,
   if (!(await isStored(deps.blobs, blob, signal))) {
     const upload = await deps.blobs.openUpload(blob, signal);
     try {
-      await receive(upload, blob, command, signal);
+      await receive(upload, blob, command, spare, signal);
       await upload.commit(signal);
     } finally {
       await upload.close();
@@ -57,11 +71,10 @@ async function receive(
   upload: BlobUpload,
   blob: ChunkedBlob,
   { firstChunk, data }: UploadBlobCommand,
+  spare: SpareChunks,
   signal: AbortSignal,
 ): Promise<void> {
   const puts = new Set<Promise<void>>();
-  // Three buffers an upload go round. A new one for each chunk would lie about until V8 collects it.
-  const spare: Buffer<ArrayBuffer>[] = [];
   let failure: { readonly error: unknown } | undefined;
   let index = firstChunk;
   try {
@@ -76,7 +89,7 @@ async function receive(
       }
       const put = upload
         .putChunk(index, chunk, signal)
-        .then(() => void (chunk.byteLength === CHUNK_BYTES && spare.push(chunk)))
+        .then(() => keepSpare(spare, chunk))
         .catch((error: unknown) => void (failure ??= { error }))
         .finally(() => puts.delete(put));
       puts.add(put);
@@ -96,6 +109,13 @@ async function receive(
   await Promise.all(puts);
   if (failure !== undefined) {
     throw failure.error;
+  }
+}
+
+/** The last chunk is a part of its buffer. */
+function keepSpare(spare: SpareChunks, { buffer }: Buffer<ArrayBuffer>): void {
+  if (buffer.byteLength === CHUNK_BYTES && spare.length < MAX_SPARE) {
+    spare.push(Buffer.from(buffer));
   }
 }
 

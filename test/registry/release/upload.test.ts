@@ -55,7 +55,8 @@ test('up to two chunks are being stored while the next one arrives, each with it
     };
   using embedded = await openEmbedded(folder.path, { wrapBlobs: (blobs) => withPut(blobs, slowly) });
   await createClassifier(embedded.registry, 'm');
-  const stagingId = await stage(embedded.registry, 'm', sampleVersion([bytes]));
+  const later = [seededBytes('later', CHUNK_BYTES + 5), seededBytes('small', 100)];
+  const stagingId = await stage(embedded.registry, 'm', sampleVersion([bytes, ...later]));
   const uploaded = embedded.registry.uploadBlob({ stagingId, blob: refOf(bytes), firstChunk: 0, data: pieces(bytes) }, never);
   await begins[1]?.promise;
   // The second one ends first; the third one takes its turn and no fourth one does.
@@ -67,6 +68,10 @@ test('up to two chunks are being stored while the next one arrives, each with it
   }
   assert.equal((await uploaded).isComplete, true);
   assert.deepEqual(begun, [0, 1, 2, 3, 4, 5, 6]);
+  // In the buffers of the first one.
+  for (const next of later) {
+    await embedded.registry.uploadBlob({ stagingId, blob: refOf(next), firstChunk: 0, data: pieces(next) }, never);
+  }
   assert.equal((await embedded.registry.finalizeVersion({ stagingId, requestId: 'f' }, never)).isCreated, true);
 });
 
