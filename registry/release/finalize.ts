@@ -10,7 +10,7 @@ import { declaredBlobs, readManifest, requireStaging, uploadStates } from './dec
 import type { RegistryDeps } from './dependencies.ts';
 import { findEarlier, MAX_REQUEST_ID_LENGTH, recordOf } from './idempotency.ts';
 import { throwIfDeleted } from './promote.ts';
-import { restoreNeeded } from './set-aside.ts';
+import { MAX_RESTORES, restoreNeeded } from './set-aside.ts';
 
 /** How many blobs an error names one by one. */
 const MAX_NAMED = 10;
@@ -123,7 +123,10 @@ async function verifyBlobs(blobs: BlobStore, manifest: Manifest, signal: AbortSi
 
 async function verifyBlob(blobs: BlobStore, blob: ChunkedBlob, absent: Set<Digest>, signal: AbortSignal): Promise<void> {
   let result = await blobs.verify(blob, signal);
-  if (result.kind === 'absent' && (await restoreNeeded(blobs, blob.digest, signal))) {
+  for (let restores = 0; result.kind === 'absent' && restores < MAX_RESTORES; restores++) {
+    if (!(await restoreNeeded(blobs, blob.digest, signal))) {
+      break;
+    }
     result = await blobs.verify(blob, signal);
   }
   switch (result.kind) {

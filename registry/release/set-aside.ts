@@ -3,6 +3,9 @@ import type { BlobRef, Digest } from '../../proto/wire/digest.ts';
 import { isServiceError } from '../../proto/wire/errors.ts';
 import type { BlobStore } from './blob-store.ts';
 
+/** Each collection sets a blob aside once; so many at a time there never are. */
+export const MAX_RESTORES = 5;
+
 /**
  * To call when a blob that the catalog refers to was not found: a collection of garbage may have it out of sight, or may have been
  * killed while it had. Whatever the collection finds, it has to restore what is referred to; so this does it now. True when the
@@ -26,7 +29,7 @@ export async function* readNeeded(
 ): AsyncGenerator<Uint8Array> {
   const end = range.offsetBytes + range.lengthBytes;
   let at = range.offsetBytes;
-  for (let isRestored = false; ; isRestored = true) {
+  for (let restores = 0; ; restores++) {
     try {
       for await (const bytes of blobs.read(ref, { offsetBytes: at, lengthBytes: end - at }, signal)) {
         at += bytes.byteLength;
@@ -34,7 +37,7 @@ export async function* readNeeded(
       }
       return;
     } catch (error) {
-      if (isRestored || !isServiceError(error, 'not-found') || !(await restoreNeeded(blobs, ref.digest, signal))) {
+      if (restores === MAX_RESTORES || !isServiceError(error, 'not-found') || !(await restoreNeeded(blobs, ref.digest, signal))) {
         throw error;
       }
     }

@@ -1,6 +1,6 @@
 import type { ByteRange } from '../../../proto/wire/chunks.ts';
 import type { BlobRef, Digest } from '../../../proto/wire/digest.ts';
-import { ServiceError, throwIfAborted } from '../../../proto/wire/errors.ts';
+import { isServiceError, ServiceError, throwIfAborted } from '../../../proto/wire/errors.ts';
 import type { ObjectPlace } from '../../model/object-place.ts';
 import type {
   BlobLocation,
@@ -65,7 +65,15 @@ export class S3BlobStore implements BlobStore {
       return { kind: 'absent' };
     }
     const all = { offsetBytes: 0, lengthBytes: stored.sizeBytes };
-    return verifyBytes(blob, this.#bytes(blob.digest, stored, all, signal));
+    try {
+      return await verifyBytes(blob, this.#bytes(blob.digest, stored, all, signal));
+    } catch (error) {
+      if (isServiceError(error, 'not-found')) {
+        // It went since.
+        return { kind: 'absent' };
+      }
+      throw error;
+    }
   }
 
   async delete(digest: Digest, signal: AbortSignal): Promise<boolean> {

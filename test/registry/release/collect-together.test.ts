@@ -38,7 +38,7 @@ for (const [name, open] of [
         await assertReadable(on, model, version.version);
         await on.deleteVersion({ model, version: version.version, reason: '', actor: '', requestId: '' }, never);
         // Sometimes at once, and sometimes when whole collections have passed.
-        for (const passed = passes + (round % 3) * 2; passes < passed; ) {
+        for (const passed = passes + (round % 3) * 2; passes < passed && !isOver; ) {
           await turn();
         }
       }
