@@ -60,7 +60,7 @@ export function outcomeJson({
   };
 }
 
-const MODEL_KINDS: Readonly<Record<Manifest['kind'], ModelKind>> = {
+export const MODEL_KINDS: Readonly<Record<Manifest['kind'], ModelKind>> = {
   segmentation: ModelKind.MODEL_KIND_SEGMENTATION,
   classification: ModelKind.MODEL_KIND_CLASSIFICATION,
   postprocessing: ModelKind.MODEL_KIND_POSTPROCESSING,

@@ -1,13 +1,13 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { copyFile, link, mkdir, mkdtemp, readdir, rm } from 'node:fs/promises';
+import { copyFile, link, mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { InferenceClient } from '../../clients/inference-client.ts';
-import { referencePath, repositoryRoot } from '../support/reference-data.ts';
+import { repositoryRoot } from '../support/reference-data.ts';
 import { collectGarbage } from './garbage.ts';
 import { memoryOfTree } from './memory.ts';
-import { ammModel } from './model.ts';
+import { ammModel, realMicrographs } from './model.ts';
 import { type Services, startServices } from './services.ts';
 import { formatSpread, ratiosOf, spreadOf } from './statistics.ts';
 
@@ -55,11 +55,7 @@ export async function benchFolder(args: readonly string[]): Promise<void> {
 /** The open micrographs of the reference data, again and again under other names. */
 async function repeatMicrographs(target: string): Promise<string[]> {
   await mkdir(target);
-  const sources: string[] = [];
-  for (const material of (await readdir(referencePath('images'))).toSorted()) {
-    const names = (await readdir(referencePath('images', material))).filter((name) => name.endsWith('.jpg'));
-    sources.push(...names.toSorted().map((name) => referencePath('images', material, name)));
-  }
+  const sources = await realMicrographs();
   const paths: string[] = [];
   for (let index = 0; index < IMAGES; index += 1) {
     const source = sources[index % sources.length] ?? '';

@@ -13,6 +13,7 @@ const BENCHES: Readonly<Record<string, () => Promise<Bench>>> = {
   m2f: async () => (await import('./m2f.ts')).benchM2f,
   'm2f-goldens': async () => (await import('./m2f-goldens.ts')).benchM2fGoldens,
   'm2f-graph': async () => (await import('./m2f-graph.ts')).benchM2fGraph,
+  pipelines: async () => (await import('./pipelines.ts')).benchPipelines,
   predict: async () => (await import('./predict.ts')).benchPredict,
   publish: async () => (await import('./publish.ts')).benchPublish,
   registry: async () => (await import('./registry.ts')).benchRegistry,

@@ -1,4 +1,4 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { openPublishable } from '../../clients/cli/open-publishable.ts';
@@ -6,7 +6,7 @@ import { refOf } from '../../proto/wire/digest.ts';
 import { parseManifest } from '../../proto/wire/manifest.ts';
 import { parseModelName } from '../../proto/wire/names.ts';
 import { type ServableSpec, servableId } from '../../inference/rollout/servable.ts';
-import { referenceData } from '../support/reference-data.ts';
+import { referenceData, referencePath } from '../support/reference-data.ts';
 
 /** A bundle to publish. */
 export interface BenchModel {
@@ -49,4 +49,14 @@ export async function unpack(model: BenchModel): Promise<{ readonly spec: Servab
 /** A real micrograph of the reference data. */
 export function realMicrograph(): string {
   return join(ammModel().path, '..', '..', '..', '..', 'images', 'GrapheneH', '1fb9a0c6-da4a-4727-b9c0-473ddd7d0fd9.jpg');
+}
+
+/** All real micrographs of the reference data that are JPEG, by material and name. */
+export async function realMicrographs(): Promise<string[]> {
+  const paths: string[] = [];
+  for (const material of (await readdir(referencePath('images'))).toSorted()) {
+    const names = (await readdir(referencePath('images', material))).filter((name) => name.endsWith('.jpg'));
+    paths.push(...names.toSorted().map((name) => referencePath('images', material, name)));
+  }
+  return paths;
 }

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { createInferenceClient, type InferenceClient } from '../../clients/inference-client.ts';
 import { createRegistryClient, type RegistryClient } from '../../clients/registry-client.ts';
 import { openPublishable } from '../../clients/cli/open-publishable.ts';
-import { ModelKind } from '../../proto/gen/maskterial/registry/v1/model.ts';
+import { MODEL_KINDS } from '../../clients/cli/publish-one.ts';
 import { startServeProcess } from '../support/serve-process.ts';
 import type { BenchModel } from './model.ts';
 
@@ -59,7 +59,7 @@ export async function startServices(env: Readonly<Record<string, string>> = {}):
 async function publish({ name, path }: BenchModel, registry: RegistryClient): Promise<number> {
   const publishable = await openPublishable(path, AbortSignal.timeout(WAIT_MS));
   try {
-    await registry.ensureModel({ name, kind: ModelKind.MODEL_KIND_CLASSIFICATION });
+    await registry.ensureModel({ name, kind: MODEL_KINDS[publishable.manifest.kind] });
     const { version } = await registry.publishVersion({ model: name, ...publishable });
     return version.version;
   } finally {
