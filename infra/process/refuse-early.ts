@@ -9,6 +9,7 @@ export interface RefuseEarlyDeps {
   /** Why a call of this method is not taken now; undefined where it is. */
   readonly refusal: (path: string) => ServiceError | undefined;
   readonly report: (call: CallReport) => void;
+  readonly onRefused: () => void;
 }
 
 type OnStream = (stream: ServerHttp2Stream, headers: IncomingHttpHeaders, ...rest: unknown[]) => void;
@@ -20,7 +21,7 @@ type OnStream = (stream: ServerHttp2Stream, headers: IncomingHttpHeaders, ...res
  * without an error behind it (RFC 9113, 8.1), after which HTTP/2 drops what still comes of the message. To be called before others
  * listen to the HTTP/2 servers. Where a release of grpc-js has these elsewhere, calls are refused later; `serve.test.ts` tells.
  */
-export function refuseEarly(server: Server, { refusal, report }: RefuseEarlyDeps): void {
+export function refuseEarly(server: Server, { refusal, report, onRefused }: RefuseEarlyDeps): void {
   for (const http2Server of http2ServersOf(server)) {
     for (const onStream of streamListenersOf(http2Server)) {
       const unlessRefused: OnStream = (stream, headers, ...rest) => {
@@ -30,6 +31,7 @@ export function refuseEarly(server: Server, { refusal, report }: RefuseEarlyDeps
           onStream(stream, headers, ...rest);
         } else {
           refuse(stream, headers, path, error, report);
+          onRefused();
         }
       };
       invoke(http2Server, 'off', 'stream', onStream);

@@ -7,7 +7,7 @@ import { Health, HEALTH_SERVICE } from './health.ts';
 import { explainLibraryErrors } from './library-errors.ts';
 import { createCallLog, type Logger } from './log.ts';
 import { noticeCancels } from './notice-cancels.ts';
-import { widenReceiveWindow } from './receive-window.ts';
+import { ReceiveWindow } from './receive-window.ts';
 import { refuseEarly } from './refuse-early.ts';
 import { createReflection } from './reflection.ts';
 
@@ -91,12 +91,13 @@ export async function serve(
   for (const { definition, implementation } of services) {
     server.addService(definition, implementation);
   }
-  const onBound = widenReceiveWindow(server);
+  const receiveWindow = new ReceiveWindow(server);
   const port = await bind(server, settings);
-  onBound();
+  receiveWindow.attach(server);
   refuseEarly(server, {
     refusal: (path) => services.find(({ name }) => path.startsWith(`/${name}/`))?.refusal?.(path),
     report: createCallLog(logger),
+    onRefused: () => receiveWindow.narrow(),
   });
   noticeCancels(server);
   closeAnswered(server);
