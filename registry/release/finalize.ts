@@ -10,7 +10,7 @@ import { declaredBlobs, readManifest, requireStaging, uploadStates } from './dec
 import type { RegistryDeps } from './dependencies.ts';
 import { findEarlier, MAX_REQUEST_ID_LENGTH, recordOf } from './idempotency.ts';
 import { throwIfDeleted } from './promote.ts';
-import { MAX_RESTORES, restoreNeeded } from './set-aside.ts';
+import { lookForNeeded, restoreNeeded, verifyNeeded } from './set-aside.ts';
 
 /** How many blobs an error names one by one. */
 const MAX_NAMED = 10;
@@ -92,17 +92,31 @@ async function requireStillThere(
 
 async function placesOf(blobs: BlobStore, manifest: Manifest, signal: AbortSignal): Promise<ReadonlyMap<Digest, ObjectPlace>> {
   const places = new Map<Digest, ObjectPlace>();
+  const absent = new Set<Digest>();
   for (const digest of declaredBlobs(manifest).keys()) {
-    let place = await blobs.placeOf(digest, signal);
-    if (place === undefined && (await restoreNeeded(blobs, digest, signal))) {
-      // It went out of sight since it was verified; a version without the place would lack it for ever.
-      place = await blobs.placeOf(digest, signal);
-    }
-    if (place !== undefined) {
-      places.set(digest, place);
+    // It may go out of sight after it was verified; a version without the place would lack it for ever.
+    const found = await lookForNeeded(blobs, digest, () => findPlace(blobs, digest, signal), signal);
+    if (found === undefined) {
+      absent.add(digest);
+    } else if (found.place !== undefined) {
+      places.set(digest, found.place);
     }
   }
+  throwIfMissing(absent);
   return places;
+}
+
+/** Undefined when the blob is not there; a stored one need not have a place. */
+async function findPlace(
+  blobs: BlobStore,
+  digest: Digest,
+  signal: AbortSignal,
+): Promise<{ readonly place: ObjectPlace | undefined } | undefined> {
+  const place = await blobs.placeOf(digest, signal);
+  if (place !== undefined) {
+    return { place };
+  }
+  return (await blobs.stat(digest, signal)) === undefined ? undefined : { place: await blobs.placeOf(digest, signal) };
 }
 
 async function verifyBlobs(blobs: BlobStore, manifest: Manifest, signal: AbortSignal): Promise<void> {
@@ -122,13 +136,7 @@ async function verifyBlobs(blobs: BlobStore, manifest: Manifest, signal: AbortSi
 }
 
 async function verifyBlob(blobs: BlobStore, blob: ChunkedBlob, absent: Set<Digest>, signal: AbortSignal): Promise<void> {
-  let result = await blobs.verify(blob, signal);
-  for (let restores = 0; result.kind === 'absent' && restores < MAX_RESTORES; restores++) {
-    if (!(await restoreNeeded(blobs, blob.digest, signal))) {
-      break;
-    }
-    result = await blobs.verify(blob, signal);
-  }
+  const result = await verifyNeeded(blobs, blob, signal);
   switch (result.kind) {
     case 'valid':
       return;

@@ -68,8 +68,8 @@ export class S3BlobStore implements BlobStore {
     try {
       return await verifyBytes(blob, this.#bytes(blob.digest, stored, all, signal));
     } catch (error) {
+      // It went out of sight since it was looked for.
       if (isServiceError(error, 'not-found')) {
-        // It went since.
         return { kind: 'absent' };
       }
       throw error;

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { readdir } from 'node:fs/promises';
 import { it } from 'node:test';
 import { CHUNK_BYTES } from '../../../proto/wire/chunks.ts';
+import type { Digest } from '../../../proto/wire/digest.ts';
 import type { BlobStore } from '../../../registry/release/blob-store.ts';
 import type { Registry } from '../../../registry/release/registry.ts';
 import { type EmbeddedRegistry, openEmbedded } from '../../support/registry/embedded-registry.ts';
@@ -244,6 +245,48 @@ it('goes on reading where a blob went out of sight', async () => {
   const reading = embedded.registry.readBlob({ blob: version.artifacts[0], offsetBytes: 0, lengthBytes: undefined }, never);
   assert.ok((await collect(reading)).equals(smallVersion('kept').files[0] ?? Buffer.alloc(0)));
   assert.equal(isSetAside, true);
+  embedded[Symbol.dispose]();
+});
+
+it('restores as often as collections set a blob aside, and says when there is no end to it', async () => {
+  await using folder = await temporaryFolder();
+  let left = 0;
+  const vanish = async (blobs: BlobStore, digest: Digest): Promise<void> => {
+    if (left > 0) {
+      left--;
+      await blobs.setAside(digest, never);
+    }
+  };
+  const embedded = await openEmbedded(folder.path, {
+    wrapBlobs: (blobs) =>
+      overriding(blobs, {
+        verify: async (blob, signal) => {
+          await vanish(blobs, blob.digest);
+          return blobs.verify(blob, signal);
+        },
+        async *read(blob, range, signal) {
+          await vanish(blobs, blob.digest);
+          yield* blobs.read(blob, range, signal);
+        },
+      }),
+  });
+  const { registry } = embedded;
+  await createClassifier(registry, 'm');
+  const { version } = await publish(registry, 'm', smallVersion('kept'));
+  const read = () => collect(registry.readBlob({ blob: version.artifacts[0], offsetBytes: 0, lengthBytes: undefined }, never));
+  left = 3;
+  assert.equal((await read()).byteLength, 1000);
+  const stagingId = await stage(registry, 'm', smallVersion('kept'));
+  left = 3;
+  await registry.finalizeVersion({ stagingId, requestId: '' }, never);
+  assert.equal(left, 0);
+  left = Number.POSITIVE_INFINITY;
+  await assert.rejects(read(), isError('unavailable', 'STORAGE_UNAVAILABLE'));
+  const again = await stage(registry, 'm', smallVersion('kept'));
+  await assert.rejects(
+    registry.finalizeVersion({ stagingId: again, requestId: '' }, never),
+    isError('unavailable', 'STORAGE_UNAVAILABLE'),
+  );
   embedded[Symbol.dispose]();
 });
 

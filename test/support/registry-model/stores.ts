@@ -35,9 +35,10 @@ export async function openFolderStore(clock: ManualClock): Promise<OpenStore> {
 export async function openMemoryAwsStore(clock: ManualClock): Promise<OpenStore> {
   const dynamo = new MemoryDynamo();
   const s3 = new MemoryS3();
-  // Real ones answer later, so that callers meet.
-  dynamo.client.before = turn;
-  s3.client.before = turn;
+  // Real ones answer later, and not in step, so that callers meet at every point.
+  const turns = turnsOf(1);
+  dynamo.client.before = turns;
+  s3.client.before = turns;
   const openOne = async () => {
     const pace = instantPace();
     const catalog = await openDynamoCatalog({ client: dynamo.sender, pace }, { table: 'catalog' }, never);
@@ -49,6 +50,13 @@ export async function openMemoryAwsStore(clock: ManualClock): Promise<OpenStore>
   return { registries: [await openOne(), await openOne()], close: async () => undefined };
 }
 
-function turn(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve));
+/** Up to two turns of the event loop, as a generator of numbers says that a seed starts. */
+function turnsOf(seed: number): () => Promise<void> {
+  let state = seed;
+  return async () => {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
+    for (let left = Math.floor((state / 2 ** 32) * 3); left > 0; left--) {
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+  };
 }

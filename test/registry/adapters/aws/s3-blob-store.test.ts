@@ -335,6 +335,18 @@ it('says that a blob is gone which is deleted while it is read', async () => {
   );
 });
 
+it('finds a blob absent that goes out of sight while it is verified', async () => {
+  const { client, store, openStore } = await published();
+  let isAside = false;
+  client.before = async ({ name }) => {
+    if (name === 'GetObject' && !isAside) {
+      isAside = true;
+      await openStore().setAside(BLOB.digest, never);
+    }
+  };
+  assert.deepEqual(await store.verify(BLOB, never), { kind: 'absent' });
+});
+
 it('sets nothing aside in a bucket that keeps no versions: it could not be restored', async () => {
   const { s3, store } = await published();
   s3.isVersioned = false;
