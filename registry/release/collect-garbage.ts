@@ -142,10 +142,13 @@ async function settle(deps: RegistryDeps, batch: readonly BlobRef[], report: Rep
 /** The blobs that stagings refer to, their manifests among them. */
 async function neededBy(deps: RegistryDeps, stagings: readonly OpenStaging[], signal: AbortSignal): Promise<ReadonlySet<Digest>> {
   const needed = new Set<Digest>();
+  // Not those needed: one staging may declare another one's manifest as a file of its own.
+  const read = new Set<Digest>();
   for (const { manifest } of stagings) {
-    if (needed.has(manifest.digest)) {
+    if (read.has(manifest.digest)) {
       continue;
     }
+    read.add(manifest.digest);
     needed.add(manifest.digest);
     for (const { digest } of await declaredBy(deps, manifest, signal)) {
       needed.add(digest);
