@@ -44,8 +44,11 @@ export interface BlobStore {
   restore(digest: Digest, signal: AbortSignal): Promise<void>;
   /** Removes for good what one call of `setAside` set aside, unless it was restored. Idempotent. */
   discard(blob: SetAsideBlob, signal: AbortSignal): Promise<void>;
-  /** True when there was one. Idempotent. */
-  delete(digest: Digest, signal: AbortSignal): Promise<boolean>;
+  /**
+   * Removes the copy of a blob that `verify` found corrupt, and no other: somebody may have stored the blob anew since. True when
+   * it is gone by this. Idempotent.
+   */
+  deleteCorrupt(digest: Digest, copy: string, signal: AbortSignal): Promise<boolean>;
   /** The object that holds a stored blob, to be recorded with what refers to it; undefined when there is none, or no object. */
   placeOf(digest: Digest, signal: AbortSignal): Promise<ObjectPlace | undefined>;
   /** Where else than from the registry a stored blob can be fetched, in order of preference. */
@@ -86,8 +89,8 @@ export interface BlobUpload {
 export type Verification =
   | { readonly kind: 'valid' }
   | { readonly kind: 'absent' }
-  /** The stored bytes are not those of the digest: storage failed. */
-  | { readonly kind: 'corrupt'; readonly found: BlobRef }
+  /** The stored bytes are not those of the digest: storage failed. `copy` is what was read, for `deleteCorrupt`. */
+  | { readonly kind: 'corrupt'; readonly found: BlobRef; readonly copy: string }
   /** The stored bytes are right, and what is declared of them is not. */
   | { readonly kind: 'wrong-size'; readonly found: BlobRef }
   | { readonly kind: 'wrong-chunk'; readonly index: number; readonly expected: Digest | undefined; readonly found: Digest };

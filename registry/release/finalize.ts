@@ -145,7 +145,7 @@ async function verifyBlob(blobs: BlobStore, blob: ChunkedBlob, absent: Set<Diges
       return;
     case 'corrupt':
       // Bytes that are not those of their name are of no use to anyone; without them the blob can be uploaded again.
-      await blobs.delete(blob.digest, signal);
+      await blobs.deleteCorrupt(blob.digest, result.copy, signal);
       throw new ServiceError(
         'data-loss',
         'DIGEST_MISMATCH',

@@ -89,12 +89,12 @@ function checkKind(manifest: Manifest, model: { readonly name: string; readonly 
  */
 async function storeManifest(blobs: BlobStore, bytes: Uint8Array, ref: BlobRef, signal: AbortSignal): Promise<void> {
   const blob = { ...ref, chunks: [digestOf(bytes)] };
-  const { kind } = await blobs.verify(blob, signal);
-  if (kind === 'valid') {
+  const stored = await blobs.verify(blob, signal);
+  if (stored.kind === 'valid') {
     return;
   }
-  if (kind !== 'absent') {
-    await blobs.delete(ref.digest, signal);
+  if (stored.kind === 'corrupt') {
+    await blobs.deleteCorrupt(ref.digest, stored.copy, signal);
   }
   const upload = await blobs.openUpload(blob, signal);
   try {

@@ -68,11 +68,11 @@ export function checkWhole(blob: BlobRef, found: BlobRef): void {
   }
 }
 
-/** Compares stored bytes with what is declared of them. */
-export async function verifyBytes(blob: ChunkedBlob, stored: AsyncIterable<Uint8Array>): Promise<Verification> {
+/** Compares the stored bytes of one copy of a blob with what is declared of them. */
+export async function verifyBytes(blob: ChunkedBlob, copy: string, stored: AsyncIterable<Uint8Array>): Promise<Verification> {
   const { ref: whole, chunks } = await hashChunks(stored);
   if (whole.digest !== blob.digest) {
-    return { kind: 'corrupt', found: whole };
+    return { kind: 'corrupt', found: whole, copy };
   }
   if (whole.sizeBytes !== blob.sizeBytes) {
     return { kind: 'wrong-size', found: whole };

@@ -186,14 +186,25 @@ export function describeBlobStore(name: string, create: () => Promise<BlobStoreF
       assert.equal((await store.verify(blob, never)).kind, 'corrupt');
     });
 
-    it('deletes, once', async () => {
+    it('deletes the copy that was found corrupt, once, and not what was stored anew', async (context) => {
       const bytes = seededBytes('deleted', 100);
+      const blob = chunkedBlob(bytes);
       await put(store, bytes);
-      assert.equal(await store.delete(digestOf(bytes), never), true);
-      assert.equal(await store.delete(digestOf(bytes), never), false);
-      assert.equal(await store.stat(digestOf(bytes), never), undefined);
-      await put(store, bytes);
-      assert.ok((await bytesIn(chunkedBlob(bytes))).equals(bytes));
+      if (fixture.damage === undefined) {
+        context.skip('this storage cannot be damaged from here');
+        return;
+      }
+      await fixture.damage(blob.digest);
+      const found = await store.verify(blob, never);
+      assert.ok(found.kind === 'corrupt');
+      const other = await fixture.openAnother();
+      assert.equal(await other.deleteCorrupt(blob.digest, found.copy, never), true);
+      assert.equal(await store.stat(blob.digest, never), undefined);
+      assert.equal(await store.deleteCorrupt(blob.digest, found.copy, never), false);
+      await put(other, bytes);
+      assert.equal(await store.deleteCorrupt(blob.digest, found.copy, never), false);
+      assert.ok((await bytesIn(blob)).equals(bytes));
+      assert.deepEqual(await store.listSetAside(never), []);
     });
 
     it('drops what an unfinished upload holds, and takes it from the beginning', async () => {
@@ -295,7 +306,7 @@ export function describeBlobStore(name: string, create: () => Promise<BlobStoreF
       await assert.rejects(store.stat(blob.digest, left), cancelled);
       await assert.rejects(store.openUpload(blob, left), cancelled);
       await assert.rejects(store.verify(blob, left), cancelled);
-      await assert.rejects(store.delete(blob.digest, left), cancelled);
+      await assert.rejects(store.deleteCorrupt(blob.digest, 'any', left), cancelled);
       await assert.rejects(collect(store.read(blob, { offsetBytes: 0, lengthBytes: 1 }, left)), cancelled);
       const upload = await store.openUpload(chunkedBlob(seededBytes('other', 10)), never);
       await assert.rejects(upload.putChunk(0, seededBytes('other', 10), left), cancelled);

@@ -66,7 +66,7 @@ export class S3BlobStore implements BlobStore {
     }
     const all = { offsetBytes: 0, lengthBytes: stored.sizeBytes };
     try {
-      return await verifyBytes(blob, this.#bytes(blob.digest, stored, all, signal));
+      return await verifyBytes(blob, copyOf(stored), this.#bytes(blob.digest, stored, all, signal));
     } catch (error) {
       // It went out of sight since it was looked for.
       if (isServiceError(error, 'not-found')) {
@@ -76,12 +76,9 @@ export class S3BlobStore implements BlobStore {
     }
   }
 
-  async delete(digest: Digest, signal: AbortSignal): Promise<boolean> {
-    if ((await this.#head(digest, signal)) === undefined) {
-      return false;
-    }
-    await this.#bucket.delete(this.#layout.blob(digest), signal);
-    return true;
+  async deleteCorrupt(digest: Digest, copy: string, signal: AbortSignal): Promise<boolean> {
+    const stored = await this.#head(digest, signal);
+    return stored !== undefined && copyOf(stored) === copy && this.#bucket.deleteVersion(stored.place, signal);
   }
 
   list(signal: AbortSignal): AsyncIterable<StoredBlob> {
@@ -145,6 +142,11 @@ export class S3BlobStore implements BlobStore {
       throw isAbsent(error) ? notStored(digest, error) : error;
     }
   }
+}
+
+/** Says of an object whether it is the same one. Without versions that is as much as S3 tells. */
+function copyOf({ place: { versionId, etag } }: StoredObject): string {
+  return `${versionId} ${etag}`;
 }
 
 function notStored(digest: Digest, cause?: unknown): ServiceError {

@@ -143,6 +143,25 @@ export class S3Bucket {
     const command = new DeleteObjectCommand({ Bucket: this.name, Key: key });
     await this.request(signal, (client, options) => client.send(command, options));
   }
+
+  /**
+   * Removes one version of an object for good; where there are no versions, the object if it is still this one. False when it is
+   * another one by now.
+   */
+  async deleteVersion({ key, versionId, etag }: ObjectPlace, signal: AbortSignal): Promise<boolean> {
+    const isVersioned = !['', 'null'].includes(versionId);
+    const which = isVersioned ? { VersionId: versionId } : { IfMatch: etag };
+    const command = new DeleteObjectCommand({ Bucket: this.name, Key: key, ...which });
+    try {
+      await this.request(signal, (client, options) => client.send(command, options));
+      return true;
+    } catch (error) {
+      if (isAbsent(error) || nameOf(error) === 'PreconditionFailed') {
+        return false;
+      }
+      throw error;
+    }
+  }
 }
 
 /** Whether S3 says that the object, the version or the upload is not there. */

@@ -1,4 +1,4 @@
-import { type FileHandle, open, rm, stat } from 'node:fs/promises';
+import { type FileHandle, open, stat } from 'node:fs/promises';
 import type { ByteRange } from '../../../proto/wire/chunks.ts';
 import type { BlobRef, Digest } from '../../../proto/wire/digest.ts';
 import { ServiceError, throwIfAborted } from '../../../proto/wire/errors.ts';
@@ -13,7 +13,7 @@ import type {
 } from '../../release/blob-store.ts';
 import { verifyBytes } from '../../release/verify-chunks.ts';
 import { readAll, readPieces } from './file-bytes.ts';
-import { discard, listBlobs, listSetAside, restore, setAside } from './folder-garbage.ts';
+import { deleteFile, discard, identityOf, listBlobs, listSetAside, restore, setAside } from './folder-garbage.ts';
 import { isAbsent, translated, translateFsError } from './fs-errors.ts';
 import type { Layout } from './layout.ts';
 import { PartialBlob, readJournal } from './partial-blob.ts';
@@ -105,7 +105,8 @@ export class FolderBlobStore implements BlobStore {
       return { kind: 'absent' };
     }
     try {
-      return await verifyBytes(blob, readAll(file, signal));
+      const copy = identityOf(await file.stat({ bigint: true }));
+      return await verifyBytes(blob, copy, readAll(file, signal));
     } catch (error) {
       throw translateFsError(error);
     } finally {
@@ -113,17 +114,9 @@ export class FolderBlobStore implements BlobStore {
     }
   }
 
-  async delete(digest: Digest, signal: AbortSignal): Promise<boolean> {
+  async deleteCorrupt(digest: Digest, copy: string, signal: AbortSignal): Promise<boolean> {
     throwIfAborted(signal);
-    try {
-      await rm(this.#layout.blob(digest));
-      return true;
-    } catch (error) {
-      if (isAbsent(error)) {
-        return false;
-      }
-      throw translateFsError(error);
-    }
+    return translated(() => deleteFile(this.#layout, digest, copy));
   }
 
   list(signal: AbortSignal): AsyncIterable<StoredBlob> {

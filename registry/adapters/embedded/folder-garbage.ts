@@ -1,10 +1,11 @@
 import { randomUUID } from 'node:crypto';
-import { mkdir, readdir, rename, rm, stat } from 'node:fs/promises';
+import type { BigIntStats } from 'node:fs';
+import { link, mkdir, readdir, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { asDigest, type Digest } from '../../../proto/wire/digest.ts';
 import { throwIfAborted } from '../../../proto/wire/errors.ts';
 import type { SetAsideBlob, StoredBlob } from '../../release/blob-store.ts';
-import { isAbsent, translated } from './fs-errors.ts';
+import { codeOf, isAbsent, translated } from './fs-errors.ts';
 import { type Layout, syncFolder } from './layout.ts';
 
 export async function* listBlobs(layout: Layout, signal: AbortSignal): AsyncGenerator<StoredBlob> {
@@ -39,17 +40,56 @@ export async function listSetAside(layout: Layout): Promise<SetAsideBlob[]> {
 }
 
 export async function restore(layout: Layout, digest: Digest): Promise<void> {
-  const target = layout.blob(digest);
   for (const copy of await listSetAside(layout)) {
-    // Over one that was stored meanwhile: it has the same content.
-    if (copy.digest === digest && (await move(layout.aside(copy), target))) {
-      await syncFolder(dirname(target));
+    if (copy.digest === digest) {
+      await putBack(layout, copy);
     }
   }
 }
 
+/**
+ * Which file that is. Numbers of removed files are given out again, so the times belong to it; those that renaming and linking
+ * leave alone.
+ */
+export function identityOf({ ino, birthtimeNs, mtimeNs }: BigIntStats): string {
+  return `${ino} ${birthtimeNs} ${mtimeNs}`;
+}
+
+/** A name can only be removed whatever it stands for by then, so the file is taken out of sight before it is looked at again. */
+export async function deleteFile(layout: Layout, digest: Digest, identity: string): Promise<boolean> {
+  const copy = await setAside(layout, digest);
+  if (copy === undefined) {
+    return false;
+  }
+  // Absent where others restored it in between; they need it, and will verify it.
+  const found = await unlessAbsent(stat(layout.aside(copy), { bigint: true }));
+  if (found !== undefined && identityOf(found) === identity) {
+    await discard(layout, copy);
+    return true;
+  }
+  await putBack(layout, copy);
+  return false;
+}
+
 export async function discard(layout: Layout, copy: SetAsideBlob): Promise<void> {
   await rm(layout.aside(copy), { force: true });
+}
+
+/** One that was stored meanwhile stays: it was verified later. */
+async function putBack(layout: Layout, copy: SetAsideBlob): Promise<void> {
+  const target = layout.blob(copy.digest);
+  try {
+    await link(layout.aside(copy), target);
+    await syncFolder(dirname(target));
+  } catch (error) {
+    if (isAbsent(error)) {
+      return;
+    }
+    if (codeOf(error) !== 'EEXIST') {
+      throw error;
+    }
+  }
+  await discard(layout, copy);
 }
 
 async function move(from: string, to: string): Promise<boolean> {

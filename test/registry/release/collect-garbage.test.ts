@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { readdir } from 'node:fs/promises';
+import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { it } from 'node:test';
 import { CHUNK_BYTES } from '../../../proto/wire/chunks.ts';
@@ -325,7 +325,7 @@ it('finds nothing to restore of a blob that is simply not there', async () => {
   const { embedded, registry } = await open(folder.path);
   await createClassifier(registry, 'm');
   const { version } = await publish(registry, 'm', smallVersion('lost'));
-  await embedded.blobs.delete(fileRef(smallVersion('lost'), 0).digest, never);
+  await rm(embedded.layout.blob(fileRef(smallVersion('lost'), 0).digest));
   const reading = registry.readBlob({ blob: version.artifacts[0], offsetBytes: 0, lengthBytes: undefined }, never);
   await assert.rejects(collect(reading), isError('not-found', 'BLOB_NOT_FOUND'));
   embedded[Symbol.dispose]();

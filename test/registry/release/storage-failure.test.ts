@@ -1,13 +1,14 @@
 import assert from 'node:assert/strict';
-import { chmod, open, readdir, rm, truncate } from 'node:fs/promises';
+import { chmod, open, readdir, rm, stat, truncate } from 'node:fs/promises';
 import { it } from 'node:test';
 import { CHUNK_BYTES, MESSAGE_BYTES } from '../../../proto/wire/chunks.ts';
 import { digestOf, refOf } from '../../../proto/wire/digest.ts';
 import { ServiceError } from '../../../proto/wire/errors.ts';
 import type { BlobStore } from '../../../registry/release/blob-store.ts';
+import { deferred } from '../../support/deferred.ts';
 import { openEmbedded } from '../../support/registry/embedded-registry.ts';
 import { bytesOf, collect, createClassifier, never, publish, stage, upload } from '../../support/registry/publish.ts';
-import { chunkedBlob, sampleVersion, seededBytes, smallVersion } from '../../support/registry/sample-version.ts';
+import { chunkedBlob, fileRef, sampleVersion, seededBytes, smallVersion } from '../../support/registry/sample-version.ts';
 import { temporaryFolder } from '../../support/registry/temporary-folder.ts';
 import { isError, rejection } from '../../support/service-errors.ts';
 
@@ -40,6 +41,66 @@ function fullAfter(blobs: BlobStore, good: number): BlobStore {
         };
       };
     },
+  });
+}
+
+/** Holds back what one `verify` found until `gate` opens; `reached` says that it was found. */
+function slowlyFound(blobs: BlobStore, isHeld: () => boolean, reached: () => void, gate: Promise<void>): BlobStore {
+  return new Proxy(blobs, {
+    get: (target, key) => {
+      const value: unknown = Reflect.get(target, key);
+      if (key !== 'verify') {
+        return typeof value === 'function' ? value.bind(target) : value;
+      }
+      return async (...args: Parameters<BlobStore['verify']>) => {
+        const found = await target.verify(...args);
+        if (found.kind === 'corrupt' && isHeld()) {
+          reached();
+          await gate;
+        }
+        return found;
+      };
+    },
+  });
+}
+
+for (const what of ['a file', 'the manifest']) {
+  it(`removes ${what} that is corrupt, and not what another publisher stored anew meanwhile`, async () => {
+    await using folder = await temporaryFolder();
+    const [found, gate] = [deferred(), deferred()];
+    using slow = await openEmbedded(folder.path, {
+      wrapBlobs: (blobs) => slowlyFound(blobs, () => isArmed, found.resolve, gate.promise),
+    });
+    using quick = await openEmbedded(folder.path);
+    let isArmed = false;
+    for (const model of ['m', 'n', 'o']) {
+      await createClassifier(quick.registry, model);
+    }
+    const sample = smallVersion('x');
+    const { version } = await publish(quick.registry, 'm', sample);
+    const stagingId = await stage(slow.registry, 'n', sample);
+    const damaged = what === 'a file' ? fileRef(sample, 0) : version.manifest;
+    await damage(quick.layout.blob(damaged.digest));
+    isArmed = true;
+    const first =
+      what === 'a file'
+        ? assert.rejects(
+            slow.registry.finalizeVersion({ stagingId, requestId: '' }, never),
+            isError('data-loss', 'DIGEST_MISMATCH'),
+          )
+        : stage(slow.registry, 'n', sample);
+    await found.promise;
+    if (what === 'a file') {
+      await assert.rejects(publish(quick.registry, 'o', sample), isError('data-loss', 'DIGEST_MISMATCH'));
+    }
+    const again = await publish(quick.registry, 'o', sample);
+    const stored = await stat(quick.layout.blob(damaged.digest));
+    gate.resolve();
+    await first;
+    assert.equal((await stat(quick.layout.blob(damaged.digest))).ino, stored.ino);
+    for (const blob of [again.version.manifest, ...again.version.artifacts]) {
+      await collect(quick.registry.readBlob({ blob, offsetBytes: 0, lengthBytes: undefined }, never));
+    }
   });
 }
 

@@ -76,12 +76,18 @@ export class MemoryS3 {
         return { CopyObjectResult: { ChecksumSHA256: sha256(bytes) }, ...this.#put(key, bytes, sha256(bytes)) };
       }
       case 'DeleteObject':
+        if (input['VersionId'] !== undefined) {
+          this.#remove(key, String(input['VersionId']));
+          return {};
+        }
+        if (input['IfMatch'] !== undefined && input['IfMatch'] !== this.#latest(key)?.versionId) {
+          throw awsError('PreconditionFailed', 412);
+        }
         this.#push(key, { bytes: Buffer.alloc(0), checksum: '', isMark: true });
         return {};
       case 'DeleteObjects':
         for (const { Key, VersionId } of (input['Delete'] as { Objects: { Key: string; VersionId: string }[] }).Objects) {
-          const left = (this.objects.get(Key) ?? []).filter(({ versionId }) => versionId !== VersionId);
-          this.objects.set(Key, left);
+          this.#remove(Key, VersionId);
         }
         return { Errors: [] };
       case 'CreateMultipartUpload': {
@@ -179,6 +185,13 @@ export class MemoryS3 {
     const versionId = `v${++this.#ids}`;
     this.objects.set(key, [...(this.objects.get(key) ?? []), { ...version, versionId, modified: new Date(this.nowMs) }]);
     return versionId;
+  }
+
+  #remove(key: string, id: string): void {
+    this.objects.set(
+      key,
+      (this.objects.get(key) ?? []).filter(({ versionId }) => versionId !== id),
+    );
   }
 
   #latest(key: string): StoredVersion | undefined {

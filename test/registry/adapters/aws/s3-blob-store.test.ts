@@ -335,6 +335,27 @@ it('says that a blob is gone which is deleted while it is read', async () => {
   );
 });
 
+it('deletes no object of a bucket without versions that was stored anew meanwhile', async () => {
+  const { s3, client, store } = await published();
+  s3.isVersioned = false;
+  s3.store(PLACE, Buffer.from('damaged'));
+  const found = await store.verify(BLOB, never);
+  assert.ok(found.kind === 'corrupt');
+  client.before = ({ name }) => {
+    if (name === 'DeleteObject') {
+      s3.store(PLACE, BIG);
+    }
+  };
+  assert.equal(await store.deleteCorrupt(BLOB.digest, found.copy, never), false);
+  assert.ok(await stored(store));
+  client.before = () => undefined;
+  s3.store(PLACE, Buffer.from('damaged'));
+  const again = await store.verify(BLOB, never);
+  assert.ok(again.kind === 'corrupt');
+  assert.equal(await store.deleteCorrupt(BLOB.digest, again.copy, never), true);
+  assert.equal(await store.stat(BLOB.digest, never), undefined);
+});
+
 it('finds a blob absent that goes out of sight while it is verified', async () => {
   const { client, store, openStore } = await published();
   let isAside = false;

@@ -42,6 +42,26 @@ it('makes stored blobs read-only and leaves nothing else behind', async () => {
   assert.deepEqual(await readdir(layout.partials), []);
 });
 
+it('keeps what was stored while an older copy was out of sight', async () => {
+  await using folder = await temporaryFolder();
+  const layout = await prepareLayout(folder.path);
+  const store = new FolderBlobStore(layout);
+  const bytes = seededBytes('anew', 10);
+  const blob = chunkedBlob(bytes);
+  const put = async () => {
+    const upload = await store.openUpload(blob, never);
+    await upload.putChunk(0, bytes, never);
+    await upload.commit(never);
+    await upload.close();
+  };
+  await put();
+  await store.setAside(blob.digest, never);
+  await put();
+  const { ino } = await stat(layout.blob(blob.digest));
+  await store.restore(blob.digest, never);
+  assert.deepEqual([(await stat(layout.blob(blob.digest))).ino, await readdir(layout.setAside)], [ino, []]);
+});
+
 it('believes no journal beyond what the file holds', async () => {
   await using folder = await temporaryFolder();
   const layout = await prepareLayout(folder.path);
