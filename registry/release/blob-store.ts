@@ -38,11 +38,14 @@ export interface BlobStore {
    * @throws failed-precondition BUCKET_NOT_VERSIONED where it could not be restored.
    */
   setAside(digest: Digest, signal: AbortSignal): Promise<SetAsideBlob | undefined>;
-  /** What was set aside, and neither restored nor discarded yet. */
+  /** What was set aside and not discarded yet. What others restored may be among it, until whoever set it aside discards it. */
   listSetAside(signal: AbortSignal): Promise<readonly SetAsideBlob[]>;
-  /** Undoes `setAside`, whoever did it. Idempotent. */
-  restore(digest: Digest, signal: AbortSignal): Promise<void>;
-  /** Removes for good what one call of `setAside` set aside, unless it was restored. Idempotent. */
+  /**
+   * Undoes `setAside`, whoever did it, and whether it is remembered or not. True when the blob is stored now, or was a moment ago:
+   * others may set it aside again. Idempotent.
+   */
+  restore(digest: Digest, signal: AbortSignal): Promise<boolean>;
+  /** Removes for good what one call of `setAside` set aside, unless it was restored, and forgets the call. Idempotent. */
   discard(blob: SetAsideBlob, signal: AbortSignal): Promise<void>;
   /**
    * Removes the copy of a blob that `verify` found corrupt, and no other: somebody may have stored the blob anew since. True when

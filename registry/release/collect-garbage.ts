@@ -1,7 +1,7 @@
 import type { BlobRef, Digest } from '../../proto/wire/digest.ts';
 import { isServiceError } from '../../proto/wire/errors.ts';
 import { RequestCheck } from '../model/request-check.ts';
-import type { ChunkedBlob, SetAsideBlob } from './blob-store.ts';
+import type { BlobStore, ChunkedBlob, SetAsideBlob } from './blob-store.ts';
 import type { OpenStaging } from './catalog.ts';
 import { declaredBlobs, readManifest } from './declared-blobs.ts';
 import type { RegistryDeps } from './dependencies.ts';
@@ -19,6 +19,11 @@ export interface CollectGarbageCommand {
   readonly isDryRun: boolean;
   /** Unset: a week. */
   readonly graceSeconds: number | undefined;
+}
+
+interface Aside {
+  readonly blob: BlobRef;
+  readonly copy: SetAsideBlob;
 }
 
 export interface CollectedGarbage {
@@ -111,7 +116,7 @@ async function settle(deps: RegistryDeps, batch: readonly BlobRef[], report: Rep
   }
   const { catalog, blobs } = deps;
   const waiting = new Set(batch);
-  const aside: { readonly blob: BlobRef; readonly copy: SetAsideBlob }[] = [];
+  const aside: Aside[] = [];
   try {
     for (const blob of batch) {
       const copy = await blobs.setAside(blob.digest, signal);
@@ -125,6 +130,7 @@ async function settle(deps: RegistryDeps, batch: readonly BlobRef[], report: Rep
     for (const { blob, copy } of aside) {
       if (needed.has(blob.digest) || (await catalog.isReferenced(blob, signal))) {
         await blobs.restore(blob.digest, signal);
+        await blobs.discard(copy, signal);
       } else {
         await blobs.discard(copy, signal);
         report.add(blob);
@@ -134,8 +140,15 @@ async function settle(deps: RegistryDeps, batch: readonly BlobRef[], report: Rep
   } catch (error) {
     const limit = AbortSignal.timeout(RESTORE_LIMIT_MS);
     // What cannot be restored now stays remembered: the next run settles it. The first failure is the one to tell.
-    await Promise.allSettled([...waiting].map(({ digest }) => blobs.restore(digest, limit)));
+    await Promise.allSettled([...waiting].map((blob) => putBack(blobs, blob, aside, limit)));
     throw error;
+  }
+}
+
+async function putBack(blobs: BlobStore, blob: BlobRef, aside: readonly Aside[], signal: AbortSignal): Promise<void> {
+  await blobs.restore(blob.digest, signal);
+  for (const { copy } of aside.filter((one) => one.blob === blob)) {
+    await blobs.discard(copy, signal);
   }
 }
 

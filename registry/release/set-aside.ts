@@ -9,16 +9,11 @@ const STORM_DELAY_MS = 1_000;
 
 /**
  * To call when a blob that the catalog refers to was not found: a collection of garbage may have it out of sight, or may have been
- * killed while it had. Whatever the collection finds, it has to restore what is referred to; so this does it now. True when the
- * blob may be there again.
+ * killed while it had. Whatever the collection finds, it has to restore what is referred to; so this does it now. True when it is
+ * worth looking again.
  */
 export async function restoreNeeded(blobs: BlobStore, digest: Digest, signal: AbortSignal): Promise<boolean> {
-  if ((await blobs.listSetAside(signal)).some((copy) => copy.digest === digest)) {
-    await blobs.restore(digest, signal);
-    return true;
-  }
-  // Restored by others since it was looked for.
-  return (await blobs.stat(digest, signal)) !== undefined;
+  return blobs.restore(digest, signal);
 }
 
 /**

@@ -253,8 +253,8 @@ export function describeBlobStore(name: string, create: () => Promise<BlobStoreF
       assert.equal((await all(store.list(never))).length, 1);
       const other = await fixture.openAnother();
       assert.deepEqual(await other.listSetAside(never), [copy]);
-      await other.restore(blob.digest, never);
-      await other.restore(blob.digest, never);
+      assert.equal(await other.restore(blob.digest, never), true);
+      assert.equal(await other.restore(blob.digest, never), true);
       await store.discard(copy, never);
       assert.ok((await bytesIn(blob)).equals(bytes));
       assert.deepEqual(await store.listSetAside(never), []);
@@ -263,7 +263,7 @@ export function describeBlobStore(name: string, create: () => Promise<BlobStoreF
       await store.discard(again, never);
       await store.discard(again, never);
       assert.deepEqual([await store.stat(blob.digest, never), await store.listSetAside(never)], [undefined, []]);
-      await store.restore(refOf(seededBytes('never there', 1)).digest, never);
+      assert.equal(await store.restore(refOf(seededBytes('never there', 1)).digest, never), false);
       await put(store, bytes);
       assert.ok((await bytesIn(blob)).equals(bytes));
     });
@@ -277,7 +277,8 @@ export function describeBlobStore(name: string, create: () => Promise<BlobStoreF
       const second = await store.setAside(digest, never);
       assert.ok(first !== undefined && second !== undefined);
       await store.discard(first, never);
-      await store.restore(digest, never);
+      assert.equal(await store.restore(digest, never), true);
+      await store.discard(second, never);
       assert.ok((await bytesIn(chunkedBlob(bytes))).equals(bytes));
       const third = await store.setAside(digest, never);
       assert.ok(third !== undefined);

@@ -95,9 +95,9 @@ export class S3BlobStore implements BlobStore {
     return listSetAside(this.#bucket, this.#layout, signal);
   }
 
-  async restore(digest: Digest, signal: AbortSignal): Promise<void> {
+  async restore(digest: Digest, signal: AbortSignal): Promise<boolean> {
     throwIfAborted(signal);
-    await restore(this.#bucket, this.#layout, digest, signal);
+    return restore(this.#bucket, this.#layout, digest, signal);
   }
 
   async discard(blob: SetAsideBlob, signal: AbortSignal): Promise<void> {

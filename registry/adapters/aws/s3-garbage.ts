@@ -23,7 +23,10 @@ export async function* listBlobs(bucket: S3Bucket, layout: S3Layout, signal: Abo
   }
 }
 
-/** Marks the object as deleted, which in a versioned bucket can be undone; first an object of its own remembers that. */
+/**
+ * Marks the object as deleted, which in a versioned bucket can be undone; first an object of its own remembers that. Nobody else
+ * removes that one before long, so wherever this is killed, a mark that it made or that still comes is remembered.
+ */
 export async function setAside(
   bucket: S3Bucket,
   layout: S3Layout,
@@ -43,7 +46,7 @@ export async function setAside(
   await bucket.put(keyOf(layout, copy), NOTHING, refOf(NOTHING).digest, signal);
   await bucket.delete(key, signal);
   if ((await bucket.head(keyOf(layout, copy), signal)) === undefined) {
-    // Others restored the blob before it was marked: nothing remembers the mark, so it must not stay.
+    // It took so long that this run was held to be gone: nothing remembers the mark, so it must not stay.
     await restore(bucket, layout, digest, signal);
     return undefined;
   }
@@ -77,16 +80,19 @@ export async function restoreAbandoned(
   }
   for (const digest of abandoned) {
     await restore(bucket, layout, digest, signal);
+    await purge(bucket, layout.aside(digest), beforeMs, signal);
+    // Whoever was not gone after all may have marked it in between, and what remembered that is gone.
+    await restore(bucket, layout, digest, signal);
   }
   return abandoned.size;
 }
 
-/** The object is there again under the very version that was recorded for it. */
-export async function restore(bucket: S3Bucket, layout: S3Layout, digest: Digest, signal: AbortSignal): Promise<void> {
-  await removeMarks(bucket, layout.blob(digest), signal);
-  await purge(bucket, layout.aside(digest), Number.POSITIVE_INFINITY, signal);
-  // Whoever sets it aside at the same time may have marked it in between, and what remembered that is gone.
-  await removeMarks(bucket, layout.blob(digest), signal);
+/**
+ * The object is there again under the very version that was recorded for it. What remembers the mark stays for whoever wrote it:
+ * who sets the object aside at the same time may mark it only after this.
+ */
+export async function restore(bucket: S3Bucket, layout: S3Layout, digest: Digest, signal: AbortSignal): Promise<boolean> {
+  return removeMarks(bucket, layout.blob(digest), signal);
 }
 
 /** The object's bytes go when the bucket's rule for versions that are not current takes them. */
@@ -104,18 +110,22 @@ async function* listed(bucket: S3Bucket, prefix: string, signal: AbortSignal): A
   } while (next !== undefined);
 }
 
-async function removeMarks(bucket: S3Bucket, key: string, signal: AbortSignal): Promise<void> {
+/** True when there is something below the marks. */
+async function removeMarks(bucket: S3Bucket, key: string, signal: AbortSignal): Promise<boolean> {
   const marks: ObjectIdentifier[] = [];
+  let versions = 0;
   let next: { readonly KeyMarker?: string | undefined; readonly VersionIdMarker?: string | undefined } | undefined = {};
   while (next !== undefined) {
     const command: ListObjectVersionsCommand = new ListObjectVersionsCommand({ Bucket: bucket.name, Prefix: key, ...next });
     const page = await bucket.request(signal, (client, options) => client.send(command, options));
+    versions += page.Versions?.length ?? 0;
     marks.push(...(page.DeleteMarkers ?? []).map(({ Key, VersionId }) => ({ Key, VersionId })));
     next = page.IsTruncated === true ? { KeyMarker: page.NextKeyMarker, VersionIdMarker: page.NextVersionIdMarker } : undefined;
   }
   if (marks.length > 0) {
     await deleteAll(bucket, marks, signal);
   }
+  return versions > 0;
 }
 
 function keyOf(layout: S3Layout, { digest, id }: SetAsideBlob): string {

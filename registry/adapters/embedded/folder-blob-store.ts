@@ -133,9 +133,9 @@ export class FolderBlobStore implements BlobStore {
     return listSetAside(this.#layout);
   }
 
-  async restore(digest: Digest, signal: AbortSignal): Promise<void> {
+  async restore(digest: Digest, signal: AbortSignal): Promise<boolean> {
     throwIfAborted(signal);
-    await translated(() => restore(this.#layout, digest));
+    return translated(() => restore(this.#layout, digest));
   }
 
   async discard(blob: SetAsideBlob, signal: AbortSignal): Promise<void> {

@@ -8,6 +8,8 @@ import type { SetAsideBlob, StoredBlob } from '../../release/blob-store.ts';
 import { codeOf, isAbsent, translated } from './fs-errors.ts';
 import { type Layout, syncFolder } from './layout.ts';
 
+const LOOKS = 3;
+
 export async function* listBlobs(layout: Layout, signal: AbortSignal): AsyncGenerator<StoredBlob> {
   for (const part of await namesIn(layout.blobs)) {
     for (const digest of digestsOf(await namesIn(join(layout.blobs, part)))) {
@@ -39,12 +41,18 @@ export async function listSetAside(layout: Layout): Promise<SetAsideBlob[]> {
   return copies;
 }
 
-export async function restore(layout: Layout, digest: Digest): Promise<void> {
-  for (const copy of await listSetAside(layout)) {
-    if (copy.digest === digest) {
+export async function restore(layout: Layout, digest: Digest): Promise<boolean> {
+  // A file that others move to and fro is in one of two places, and may be missed in both.
+  for (let look = 0; look < LOOKS; look++) {
+    const copies = (await listSetAside(layout)).filter((copy) => copy.digest === digest);
+    for (const copy of copies) {
       await putBack(layout, copy);
     }
+    if (copies.length > 0 || (await unlessAbsent(stat(layout.blob(digest)))) !== undefined) {
+      return true;
+    }
   }
+  return false;
 }
 
 /**

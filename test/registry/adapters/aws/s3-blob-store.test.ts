@@ -383,19 +383,55 @@ it('restores a blob under the object version that was recorded for it', async ()
   assert.deepEqual(await store.placeOf(BLOB.digest, never), place);
 });
 
-it('leaves no mark behind that nothing remembers when others restore the blob before it is marked', async () => {
+it('remembers a mark although others restored the blob before it was made, and the run was killed after it', async () => {
   const { client, store, openStore } = await published();
+  const killed = new Error('killed');
   client.before = async ({ name, input }) => {
     if (name === 'DeleteObject' && input['Key'] === PLACE) {
-      await openStore().restore(BLOB.digest, never);
+      assert.equal(await openStore().restore(BLOB.digest, never), true);
+    }
+  };
+  client.after = ({ name }) => {
+    if (name === 'DeleteObject') {
+      throw killed;
+    }
+  };
+  await assert.rejects(store.setAside(BLOB.digest, never), killed);
+  client.before = () => undefined;
+  client.after = () => undefined;
+  assert.equal(await stored(store), false);
+  const [copy] = await store.listSetAside(never);
+  assert.equal(copy?.digest, BLOB.digest);
+  assert.equal(await store.restore(BLOB.digest, never), true);
+  assert.ok(await stored(store));
+});
+
+it('leaves no mark behind that nothing remembers when it was held to be gone before it marked', async () => {
+  const { s3, client, store, openStore } = await published();
+  client.before = async ({ name, input }) => {
+    if (name === 'DeleteObject' && input['Key'] === PLACE) {
+      assert.equal(await openStore().restoreAbandoned(s3.nowMs + 1, never), 1);
     }
   };
   assert.equal(await store.setAside(BLOB.digest, never), undefined);
   assert.deepEqual([await stored(store), await store.listSetAside(never)], [true, []]);
 });
 
-it('restores what was marked while it restored', async () => {
-  const { client, store, openStore } = await published();
+it('restores for whoever needs it what nothing remembers, as long as the bucket keeps it', async () => {
+  const { s3, store } = await published();
+  const copy = await store.setAside(BLOB.digest, never);
+  assert.ok(copy !== undefined);
+  await store.discard(copy, never);
+  assert.equal(await stored(store), false);
+  assert.equal(await store.restore(BLOB.digest, never), true);
+  assert.ok(await stored(store));
+  s3.objects.delete(PLACE);
+  assert.equal(await store.restore(BLOB.digest, never), false);
+});
+
+it('restores what was marked while it restored what was abandoned', async () => {
+  const opened = await published();
+  const { client, store, openStore } = opened;
   await store.setAside(BLOB.digest, never);
   // Another one has left its note, and marks the object after the marks were listed; then it is killed.
   const killed = new Error('killed');
@@ -417,7 +453,7 @@ it('restores what was marked while it restored', async () => {
       client.after = () => undefined;
     }
   };
-  await openStore().restore(BLOB.digest, never);
+  await openStore().restoreAbandoned(opened.s3.nowMs + 1, never);
   assert.deepEqual([await stored(store), await store.listSetAside(never)], [true, []]);
 });
 
