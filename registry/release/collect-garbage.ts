@@ -8,6 +8,8 @@ import type { RegistryDeps } from './dependencies.ts';
 
 /** Long enough for a publisher who comes back after a week-end. */
 const DEFAULT_GRACE_SECONDS = 7 * 24 * 3600;
+/** Before each so many stagings the open ones are looked at again. */
+const ENDED_TOGETHER = 20;
 /** Looking again is a walk over all stagings, so many blobs share one; and they are out of sight until then, so not too many. */
 const BATCH = 200;
 /** How many blobs a report names. */
@@ -70,8 +72,10 @@ export async function collectGarbage(
     open.filter((staging) => !isAbandoned(staging)),
     signal,
   );
-  for (const staging of open.filter(isAbandoned)) {
-    report.stagingCount += isDryRun || (await end(deps, staging, needed, signal)) ? 1 : 0;
+  const abandoned = open.filter(isAbandoned);
+  for (let at = 0; at < abandoned.length; at += ENDED_TOGETHER) {
+    const some = abandoned.slice(at, at + ENDED_TOGETHER);
+    report.stagingCount += isDryRun ? some.length : await end(deps, some, isAbandoned, signal);
   }
   let batch: BlobRef[] = [];
   for await (const { digest, sizeBytes, storeTimeMs } of blobs.list(signal)) {
@@ -93,20 +97,36 @@ export async function collectGarbage(
   return report;
 }
 
-/** Ends a staging and what of its uploads nobody else goes on with. False when it was finalized. */
+/** Ends stagings and what of their uploads nobody else goes on with. Gives the number of those that were not finalized before. */
 async function end(
   deps: RegistryDeps,
-  { id, manifest }: OpenStaging,
-  needed: ReadonlySet<Digest>,
+  abandoned: readonly OpenStaging[],
+  isAbandoned: (staging: OpenStaging) => boolean,
   signal: AbortSignal,
-): Promise<boolean> {
-  // Before the staging, which alone says what they are.
-  for (const blob of await declaredBy(deps, manifest, signal)) {
-    if (!needed.has(blob.digest)) {
-      await deps.blobs.discardUpload(blob, signal);
-    }
+): Promise<number> {
+  const { catalog, blobs } = deps;
+  const declared: ChunkedBlob[][] = [];
+  for (const { manifest } of abandoned) {
+    declared.push([...(await declaredBy(deps, manifest, signal))]);
   }
-  return deps.catalog.removeStaging(id, signal);
+  // As late as can be: a publisher who comes back after long stages anew, and was told which chunks are held.
+  const open = await catalog.openStagings(signal);
+  const needed = await neededBy(
+    deps,
+    open.filter((staging) => !isAbandoned(staging)),
+    signal,
+  );
+  let ended = 0;
+  for (const [index, { id }] of abandoned.entries()) {
+    // Before the staging, which alone says what they are.
+    for (const blob of declared[index] ?? []) {
+      if (!needed.has(blob.digest)) {
+        await blobs.discardUpload(blob, signal);
+      }
+    }
+    ended += (await catalog.removeStaging(id, signal)) ? 1 : 0;
+  }
+  return ended;
 }
 
 /** Sets blobs aside, looks again, and restores or discards each. */

@@ -142,6 +142,37 @@ it('drops what abandoned uploads hold, unless a younger publish goes on with it'
   embedded[Symbol.dispose]();
 });
 
+it('keeps what an abandoned upload holds for a publisher who comes back while a collection runs', async () => {
+  await using folder = await temporaryFolder();
+  const clock = new ManualClock(Date.now());
+  let onLook = async (): Promise<unknown> => undefined;
+  const embedded = await openEmbedded(folder.path, {
+    clock,
+    wrapCatalog: (catalog) => ({
+      ...catalog,
+      openStagings: async (signal) => {
+        const open = await catalog.openStagings(signal);
+        await onLook();
+        return open;
+      },
+    }),
+  });
+  const { registry } = embedded;
+  await createClassifier(registry, 'm');
+  const big = seededBytes('big', 2 * CHUNK_BYTES);
+  const abandoned = await stage(registry, 'm', sampleVersion([big]));
+  await upload(registry, abandoned, big, { upTo: CHUNK_BYTES });
+  clock.advance(DAY * 1000 + 1);
+  let young = '';
+  onLook = once(async () => {
+    young = await stage(registry, 'm', sampleVersion([big]));
+  });
+  assert.equal((await gc(registry)).stagingCount, 1);
+  const [state] = (await registry.getStaging(young, never)).blobs;
+  assert.deepEqual(state?.verifiedChunks, [{ first: 0, count: 1 }]);
+  embedded[Symbol.dispose]();
+});
+
 it('keeps what a staging needs whose manifest another staging has as a file', async () => {
   await using folder = await temporaryFolder();
   const inner = smallVersion('inner');
