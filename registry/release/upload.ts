@@ -119,15 +119,31 @@ function keepSpare(spare: SpareChunks, { buffer }: Buffer<ArrayBuffer>): void {
   }
 }
 
-/** @throws ServiceError data-loss SIZE_MISMATCH when the digest is that of a stored blob of another size. */
+/**
+ * A stored blob of another size than declared is read: where storage cut it short it makes room for what is being uploaded.
+ * @throws ServiceError data-loss SIZE_MISMATCH when the digest is that of a stored blob of another size.
+ */
 async function isStored(blobs: BlobStore, blob: ChunkedBlob, signal: AbortSignal): Promise<boolean> {
   const stored = await blobs.stat(blob.digest, signal);
-  if (stored !== undefined && stored.sizeBytes !== blob.sizeBytes) {
-    throw new ServiceError(
-      'data-loss',
-      'SIZE_MISMATCH',
-      `${blob.digest} is declared with ${blob.sizeBytes} bytes and stored with ${stored.sizeBytes}`,
-    );
+  if (stored === undefined || stored.sizeBytes === blob.sizeBytes) {
+    return stored !== undefined;
   }
-  return stored !== undefined;
+  const found = await blobs.verify(blob, signal);
+  switch (found.kind) {
+    case 'valid':
+      // Stored anew since.
+      return true;
+    case 'absent':
+      return false;
+    case 'corrupt':
+      await blobs.deleteCorrupt(blob.digest, found.copy, signal);
+      return (await blobs.stat(blob.digest, signal)) !== undefined;
+    case 'wrong-size':
+    case 'wrong-chunk':
+      throw new ServiceError(
+        'data-loss',
+        'SIZE_MISMATCH',
+        `${blob.digest} is declared with ${blob.sizeBytes} bytes and stored with ${stored.sizeBytes}`,
+      );
+  }
 }

@@ -44,6 +44,37 @@ function fullAfter(blobs: BlobStore, good: number): BlobStore {
   });
 }
 
+it('takes a blob in again that storage cut short, and goes by what it read where the manifest is wrong', async () => {
+  await using folder = await temporaryFolder();
+  using embedded = await openEmbedded(folder.path);
+  const { registry, layout } = embedded;
+  for (const model of ['m', 'n', 'o']) {
+    await createClassifier(registry, model);
+  }
+  const sample = smallVersion('short');
+  await publish(registry, 'm', sample);
+  const path = layout.blob(fileRef(sample, 0).digest);
+  await chmod(path, 0o644);
+  await truncate(path, 500);
+  const { version } = await publish(registry, 'n', sample);
+  for (const blob of [version.manifest, ...version.artifacts]) {
+    await collect(registry.readBlob({ blob, offsetBytes: 0, lengthBytes: undefined }, never));
+  }
+  // A right copy is not removed for a manifest that says another size of it.
+  const lying = sampleVersion([seededBytes('short', 1000)], (manifest) => ({
+    ...manifest,
+    artifacts: manifest.artifacts.map((artifact) => ({ ...artifact, sizeBytes: 999 })),
+  }));
+  const stagingId = await stage(registry, 'o', lying);
+  const { digest } = fileRef(lying, 0);
+  const data = bytesOf(seededBytes('short', 1000));
+  await assert.rejects(
+    registry.uploadBlob({ stagingId, blob: { digest, sizeBytes: 999 }, firstChunk: 0, data }, never),
+    isError('data-loss', 'SIZE_MISMATCH'),
+  );
+  assert.equal((await stat(path)).size, 1000);
+});
+
 /** Holds back what one `verify` found until `gate` opens; `reached` says that it was found. */
 function slowlyFound(blobs: BlobStore, isHeld: () => boolean, reached: () => void, gate: Promise<void>): BlobStore {
   return new Proxy(blobs, {
