@@ -102,14 +102,15 @@ export class S3Bucket {
     }
   }
 
-  /** S3 stores the bytes only if they have this digest. */
-  async put(key: string, bytes: Uint8Array, digest: Digest, signal: AbortSignal): Promise<void> {
+  /** S3 stores the bytes only if they have this digest, and fails with PreconditionFailed where it is told to spare an object. */
+  async put(key: string, bytes: Uint8Array, digest: Digest, signal: AbortSignal, onlyWhere?: 'absent'): Promise<void> {
     const command = new PutObjectCommand({
       Bucket: this.name,
       Key: key,
       Body: bytes,
       ContentLength: bytes.byteLength,
       ChecksumSHA256: checksumOf(digest),
+      ...(onlyWhere === 'absent' && { IfNoneMatch: '*' }),
       ...this.encryption,
     });
     // The signature is over a digest of the body: the SDK would compute it once more.

@@ -33,11 +33,21 @@ export async function compose(bucket: S3Bucket, key: string, parts: readonly Par
   const [only] = parts;
   if (only === undefined) {
     const nothing = new Uint8Array(0);
-    await bucket.put(key, nothing, refOf(nothing).digest, signal);
+    await unlessThere(bucket, key, () => bucket.put(key, nothing, refOf(nothing).digest, signal, 'absent'), signal);
   } else if (parts.length === 1) {
-    await copy(bucket, key, only, signal);
+    await unlessThere(bucket, key, () => copy(bucket, key, only, signal), signal);
   } else {
     await composeMany(bucket, key, parts, signal);
+  }
+}
+
+async function unlessThere(bucket: S3Bucket, key: string, write: () => Promise<void>, signal: AbortSignal): Promise<void> {
+  try {
+    await write();
+  } catch (error) {
+    if (!(await isThere(bucket, key, error, signal))) {
+      throw error;
+    }
   }
 }
 
@@ -47,6 +57,7 @@ async function copy(bucket: S3Bucket, key: string, part: Part, signal: AbortSign
     Key: key,
     CopySource: `${bucket.name}/${part.key}`,
     ChecksumAlgorithm: 'SHA256',
+    IfNoneMatch: '*',
     ...bucket.encryption,
   });
   const { CopyObjectResult } = await bucket.request(signal, (client, options) => client.send(command, options));

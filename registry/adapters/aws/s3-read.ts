@@ -1,15 +1,17 @@
 import type { Readable } from 'node:stream';
 import { GetObjectCommand } from '@aws-sdk/client-s3';
 import type { ByteRange } from '../../../proto/wire/chunks.ts';
-import { abortError, throwIfAborted } from '../../../proto/wire/errors.ts';
-import { isTransient, translateAwsError } from './aws-errors.ts';
+import { abortError, ServiceError, throwIfAborted } from '../../../proto/wire/errors.ts';
+import { isTransient, nameOf, translateAwsError } from './aws-errors.ts';
 import { pauseAfter } from './retry.ts';
 import type { S3Bucket } from './s3-bucket.ts';
+
+const READ_AGAIN_MS = 100;
 
 /**
  * The bytes of a range of one object, as they come. A transfer that breaks off is taken up where it ended, on the same object
  * or not at all. Every body is read to its end or destroyed.
- * @throws what `isAbsent` knows when the object is gone; as `S3Bucket` says.
+ * @throws what `isAbsent` knows when the object is gone; unavailable STORAGE_UNAVAILABLE when it is another one by now; as `S3Bucket` says.
  */
 export async function* readObject(
   bucket: S3Bucket,
@@ -28,7 +30,11 @@ export async function* readObject(
       Range: `bytes=${at}-${end - 1}`,
       ...(object.etag !== '' && { IfMatch: object.etag }),
     });
-    const { Body } = await bucket.request(signal, (client, options) => client.send(command, options));
+    const { Body } = await bucket
+      .request(signal, (client, options) => client.send(command, options))
+      .catch((error: unknown) => {
+        throw nameOf(error) === 'PreconditionFailed' ? changed(object.key, error) : error;
+      });
     try {
       for await (const piece of bytesOf(Body as Readable, signal)) {
         const wanted = piece.subarray(0, end - at);
@@ -53,6 +59,14 @@ export async function* readObject(
       }
     }
   }
+}
+
+/** Whoever reads again finds the object as it is by now. */
+function changed(key: string, cause: unknown): ServiceError {
+  return new ServiceError('unavailable', 'STORAGE_UNAVAILABLE', `${key} was stored anew while it was read`, {
+    cause,
+    retryDelayMs: READ_AGAIN_MS,
+  });
 }
 
 async function* bytesOf(body: Readable, signal: AbortSignal): AsyncGenerator<Uint8Array> {

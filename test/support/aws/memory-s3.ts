@@ -69,10 +69,12 @@ export class MemoryS3 {
         if (sha256(bytes) !== input['ChecksumSHA256']) {
           throw awsError('BadDigest');
         }
+        this.#checkAbsent(key, input);
         return this.#put(key, bytes, sha256(bytes));
       }
       case 'CopyObject': {
         const bytes = this.#source(input);
+        this.#checkAbsent(key, input);
         return { CopyObjectResult: { ChecksumSHA256: sha256(bytes) }, ...this.#put(key, bytes, sha256(bytes)) };
       }
       case 'DeleteObject':
@@ -152,13 +154,17 @@ export class MemoryS3 {
 
   #complete(key: string, input: Sent['input']): unknown {
     const { parts } = this.#upload(input);
-    if (input['IfNoneMatch'] === '*' && this.#latest(key) !== undefined) {
-      throw awsError('PreconditionFailed', 412);
-    }
+    this.#checkAbsent(key, input);
     const chosen = (input['MultipartUpload'] as { Parts: { PartNumber: number }[] }).Parts;
     const bytes = Buffer.concat(chosen.map(({ PartNumber }) => parts.get(PartNumber) ?? Buffer.alloc(0)));
     this.uploads.delete(String(input['UploadId']));
     return this.#put(key, bytes, `of-parts-${chosen.length}`);
+  }
+
+  #checkAbsent(key: string, input: Sent['input']): void {
+    if (input['IfNoneMatch'] === '*' && this.#latest(key) !== undefined) {
+      throw awsError('PreconditionFailed', 412);
+    }
   }
 
   #upload(input: Sent['input']): MultipartUpload {

@@ -171,6 +171,42 @@ it('is done when another upload published the blob first', async () => {
   }
 });
 
+it('writes no small object again that another upload published first', async () => {
+  for (const bytes of [Buffer.alloc(0), Buffer.from('small')]) {
+    const { s3, client, store, openStore } = open();
+    const blob = chunkedBlob(bytes);
+    const commit = async (on: S3BlobStore) => {
+      const upload = await on.openUpload(blob, never);
+      if (bytes.byteLength > 0) {
+        await upload.putChunk(0, bytes, never);
+      }
+      return upload.commit(never);
+    };
+    let isOther = false;
+    client.before = async ({ name, input }) => {
+      if (['PutObject', 'CopyObject'].includes(name) && input['Key'] === layout.blob(blob.digest) && !isOther) {
+        isOther = true;
+        assert.equal(await commit(openStore()), true);
+      }
+    };
+    assert.equal(await commit(store), true);
+    assert.deepEqual([isOther, s3.objects.get(layout.blob(blob.digest))?.length], [true, 1]);
+  }
+});
+
+it('asks to read again when the object was stored anew while it is read', async () => {
+  const { s3, client, store } = await published();
+  client.before = ({ name }) => {
+    if (name === 'GetObject') {
+      s3.store(PLACE, BIG);
+    }
+  };
+  await assert.rejects(
+    collect(store.read(BLOB, { offsetBytes: 0, lengthBytes: 10 }, never)),
+    isError('unavailable', 'STORAGE_UNAVAILABLE'),
+  );
+});
+
 it('is done when the answer that completed it got lost', async () => {
   const { client, store, s3 } = open();
   const upload = await store.openUpload(BLOB, never);
