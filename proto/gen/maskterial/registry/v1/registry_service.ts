@@ -110,6 +110,10 @@ export interface StageVersionRequest {
   model: string;
   /** The exact bytes of the manifest; their digest becomes the version's identity. At most 1 MiB. */
   manifestJson: Buffer;
+  /**
+   * Of the version that is created. Where the model has a version with this manifest already, that one keeps its own and these are
+   * dropped.
+   */
   labels: { [key: string]: string };
   requestId: string;
 }
