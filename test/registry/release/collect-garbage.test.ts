@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict';
 import { readdir, rm } from 'node:fs/promises';
-import { join } from 'node:path';
 import { it } from 'node:test';
 import { CHUNK_BYTES } from '../../../proto/wire/chunks.ts';
 import type { Digest } from '../../../proto/wire/digest.ts';
@@ -140,66 +139,6 @@ it('drops what abandoned uploads hold, unless a younger publish goes on with it'
   const [left] = (await registry.getStaging(young, never)).blobs;
   assert.deepEqual(left?.verifiedChunks, [{ first: 0, count: 1 }]);
   embedded[Symbol.dispose]();
-});
-
-it('keeps what an abandoned upload holds for a publisher who comes back while a collection runs', async () => {
-  await using folder = await temporaryFolder();
-  const clock = new ManualClock(Date.now());
-  let onLook = async (): Promise<unknown> => undefined;
-  const embedded = await openEmbedded(folder.path, {
-    clock,
-    wrapCatalog: (catalog) => ({
-      ...catalog,
-      openStagings: async (signal) => {
-        const open = await catalog.openStagings(signal);
-        await onLook();
-        return open;
-      },
-    }),
-  });
-  const { registry } = embedded;
-  await createClassifier(registry, 'm');
-  const big = seededBytes('big', 2 * CHUNK_BYTES);
-  const abandoned = await stage(registry, 'm', sampleVersion([big]));
-  await upload(registry, abandoned, big, { upTo: CHUNK_BYTES });
-  clock.advance(DAY * 1000 + 1);
-  let young = '';
-  onLook = once(async () => {
-    young = await stage(registry, 'm', sampleVersion([big]));
-  });
-  assert.equal((await gc(registry)).stagingCount, 1);
-  const [state] = (await registry.getStaging(young, never)).blobs;
-  assert.deepEqual(state?.verifiedChunks, [{ first: 0, count: 1 }]);
-  embedded[Symbol.dispose]();
-});
-
-it('keeps what a staging needs whose manifest another staging has as a file', async () => {
-  await using folder = await temporaryFolder();
-  const inner = smallVersion('inner');
-  const outer = sampleVersion([seededBytes('outer', 100), inner.manifestJson]);
-  for (const order of [
-    [outer, inner],
-    [inner, outer],
-  ]) {
-    const { embedded, registry, clock } = await open(join(folder.path, order[0] === outer ? 'a' : 'b'));
-    await createClassifier(registry, 'm');
-    const stagingIds: string[] = [];
-    for (const sample of order) {
-      const stagingId = await stage(registry, 'm', sample);
-      for (const bytes of sample.files) {
-        await upload(registry, stagingId, bytes);
-      }
-      stagingIds.push(stagingId);
-      // By the time of their creation, and thus in this order.
-      clock.advance(1);
-    }
-    assert.equal((await gc(registry)).blobCount, 0);
-    for (const stagingId of stagingIds) {
-      await registry.finalizeVersion({ stagingId, requestId: '' }, never);
-    }
-    await assertWhole(embedded);
-    embedded[Symbol.dispose]();
-  }
 });
 
 it('keeps an unreferenced blob within the grace', async () => {

@@ -78,8 +78,8 @@ export class MemoryS3 {
         return { CopyObjectResult: { ChecksumSHA256: sha256(bytes) }, ...this.#put(key, bytes, sha256(bytes)) };
       }
       case 'DeleteObject':
-        if (input['VersionId'] !== undefined) {
-          this.#remove(key, String(input['VersionId']));
+        if (typeof input['VersionId'] === 'string') {
+          this.#remove(key, input['VersionId']);
           return {};
         }
         if (input['IfMatch'] !== undefined && input['IfMatch'] !== this.#latest(key)?.versionId) {
