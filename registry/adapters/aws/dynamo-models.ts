@@ -48,7 +48,7 @@ export async function readModels(
 ): Promise<Model[]> {
   const [first] = Object.entries(labels);
   if (first === undefined) {
-    const rows = await table.query({ pk: MODELS, range: ranges.after(after ?? ''), limit }, signal);
+    const rows = await table.query({ pk: MODELS, range: after === undefined ? ranges.all : ranges.after(after), limit }, signal);
     const [low, high] = [rows.at(0), rows.at(-1)];
     if (low === undefined || high === undefined) {
       return [];
