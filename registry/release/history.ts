@@ -37,18 +37,24 @@ export async function listAliasEvents(
   }
   const scope = ['ListAliasEvents', model, alias ?? '', ...(atMs === undefined ? [] : [atMs])];
   const position = decodePageToken(scope, query.pageToken);
-  let start = position === undefined ? undefined : Number(position);
+  const start = position === undefined ? undefined : Number(position);
   await requireModel(catalog, model, signal);
-  if (start === undefined && alias !== undefined && atMs !== undefined) {
-    const newest = await catalog.aliasEventAt(model, alias, atMs, signal);
-    if (newest === undefined) {
-      return { items: [], nextPageToken: '' };
-    }
-    start = newest.sequence + 1;
+  const listBefore = (before: number | undefined, limit: number): Promise<FeedEntry[]> =>
+    catalog.listAliasEvents({ model, alias, before, limit }, signal);
+  const isAtTime = start === undefined && alias !== undefined && atMs !== undefined;
+  const newest = isAtTime ? await catalog.aliasEventAt(model, alias, atMs, signal) : undefined;
+  if (isAtTime && newest === undefined) {
+    return { items: [], nextPageToken: '' };
   }
   const page = await collectPage<FeedEntry>(
     pageSize,
-    (last, limit) => catalog.listAliasEvents({ model, alias, before: last?.sequence ?? start, limit }, signal),
+    async (last, limit) => {
+      const before = last?.sequence ?? start;
+      // From the event itself and not from the place after it, which is another alias's: no catalog would find its way from there.
+      return before === undefined && newest !== undefined
+        ? [newest, ...(await listBefore(newest.sequence, limit - 1))]
+        : listBefore(before, limit);
+    },
     ({ sequence }) => encodePageToken(scope, String(sequence)),
   );
   return { items: page.items.map(({ event }) => event), nextPageToken: page.nextPageToken };
