@@ -87,12 +87,7 @@ async function find(deps: RegistryDeps, name: ModelName, ref: CheckedRef, signal
 }
 
 /** The number alone where there is no such version. */
-async function read(
-  { catalog }: RegistryDeps,
-  name: ModelName,
-  ref: CheckedRef,
-  signal: AbortSignal,
-): Promise<Found | number> {
+async function read({ catalog }: RegistryDeps, name: ModelName, ref: CheckedRef, signal: AbortSignal): Promise<Found | number> {
   const model = await requireModel(catalog, name, signal);
   const alias = ref.kind === 'alias' ? model.aliases.find((state) => state.alias === ref.alias) : undefined;
   if (ref.kind === 'alias' && alias === undefined) {

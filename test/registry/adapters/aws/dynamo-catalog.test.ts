@@ -171,7 +171,7 @@ it('takes as many artifacts and labels as may be, in one transaction', async () 
     never,
   );
   assert.deepEqual(
-    found.map((entry) => entry.version),
+    found.items.map((entry) => entry.version),
     [1],
   );
   const stray = keys.versionLabel('m', 'label-63', 'x', 2);
@@ -179,7 +179,7 @@ it('takes as many artifacts and labels as may be, in one transaction', async () 
   await add(catalog, draftFor(m, 'unlabelled'));
   const still = await catalog.listVersions(m, { labels: { 'label-63': 'x' }, after: undefined, limit: 10 }, never);
   assert.deepEqual(
-    still.map((entry) => entry.version),
+    still.items.map((entry) => entry.version),
     [1],
   );
 });

@@ -62,3 +62,45 @@ it('reads the history up to a time in a few requests, however often the aliases 
   assert.equal(further.answer.nextPageToken, '');
   assert.deepEqual(further.sent, { GetItem: 2, Query: 2 });
 });
+
+it('looks at a bounded number of models for one page, however few carry all labels', async () => {
+  await using store = await open();
+  const { catalog, registry } = store;
+  const name = (index: number): string => `m${String(index).padStart(4, '0')}`;
+  const labelsOf = (index: number): Record<string, string> => ({ a: '1', ...(index % 600 === 0 && { b: '1' }) });
+  for (let index = 0; index <= 600; index++) {
+    await catalog.createModel(record(name(index), labelsOf(index)), undefined, never);
+  }
+  const query = { pageSize: 1, labels: { a: '1', b: '1' } };
+  const pages: [string[], Record<string, number>][] = [];
+  let pageToken = '';
+  do {
+    const { answer, sent } = await store.count(() => registry.listModels({ ...query, pageToken }, never));
+    pages.push([answer.items.map((model) => model.name), sent]);
+    pageToken = answer.nextPageToken;
+  } while (pageToken !== '');
+  assert.deepEqual(pages, [
+    [[name(0)], { Query: 2, BatchGetItem: 1 }],
+    [[], { Query: 10, BatchGetItem: 10 }],
+    [[name(600)], { Query: 3, BatchGetItem: 2 }],
+  ]);
+});
+
+it('looks at a bounded number of versions for one page, however few carry all labels', async () => {
+  await using store = await open();
+  const { catalog, registry } = store;
+  await catalog.createModel(record('m'), undefined, never);
+  for (let version = 1; version <= 600; version++) {
+    const draft = draftFor(m, `${version}`, { a: '1', b: version === 1 ? '1' : '2' });
+    await catalog.addStaging({ ...draft, id: `s${version}`, version: 0 }, undefined, never);
+    await catalog.addVersion(`s${version}`, draft, undefined, never);
+  }
+  const query = { model: 'm', pageSize: 1, labels: { a: '1', b: '1' } };
+  const first = await store.count(() => registry.listVersions({ ...query, pageToken: '' }, never));
+  assert.deepEqual([first.answer.items, first.sent], [[], { GetItem: 1, Query: 11, BatchGetItem: 10 }]);
+  const second = await store.count(() => registry.listVersions({ ...query, pageToken: first.answer.nextPageToken }, never));
+  assert.deepEqual(
+    second.answer.items.map(({ version }) => version),
+    [1],
+  );
+});
