@@ -5,6 +5,7 @@ import type { Deletion, Deprecation } from '../model/deletion.ts';
 import type { Labels } from '../model/labels.ts';
 import type { Model, ModelRecord } from '../model/model.ts';
 import type { Version, VersionDraft } from '../model/version.ts';
+import type { Portion } from './portion.ts';
 
 /**
  * The registry's database. Every write is one transaction: all of it or nothing, durable once the promise resolves, and seen
@@ -30,8 +31,8 @@ export interface ModelRecords {
   /** In one transaction with `request`. False, and nothing written, when the name is taken or the request is recorded already. */
   createModel(model: ModelRecord, request: RequestIdentity | undefined, signal: AbortSignal): Promise<boolean>;
   getModel(name: ModelName, signal: AbortSignal): Promise<Model | undefined>;
-  /** Ordered by name; those that carry all of `labels`. */
-  listModels(slice: Slice<string>, signal: AbortSignal): Promise<Model[]>;
+  /** Ordered by name; those that carry all of `labels`. A few reads, however few carry them. */
+  listModels(slice: Slice<string>, signal: AbortSignal): Promise<Portion<Model, string>>;
   /** At most `limit` names next to where `name` stands or would stand in order, on both sides. */
   neighbouringNames(name: string, limit: number, signal: AbortSignal): Promise<string[]>;
 }
@@ -66,8 +67,8 @@ export interface VersionRecords {
    * an alias to it at the same time is a conflict, or makes this one `in-use`.
    */
   deleteVersion(deletion: Deletion, request: RequestIdentity | undefined, signal: AbortSignal): Promise<DeleteVersionResult>;
-  /** Newest first; `after` is a version number. */
-  listVersions(model: ModelName, slice: Slice<number>, signal: AbortSignal): Promise<Version[]>;
+  /** Newest first; `after` is a version number. A few reads, as of models. */
+  listVersions(model: ModelName, slice: Slice<number>, signal: AbortSignal): Promise<Portion<Version, number>>;
   /** Whether a finalized version refers to this blob, as its manifest or as an artifact. */
   isReferenced(blob: BlobRef, signal: AbortSignal): Promise<boolean>;
 }

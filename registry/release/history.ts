@@ -6,6 +6,7 @@ import type { RegistryDeps } from './dependencies.ts';
 import type { PageQuery } from './list.ts';
 import { requireModel } from './not-found.ts';
 import { collectPage, type Page } from './page.ts';
+import { portionOf } from './portion.ts';
 
 export interface ListAliasEventsQuery extends PageQuery {
   readonly model: string;
@@ -37,19 +38,26 @@ export async function listAliasEvents(
   }
   const scope = ['ListAliasEvents', model, alias ?? '', ...(atMs === undefined ? [] : [atMs])];
   const position = decodePageToken(scope, query.pageToken);
-  let start = position === undefined ? undefined : Number(position);
+  const start = position === undefined ? undefined : Number(position);
   await requireModel(catalog, model, signal);
-  if (start === undefined && alias !== undefined && atMs !== undefined) {
-    const newest = await catalog.aliasEventAt(model, alias, atMs, signal);
-    if (newest === undefined) {
-      return { items: [], nextPageToken: '' };
-    }
-    start = newest.sequence + 1;
+  const isAtTime = start === undefined && alias !== undefined && atMs !== undefined;
+  const newest = isAtTime ? await catalog.aliasEventAt(model, alias, atMs, signal) : undefined;
+  if (isAtTime && newest === undefined) {
+    return { items: [], nextPageToken: '' };
   }
-  const page = await collectPage<FeedEntry>(
-    pageSize,
-    (last, limit) => catalog.listAliasEvents({ model, alias, before: last?.sequence ?? start, limit }, signal),
-    ({ sequence }) => encodePageToken(scope, String(sequence)),
-  );
+  const listBefore = (before: number | undefined, limit: number): Promise<FeedEntry[]> =>
+    catalog.listAliasEvents({ model, alias, before, limit }, signal);
+  const positionOf = ({ sequence }: FeedEntry): number => sequence;
+  const page = await collectPage<FeedEntry, number>(pageSize, {
+    start,
+    read: async (before, limit) => {
+      // From the event itself and not from the place after it, which is another alias's: no catalog would find its way from there.
+      const isFound = before === undefined && newest !== undefined;
+      const entries = isFound ? [newest, ...(await listBefore(newest.sequence, limit - 1))] : await listBefore(before, limit);
+      return portionOf(entries, limit, positionOf);
+    },
+    positionOf,
+    tokenAfter: (sequence) => encodePageToken(scope, String(sequence)),
+  });
   return { items: page.items.map(({ event }) => event), nextPageToken: page.nextPageToken };
 }

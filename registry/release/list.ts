@@ -39,11 +39,12 @@ export async function listModels({ catalog }: RegistryDeps, query: ListModelsQue
   check.throwIfBad();
   const scope = ['ListModels', sortedLabels(labels)];
   const start = decodePageToken(scope, query.pageToken);
-  return collectPage(
-    pageSize,
-    (last, limit) => catalog.listModels({ labels, after: last?.name ?? start, limit }, signal),
-    ({ name }) => encodePageToken(scope, name),
-  );
+  return collectPage<Model, string>(pageSize, {
+    start,
+    read: (after, limit) => catalog.listModels({ labels, after, limit }, signal),
+    positionOf: ({ name }) => name,
+    tokenAfter: (name) => encodePageToken(scope, name),
+  });
 }
 
 /** @throws ServiceError not-found MODEL_NOT_FOUND or VERSION_NOT_FOUND. */
@@ -82,9 +83,10 @@ export async function listVersions(
   const position = decodePageToken(scope, query.pageToken);
   const start = position === undefined ? undefined : Number(position);
   await requireModel(catalog, name, signal);
-  return collectPage(
-    pageSize,
-    (last, limit) => catalog.listVersions(name, { labels, after: last?.version ?? start, limit }, signal),
-    ({ version }) => encodePageToken(scope, String(version)),
-  );
+  return collectPage<Version, number>(pageSize, {
+    start,
+    read: (after, limit) => catalog.listVersions(name, { labels, after, limit }, signal),
+    positionOf: ({ version }) => version,
+    tokenAfter: (version) => encodePageToken(scope, String(version)),
+  });
 }

@@ -1,3 +1,5 @@
+import type { Portion } from './portion.ts';
+
 /** One page of a listing. */
 export interface Page<T> {
   readonly items: readonly T[];
@@ -12,29 +14,49 @@ export const MAX_PAGE_BYTES = 1024 * 1024;
 const BATCH = 50;
 
 /**
- * Reads `pageSize` items or fewer, at most `MAX_PAGE_BYTES` of them beyond the first. `read` gives the items after a position;
- * `tokenAfter` makes the token that continues after an item.
+ * How often a page goes on after a read that gave less than was asked for: some hundred models or versions are looked at for labels
+ * that few of them carry, and then the caller decides whether to go on.
  */
-export async function collectPage<T>(
+export const MAX_SHORT_READS = 10;
+
+export interface PageSource<T, P> {
+  /** Of the page before; undefined for the first. */
+  readonly start: P | undefined;
+  /** The items after a position. */
+  readonly read: (after: P | undefined, limit: number) => Promise<Portion<T, P>>;
+  readonly positionOf: (item: T) => P;
+  /** The token that continues after a position. */
+  readonly tokenAfter: (position: P) => string;
+}
+
+/** Reads `pageSize` items or fewer, at most `MAX_PAGE_BYTES` of them beyond the first, in a bounded number of reads. */
+export async function collectPage<T, P>(
   pageSize: number,
-  read: (last: T | undefined, limit: number) => Promise<readonly T[]>,
-  tokenAfter: (item: T) => string,
+  { start, read, positionOf, tokenAfter }: PageSource<T, P>,
 ): Promise<Page<T>> {
   const items: T[] = [];
   let bytes = 0;
-  for (;;) {
+  let position = start;
+  for (let shortReads = 0; ; ) {
     const limit = Math.min(BATCH, pageSize - items.length + 1);
-    const batch = await read(items.at(-1), limit);
-    for (const item of batch) {
+    const portion = await read(position, limit);
+    for (const item of portion.items) {
       const last = items.at(-1);
       bytes += Buffer.byteLength(JSON.stringify(item));
       if (last !== undefined && (items.length === pageSize || bytes > MAX_PAGE_BYTES)) {
-        return { items, nextPageToken: tokenAfter(last) };
+        return { items, nextPageToken: tokenAfter(positionOf(last)) };
       }
       items.push(item);
     }
-    if (batch.length < limit) {
+    if (portion.next === undefined) {
       return { items, nextPageToken: '' };
+    }
+    position = portion.next;
+    const isShort = portion.items.length < limit;
+    shortReads += isShort ? 1 : 0;
+    // Whether anything comes after a full page is not worth a search.
+    if (shortReads === MAX_SHORT_READS || (isShort && items.length === pageSize)) {
+      return { items, nextPageToken: tokenAfter(position) };
     }
   }
 }

@@ -69,21 +69,34 @@ function checkRef(check: RequestCheck, ref: ResolveVersionQuery['ref']): Checked
   return check.aliasName(ref.alias, 'alias') === undefined ? undefined : ref;
 }
 
-async function find(
-  { catalog }: RegistryDeps,
-  name: ModelName,
-  ref: CheckedRef,
-  signal: AbortSignal,
-): Promise<{ version: Version; alias: AliasState | undefined }> {
+interface Found {
+  readonly version: Version;
+  readonly alias: AliasState | undefined;
+}
+
+async function find(deps: RegistryDeps, name: ModelName, ref: CheckedRef, signal: AbortSignal): Promise<Found> {
+  const found = await read(deps, name, ref, signal);
+  // Between the two reads the alias moved on and the version that it had pointed at was deleted, or the newest was: then the model
+  // says another one now.
+  const isMoved = typeof found === 'number' && ref.kind !== 'version';
+  const last = isMoved ? await read(deps, name, ref, signal) : found;
+  if (typeof last === 'number') {
+    throw await missingVersion(deps.catalog, name, last, signal);
+  }
+  return last;
+}
+
+/** The number alone where there is no such version. */
+async function read({ catalog }: RegistryDeps, name: ModelName, ref: CheckedRef, signal: AbortSignal): Promise<Found | number> {
   const model = await requireModel(catalog, name, signal);
   const alias = ref.kind === 'alias' ? model.aliases.find((state) => state.alias === ref.alias) : undefined;
   if (ref.kind === 'alias' && alias === undefined) {
     throw aliasNotFound(model, ref.alias);
   }
   const number = ref.kind === 'version' ? ref.version : (alias?.version ?? model.latestVersion);
-  const version = number === 0 ? undefined : await catalog.getVersion(name, number, signal);
-  if (version === undefined) {
-    throw number === 0 ? versionNotFound(model, 'latest') : await missingVersion(catalog, name, number, signal);
+  if (number === 0) {
+    throw versionNotFound(model, 'latest');
   }
-  return { version, alias };
+  const version = await catalog.getVersion(name, number, signal);
+  return version === undefined ? number : { version, alias };
 }

@@ -6,11 +6,13 @@ import { type AliasEvent, promotion, rollback } from '../../registry/model/alias
 import type { Version } from '../../registry/model/version.ts';
 import type { Catalog, RequestIdentity } from '../../registry/release/catalog.ts';
 import { aliasName, draftFor, modelName, record, request, targetOf } from '../support/registry/catalog-records.ts';
+import { readUpTo } from '../support/registry/portions.ts';
 import { never } from '../support/registry/publish.ts';
 import { fileRef, smallVersion } from '../support/registry/sample-version.ts';
 import { isError } from '../support/service-errors.ts';
 import { describeAliasTimes } from './catalog/alias-times.ts';
 import { describeDeletions } from './catalog/deletions.ts';
+import { describeModelListings } from './catalog/model-listings.ts';
 import { describeOpenStagings } from './catalog/open-stagings.ts';
 
 export interface CatalogFixture {
@@ -87,24 +89,7 @@ export function describeCatalog(name: string, create: () => Promise<CatalogFixtu
         assert.equal(await catalog.findRequest('create', 'd', never), undefined);
       });
 
-      it('lists in order of names, those with all labels, after a position', async () => {
-        for (const [model, labels] of [
-          ['c', { x: '1', y: '1' }],
-          ['a', { x: '1' }],
-          ['B', { x: '1', y: '1' }],
-          ['d', { x: '2', y: '1' }],
-          ['e', { x: '1', y: '1' }],
-        ] as const) {
-          await catalog.createModel(record(model, labels), undefined, never);
-        }
-        const list = async (labels: Record<string, string>, after: string | undefined, limit: number) =>
-          (await catalog.listModels({ labels, after, limit }, never)).map((model) => model.name);
-        assert.deepEqual(await list({}, undefined, 10), ['B', 'a', 'c', 'd', 'e']);
-        assert.deepEqual(await list({}, 'a', 2), ['c', 'd']);
-        assert.deepEqual(await list({ x: '1', y: '1' }, undefined, 10), ['B', 'c', 'e']);
-        assert.deepEqual(await list({ y: '1', x: '1' }, 'B', 1), ['c']);
-        assert.deepEqual(await list({ x: '3' }, undefined, 10), []);
-      });
+      describeModelListings(() => catalog);
 
       it('gives the names around a place', async () => {
         for (const model of ['a', 'b', 'c', 'd', 'e']) {
@@ -172,8 +157,10 @@ export function describeCatalog(name: string, create: () => Promise<CatalogFixtu
         ] as const) {
           await added(m, seed, labels);
         }
-        const list = async (labels: Record<string, string>, after: number | undefined, limit: number) =>
-          (await catalog.listVersions(m, { labels, after, limit }, never)).map((version) => version.version);
+        const list = async (labels: Record<string, string>, start: number | undefined, count: number) =>
+          (await readUpTo(count, start, (after, limit) => catalog.listVersions(m, { labels, after, limit }, never))).map(
+            (version) => version.version,
+          );
         assert.deepEqual(await list({}, undefined, 10), [3, 2, 1]);
         assert.deepEqual(await list({}, 3, 1), [2]);
         assert.deepEqual(await list({ y: '1', x: '1' }, undefined, 10), [3, 1]);

@@ -8,6 +8,7 @@ import { writeJson } from '../registry-command.ts';
 
 interface Options {
   readonly createBucket?: true;
+  readonly restored?: true;
   readonly json?: true;
 }
 
@@ -17,6 +18,7 @@ export function addSetup(program: Command, cli: Cli): void {
     .command('setup')
     .description("create the registry's table on AWS (MODELS_S3_BUCKET, MODELS_TABLE); running it again changes nothing")
     .option('--create-bucket', 'create the bucket too, versioned, where there is none')
+    .option('--restored', 'the table was put back to an earlier moment: watchers of before start anew, with a snapshot')
     .addOption(jsonOption())
     .action((options: Options) => setUp(cli, options));
 }
@@ -31,7 +33,7 @@ async function setUp(cli: Cli, options: Options): Promise<void> {
   const { table, isBucketCreated, storeId } = await setUpAws(
     aws,
     systemClock,
-    { createBucket: options.createBucket === true },
+    { createBucket: options.createBucket === true, isRestored: options.restored === true },
     cli.interrupts(),
   );
   if (options.json === true) {
@@ -51,4 +53,7 @@ async function setUp(cli: Cli, options: Options): Promise<void> {
   const expiry = table.isExpiring ? '' : ', without time to live: this server keeps what has ended';
   await cli.out.write(`table   ${aws.table}  ${made(table.isCreated)}${recovery}${expiry}\n`);
   await cli.out.write(`bucket  ${aws.bucket}  ${made(isBucketCreated)}\n`);
+  if (options.restored === true) {
+    await cli.out.write(`store   ${storeId}  a new identity\n`);
+  }
 }

@@ -19,7 +19,7 @@ import {
   readVersions,
   writeStaging,
 } from './dynamo-versions.ts';
-import type { Pace } from './retry.ts';
+import { LostRaceError, type Pace } from './retry.ts';
 import { FORMAT_VERSION, keys } from './table-layout.ts';
 
 /**
@@ -62,6 +62,28 @@ export async function openDynamoCatalog(
     findRequest: (operation, id, at) => readRequest(table, operation, id, at),
     addRequest: (request, at) => writeRequest(table, request, at),
   };
+}
+
+/**
+ * Gives a table that was put back to an earlier moment another identity: a cursor of after that moment is none of this store then, and
+ * whoever comes with it gets a snapshot instead of the changes that happen to stand beyond its number. Registries that are open on
+ * the table keep the old identity until they start again.
+ * @throws ServiceError as `openDynamoCatalog` does.
+ */
+export async function renewIdentity(
+  deps: { readonly client: DynamoSender; readonly pace: Pace },
+  settings: { readonly table: string },
+  signal: AbortSignal,
+): Promise<void> {
+  const table = new DynamoTable(deps.client, deps.pace, settings.table);
+  await table.race(signal, async () => {
+    const equals = await readIdentity(table, settings.table, signal);
+    const condition = { attribute: 'storeId', equals };
+    const renewal = { kind: 'set', key: keys.identity, attribute: 'storeId', value: randomUUID(), condition } as const;
+    if ((await table.transact([renewal], signal)).size > 0) {
+      throw new LostRaceError('another identity was given meanwhile');
+    }
+  });
 }
 
 async function readIdentity(table: DynamoTable, name: string, signal: AbortSignal): Promise<string> {

@@ -1,10 +1,12 @@
 import type { ModelName } from '../../../proto/wire/names.ts';
 import type { AliasState } from '../../model/alias.ts';
-import { hasLabels, type Labels } from '../../model/labels.ts';
+import type { Labels } from '../../model/labels.ts';
 import type { Model, ModelKind, ModelRecord } from '../../model/model.ts';
 import type { RequestIdentity, Slice } from '../../release/catalog.ts';
+import { type Portion, portionOf } from '../../release/portion.ts';
 import { integerOf, type Row, textOf } from './attributes.ts';
 import { toAliasState } from './dynamo-aliases.ts';
+import { readLabelled } from './dynamo-labelled.ts';
 import { requestWrites } from './dynamo-requests.ts';
 import type { DynamoTable } from './dynamo-table.ts';
 import { keys, ranges } from './table-layout.ts';
@@ -40,44 +42,33 @@ export async function readModel(table: DynamoTable, name: ModelName, signal: Abo
   return row === undefined ? undefined : toModel(row, aliases);
 }
 
-/** With labels, walks the entries of the first one in order and looks at the models themselves for the others. */
 export async function readModels(
   table: DynamoTable,
   { labels, after, limit }: Slice<string>,
   signal: AbortSignal,
-): Promise<Model[]> {
+): Promise<Portion<Model, string>> {
+  const range = after === undefined ? ranges.all : ranges.after(after);
   const [first] = Object.entries(labels);
-  if (first === undefined) {
-    const rows = await table.query({ pk: MODELS, range: ranges.after(after ?? ''), limit }, signal);
-    const [low, high] = [rows.at(0), rows.at(-1)];
-    if (low === undefined || high === undefined) {
-      return [];
-    }
-    // All models between the first and the last are on this page, so one question answers for all of them.
-    const range = ranges.aliasesBetween(textOf(low, 'sk'), textOf(high, 'sk'));
-    const aliases = (await table.query({ pk: ALIASES, range }, signal)).map(toAliasState);
-    return rows.map((row) =>
-      toModel(
-        row,
-        aliases.filter(({ model }) => model === row['sk']),
-      ),
-    );
+  if (first !== undefined) {
+    const { pk } = keys.modelLabel(...first, '');
+    const { items, next } = await readLabelled(table, { pk, range }, keys.model, { labels, limit }, signal);
+    return { items: await withAliases(table, items, signal), next };
   }
-  const found: Row[] = [];
-  let position = after ?? '';
-  for (;;) {
-    const entries = await table.query(
-      { pk: keys.modelLabel(...first, '').pk, range: ranges.after(position), limit: limit - found.length },
-      signal,
-    );
-    const names = entries.map((entry) => textOf(entry, 'sk'));
-    const rows = await table.getAll(names.map(keys.model), signal);
-    found.push(...rows.filter((row) => hasLabels(row['labels'] as Labels, labels)));
-    position = names.at(-1) ?? position;
-    if (found.length === limit || names.length === 0) {
-      return withAliases(table, found, signal);
-    }
+  const rows = await table.query({ pk: MODELS, range, limit }, signal);
+  const [low, high] = [rows.at(0), rows.at(-1)];
+  if (low === undefined || high === undefined) {
+    return { items: [], next: undefined };
   }
+  // All models between the first and the last are on this page, so one question answers for all of them.
+  const between = ranges.aliasesBetween(textOf(low, 'sk'), textOf(high, 'sk'));
+  const aliases = (await table.query({ pk: ALIASES, range: between }, signal)).map(toAliasState);
+  const models = rows.map((row) =>
+    toModel(
+      row,
+      aliases.filter(({ model }) => model === row['sk']),
+    ),
+  );
+  return portionOf(models, limit, ({ name }) => name);
 }
 
 export async function readNeighbouringNames(

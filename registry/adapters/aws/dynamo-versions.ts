@@ -3,15 +3,17 @@ import { ServiceError } from '../../../proto/wire/errors.ts';
 import type { ManifestLineage } from '../../../proto/wire/manifest.ts';
 import type { ModelName } from '../../../proto/wire/names.ts';
 import type { Deprecation } from '../../model/deletion.ts';
-import { hasLabels, type Labels } from '../../model/labels.ts';
+import type { Labels } from '../../model/labels.ts';
 import type { ModelKind } from '../../model/model.ts';
 import type { ArtifactRecord, Version, VersionDraft } from '../../model/version.ts';
 import type { AddVersionResult, OpenStaging, RequestIdentity, Slice, Staging } from '../../release/catalog.ts';
+import { type Portion, portionOf } from '../../release/portion.ts';
 import { type Attributes, integerOf, type Row, textOf } from './attributes.ts';
+import { readLabelled } from './dynamo-labelled.ts';
 import { requestWrites } from './dynamo-requests.ts';
 import { type DynamoTable, MAX_TRANSACTION_ITEMS, type Write } from './dynamo-table.ts';
 import { LostRaceError } from './retry.ts';
-import { keys, ranges } from './table-layout.ts';
+import { type Key, keys, ranges } from './table-layout.ts';
 
 /** What takes part in the transaction is numbered by its place in it. */
 const STAGING = 0;
@@ -67,35 +69,24 @@ export async function readVersion(
   return row === undefined ? undefined : toVersion(row);
 }
 
-/** With labels, walks the entries of the first one, newest first, and looks at the versions themselves for all of them. */
 export async function readVersions(
   table: DynamoTable,
   model: ModelName,
   { labels, after, limit }: Slice<number>,
   signal: AbortSignal,
-): Promise<Version[]> {
-  const before = after === undefined ? ranges.all : ranges.before(keys.version(model, after).sk);
+): Promise<Portion<Version, number>> {
+  const range = after === undefined ? ranges.all : ranges.before(keys.version(model, after).sk);
   const [first] = Object.entries(labels);
-  if (first === undefined) {
-    const { pk } = keys.version(model, 0);
-    return (await table.query({ pk, range: before, limit, isDescending: true }, signal)).map(toVersion);
+  if (first !== undefined) {
+    const { pk } = keys.versionLabel(model, ...first, 0);
+    const itemOf = (sk: string): Key => keys.version(model, Number(sk));
+    const entries = { pk, range, isDescending: true };
+    const { items, next } = await readLabelled(table, entries, itemOf, { labels, limit }, signal);
+    return { items: items.map(toVersion), next: next === undefined ? undefined : Number(next) };
   }
-  const { pk } = keys.versionLabel(model, ...first, 0);
-  const found: Version[] = [];
-  for (let range = before; ; ) {
-    const entries = await table.query({ pk, range, limit: limit - found.length, isDescending: true }, signal);
-    const numbers = entries.map((entry) => Number(textOf(entry, 'sk')));
-    const rows = await table.getAll(
-      numbers.map((number) => keys.version(model, number)),
-      signal,
-    );
-    found.push(...rows.map(toVersion).filter((version) => hasLabels(version.labels, labels)));
-    const last = numbers.at(-1);
-    if (found.length === limit || last === undefined) {
-      return found;
-    }
-    range = ranges.before(keys.version(model, last).sk);
-  }
+  const { pk } = keys.version(model, 0);
+  const rows = await table.query({ pk, range, limit, isDescending: true }, signal);
+  return portionOf(rows.map(toVersion), limit, ({ version }) => version);
 }
 
 export async function isBlobReferenced(

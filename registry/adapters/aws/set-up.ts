@@ -11,6 +11,7 @@ import { createDynamoClient, createS3Client } from './aws-clients.ts';
 import { isTransient, nameOf, translateAwsError } from './aws-errors.ts';
 import type { AwsSettings } from './aws-settings.ts';
 import { type CreatedTable, createTable } from './create-table.ts';
+import { renewIdentity } from './dynamo-catalog.ts';
 import { openAwsStore } from './open-aws-store.ts';
 import { DEFAULT_RETRY, type Pace, retrying } from './retry.ts';
 import { isAbsent } from './s3-bucket.ts';
@@ -24,13 +25,13 @@ export interface SetUp {
 
 /**
  * Creates what a registry on AWS needs and is not there, and opens it once: the table, and where `createBucket` says so a
- * versioned bucket. Idempotent.
+ * versioned bucket. Idempotent, but that a table which was put back to an earlier moment gets another identity each time.
  * @throws ServiceError failed-precondition STORAGE_UNAVAILABLE when there is no such bucket; as `createTable` and `openAwsStore` do.
  */
 export async function setUpAws(
   settings: AwsSettings,
   clock: Clock,
-  { createBucket }: { readonly createBucket: boolean },
+  { createBucket, isRestored }: { readonly createBucket: boolean; readonly isRestored: boolean },
   signal: AbortSignal,
 ): Promise<SetUp> {
   const pace: Pace = { clock, random: Math.random, settings: DEFAULT_RETRY };
@@ -39,6 +40,9 @@ export async function setUpAws(
   try {
     const isBucketCreated = await ensureBucket(s3, pace, settings, createBucket, signal);
     const table = await createTable(dynamo, pace, settings.table, signal);
+    if (isRestored) {
+      await renewIdentity({ client: dynamo, pace }, settings, signal);
+    }
     const store = await openAwsStore(settings, { clock, onLeftover: () => undefined }, signal);
     store.close();
     return { table, isBucketCreated, storeId: store.catalog.storeId };

@@ -52,10 +52,13 @@ export type SortRange =
   | { readonly kind: 'after' | 'from' | 'before' | 'prefix'; readonly value: string }
   | { readonly kind: 'between'; readonly low: string; readonly high: string };
 
+const ALL: SortRange = { kind: 'all' };
+
 export const ranges = {
-  all: { kind: 'all' },
-  after: (value: string): SortRange => ({ kind: 'after', value }),
-  from: (value: string): SortRange => ({ kind: 'from', value }),
+  all: ALL,
+  /** Everything comes after the empty text, which DynamoDB takes for no part of a key. */
+  after: (value: string): SortRange => (value === '' ? ALL : { kind: 'after', value }),
+  from: (value: string): SortRange => (value === '' ? ALL : { kind: 'from', value }),
   before: (value: string): SortRange => ({ kind: 'before', value }),
   /** References to a blob of exactly this size. */
   blobOfSize: (sizeBytes: number): SortRange => ({ kind: 'prefix', value: `${padded(sizeBytes, SIZE_DIGITS)}#` }),

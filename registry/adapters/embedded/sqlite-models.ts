@@ -2,6 +2,7 @@ import type { ModelName } from '../../../proto/wire/names.ts';
 import type { Labels } from '../../model/labels.ts';
 import type { Model, ModelKind, ModelRecord } from '../../model/model.ts';
 import type { RequestIdentity, Slice } from '../../release/catalog.ts';
+import { type Portion, portionOf } from '../../release/portion.ts';
 import { toAliasState } from './sqlite-aliases.ts';
 import { integerOf, type Row, type SqliteDatabase, textOf } from './sqlite-database.ts';
 import { insertRequest, isRecorded } from './sqlite-requests.ts';
@@ -41,7 +42,7 @@ export function selectModel(database: SqliteDatabase, name: string): Model | und
 }
 
 /** With labels, walks the entries of the first one in order and looks the others up. */
-export function selectModels(database: SqliteDatabase, { labels, after, limit }: Slice<string>): Model[] {
+export function selectModels(database: SqliteDatabase, { labels, after, limit }: Slice<string>): Portion<Model, string> {
   const [first, ...others] = Object.entries(labels);
   const start = after ?? '';
   return database.read(() => {
@@ -58,7 +59,8 @@ export function selectModels(database: SqliteDatabase, { labels, after, limit }:
             ...others.flat(),
             limit,
           );
-    return rows.map((row) => toModel(database, row));
+    const models = rows.map((row) => toModel(database, row));
+    return portionOf(models, limit, ({ name }) => name);
   });
 }
 

@@ -7,6 +7,7 @@ import type { Labels } from '../../model/labels.ts';
 import type { ModelKind } from '../../model/model.ts';
 import type { ArtifactRecord, Version, VersionDraft } from '../../model/version.ts';
 import type { AddVersionResult, OpenStaging, RequestIdentity, Slice, Staging } from '../../release/catalog.ts';
+import { type Portion, portionOf } from '../../release/portion.ts';
 import { integerOf, type Row, type SqliteDatabase, textOf } from './sqlite-database.ts';
 import { insertRequest, isRecorded } from './sqlite-requests.ts';
 
@@ -47,7 +48,11 @@ export function selectVersion(database: SqliteDatabase, model: string, version: 
   return row === undefined ? undefined : toVersion(row);
 }
 
-export function selectVersions(database: SqliteDatabase, model: string, { labels, after, limit }: Slice<number>): Version[] {
+export function selectVersions(
+  database: SqliteDatabase,
+  model: string,
+  { labels, after, limit }: Slice<number>,
+): Portion<Version, number> {
   const [first, ...others] = Object.entries(labels);
   const before = after ?? Number.MAX_SAFE_INTEGER;
   const rows =
@@ -70,7 +75,7 @@ export function selectVersions(database: SqliteDatabase, model: string, { labels
           ...others.flat(),
           limit,
         );
-  return rows.map(toVersion);
+  return portionOf(rows.map(toVersion), limit, ({ version }) => version);
 }
 
 export function isBlobReferenced(database: SqliteDatabase, { digest, sizeBytes }: BlobRef): boolean {

@@ -28,7 +28,7 @@ export function describeDeletions({ catalog, openAnother, added }: DeletionFixtu
   };
   const latest = async () => (await catalog().getModel(m, never))?.latestVersion;
   const numbers = async (labels: Record<string, string> = {}) =>
-    (await catalog().listVersions(m, { labels, after: undefined, limit: 10 }, never)).map(({ version }) => version);
+    (await catalog().listVersions(m, { labels, after: undefined, limit: 10 }, never)).items.map(({ version }) => version);
 
   describe('deprecation and deletion', () => {
     beforeEach(() => catalog().createModel(record('m'), undefined, never));
@@ -38,7 +38,8 @@ export function describeDeletions({ catalog, openAnother, added }: DeletionFixtu
       const marked = await catalog().setDeprecation(version, { reason: 'blurred', timeMs: 5 }, never);
       assert.deepEqual(marked, { ...version, deprecation: { reason: 'blurred', timeMs: 5 } });
       assert.deepEqual(await catalog().getVersion(m, 1, never), marked);
-      assert.deepEqual(await catalog().listVersions(m, { labels: { a: 'b' }, after: undefined, limit: 5 }, never), [marked]);
+      const { items } = await catalog().listVersions(m, { labels: { a: 'b' }, after: undefined, limit: 5 }, never);
+      assert.deepEqual(items, [marked]);
       const again = await catalog().setDeprecation(version, { reason: '', timeMs: 6 }, never);
       assert.deepEqual(again?.deprecation, { reason: '', timeMs: 6 });
       assert.deepEqual(await catalog().setDeprecation(version, undefined, never), version);
@@ -89,7 +90,8 @@ export function describeDeletions({ catalog, openAnother, added }: DeletionFixtu
       assert.equal((await added(m, 'five')).version, 5);
       await remove(5);
       assert.equal(await latest(), 4);
-      assert.equal((await catalog().listModels({ labels: {}, after: undefined, limit: 5 }, never))[0]?.latestVersion, 4);
+      const { items } = await catalog().listModels({ labels: {}, after: undefined, limit: 5 }, never);
+      assert.equal(items[0]?.latestVersion, 4);
     });
 
     it('keeps what aliases point at, and names them', async () => {

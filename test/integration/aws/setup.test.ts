@@ -26,6 +26,9 @@ describe('setup', needsLocalAws(), () => {
     assert.deepEqual([said['table_created'], said['bucket_created']], [true, true]);
     const again = await runCommand(['setup'], env);
     assert.match(again.out, /^table {3}new-\S+ {2}is there.*\nbucket {2}new-\S+ {2}is there\n$/);
+    const restored = await runCommand(['setup', '--restored', '--json'], env);
+    assert.equal(restored.code, 0, restored.err);
+    assert.notEqual((JSON.parse(restored.out) as typeof said)['store_id'], said['store_id']);
     await using server = await startRegistryServer('/nowhere', env);
     await createClassifier(server.registry, 'm');
   });

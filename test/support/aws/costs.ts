@@ -9,7 +9,8 @@ import { DynamoReports } from '../../../registry/adapters/aws/dynamo-reports.ts'
 import { type DynamoSender, DynamoTable } from '../../../registry/adapters/aws/dynamo-table.ts';
 import { DynamoWishes } from '../../../registry/adapters/aws/dynamo-wishes.ts';
 import { systemClock } from '../../../registry/release/clock.ts';
-import { createRegistry } from '../../../registry/release/registry.ts';
+import { createRegistry, type Registry } from '../../../registry/release/registry.ts';
+import { ManualClock } from '../registry/manual-clock.ts';
 import { collect, never, promotion, stage, upload } from '../registry/publish.ts';
 import { sampleVersion, seededBytes } from '../registry/sample-version.ts';
 import { countCapacity, type Units } from './capacity.ts';
@@ -29,6 +30,8 @@ export interface Cost {
 const READING = new Set(['GetObject', 'HeadObject']);
 const FREE = new Set(['DeleteObject', 'DeleteObjects', 'AbortMultipartUpload']);
 
+const SETTINGS = { feedPollMs: 250, serverTtlMs: 30_000 };
+
 /** Makes one call of each kind on a small registry and counts. */
 export async function measureCosts(client: DynamoSender, table: string): Promise<Cost[]> {
   const counter = countCapacity(client);
@@ -43,10 +46,7 @@ export async function measureCosts(client: DynamoSender, table: string): Promise
   const liveState = new DynamoTable(counter.sender, pace, table);
   const [reports, wishes] = [new DynamoReports(liveState), new DynamoWishes(liveState)];
   const blobs = new S3BlobStore(bucket, s3LayoutOf(''));
-  const registry = createRegistry(
-    { catalog, blobs, reports, wishes, clock: systemClock, newId: () => randomUUID() },
-    { feedPollMs: 250, serverTtlMs: 30_000 },
-  );
+  const registry = createRegistry({ catalog, blobs, reports, wishes, clock: systemClock, newId: () => randomUUID() }, SETTINGS);
   const costs: Cost[] = [];
   const measure = async <T>(call: string, action: () => Promise<T>): Promise<T> => {
     counter.take();
@@ -103,13 +103,20 @@ export async function measureCosts(client: DynamoSender, table: string): Promise
       return;
     }
   });
+  const clock = new ManualClock();
+  const watched = createRegistry({ catalog, blobs, reports, wishes, clock, newId: () => randomUUID() }, SETTINGS);
+  const over = new AbortController();
+  const watches = Array.from({ length: 2 }, () => watchAtRest(watched, over.signal));
+  // Each watcher's two heartbeats, and the next question for changes and the one for wishes, however many watch.
+  await clock.untilSleeping(2 * watches.length + 2);
   await measure('WatchAliases, a second at rest', async () => {
-    // However many watch.
-    for (let asked = 0; asked < 4; asked++) {
-      await catalog.feedHead(never);
+    for (let passedMs = 0; passedMs < 1000; passedMs += SETTINGS.feedPollMs) {
+      clock.advance(SETTINGS.feedPollMs);
+      await clock.untilSleeping(2 * watches.length + 2);
     }
-    await wishes.head(never);
   });
+  over.abort();
+  await Promise.all(watches);
   await measure('DeleteVersion, 1 file', () => registry.deleteVersion({ ...move, version: 2, requestId: 'd' }, never));
   const report = (sequence: number, state: 'loading' | 'ready') => {
     const versions = Array.from({ length: 10 }, (_, index) => [index + 1, digestOf(Buffer.from(`${index}`))] as const);
@@ -123,4 +130,19 @@ export async function measureCosts(client: DynamoSender, table: string): Promise
   await measure('GetRollout, 1 server', () => registry.getRollout({ model: 'm', alias: '' }, never));
   await measure('PrefetchVersion', () => registry.prefetchVersion({ model: 'm', version: 1, holdSeconds: 0 }, never));
   return costs;
+}
+
+/** Reads the snapshot and waits for what does not come, until the signal. */
+async function watchAtRest(registry: Registry, signal: AbortSignal): Promise<void> {
+  try {
+    for await (const event of registry.watchAliases({ cursor: '', heartbeatSeconds: 60 }, signal)) {
+      if (event.kind === 'heartbeat') {
+        throw new Error('a heartbeat within the first second');
+      }
+    }
+  } catch (error) {
+    if (!signal.aborted) {
+      throw error;
+    }
+  }
 }

@@ -32,12 +32,12 @@ export class MemoryDynamo {
   #answer({ name, input }: Sent): unknown {
     switch (name) {
       case 'GetItem':
-        return { Item: this.items.get(keyOf(input['Key'] as Item)) };
+        return { Item: this.items.get(sentKey(input['Key'] as Item)) };
       case 'BatchGetItem': {
         const [[table, { Keys }]] = Object.entries(input['RequestItems'] as Record<string, { Keys: Item[] }>) as [
           [string, { Keys: Item[] }],
         ];
-        const found = Keys.map((key) => this.items.get(keyOf(key))).filter((item) => item !== undefined);
+        const found = Keys.map((key) => this.items.get(sentKey(key))).filter((item) => item !== undefined);
         // In any order.
         return { Responses: { [table]: found.toReversed() }, UnprocessedKeys: {} };
       }
@@ -46,7 +46,7 @@ export class MemoryDynamo {
       case 'TransactWriteItems':
         return this.#transact(input);
       case 'PutItem': {
-        const key = keyOf(input['Item'] as Item);
+        const key = sentKey(input['Item'] as Item);
         if (!holds(input, this.items.get(key))) {
           throw awsError('ConditionalCheckFailedException');
         }
@@ -63,6 +63,7 @@ export class MemoryDynamo {
   #query(input: Sent['input']): unknown {
     const values = input['ExpressionAttributeValues'] as Values;
     const condition = String(input['KeyConditionExpression']);
+    refuseEmpty(Object.values(values));
     const found = [...this.items.values()]
       .filter((item) => item['pk']?.S === values[':pk']?.S && isInRange(item['sk']?.S ?? '', condition, values))
       .sort((a, b) => compare(a['sk']?.S ?? '', b['sk']?.S ?? ''));
@@ -81,7 +82,7 @@ export class MemoryDynamo {
     }
     const Key = input['Key'] as Item;
     const name = (input as Conditional).ExpressionAttributeNames?.['#sum'] ?? '';
-    const found = this.items.get(keyOf(Key));
+    const found = this.items.get(sentKey(Key));
     const sum = { N: String(Number(found?.[name]?.N ?? 0) + 1) };
     this.items.set(keyOf(Key), { ...Key, ...found, [name]: sum });
     return { Attributes: { [name]: sum } };
@@ -97,7 +98,7 @@ export class MemoryDynamo {
       return {};
     }
     const keys = writes.map((write) =>
-      keyOf(write.Put?.Item ?? write.Update?.Key ?? write.Delete?.Key ?? write.ConditionCheck?.Key ?? {}),
+      sentKey(write.Put?.Item ?? write.Update?.Key ?? write.Delete?.Key ?? write.ConditionCheck?.Key ?? {}),
     );
     if (new Set(keys).size < keys.length) {
       throw new Error('a transaction with two writes to one item');
@@ -124,6 +125,19 @@ export class MemoryDynamo {
     }
     this.#tokens.add(token);
     return {};
+  }
+}
+
+/** The key of an item that was sent: DynamoDB refuses one that is not whole. */
+function sentKey(item: Item): string {
+  refuseEmpty([item['pk'], item['sk']]);
+  return keyOf(item);
+}
+
+/** What DynamoDB does with an empty text in a key and in a condition on one. */
+function refuseEmpty(values: readonly (AttributeValue | undefined)[]): void {
+  if (values.some((value) => value?.S === undefined || value.S === '')) {
+    throw awsError('ValidationException');
   }
 }
 

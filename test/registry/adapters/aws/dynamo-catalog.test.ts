@@ -3,15 +3,18 @@ import { it } from 'node:test';
 import { digestOf } from '../../../../proto/wire/digest.ts';
 import { promotion } from '../../../../registry/model/alias.ts';
 import { MAX_LINEAGE_BYTES, type Version, type VersionDraft } from '../../../../registry/model/version.ts';
-import { openDynamoCatalog } from '../../../../registry/adapters/aws/dynamo-catalog.ts';
+import { openDynamoCatalog, renewIdentity } from '../../../../registry/adapters/aws/dynamo-catalog.ts';
 import { keys } from '../../../../registry/adapters/aws/table-layout.ts';
+import { encodeCursor } from '../../../../registry/model/cursor.ts';
 import type { Catalog } from '../../../../registry/release/catalog.ts';
 import { describeCatalog } from '../../../contract/catalog-contract.ts';
 import { awsError, cancelled, instantPace } from '../../../support/aws/fake-client.ts';
 import { itemBytes } from '../../../support/aws/item-size.ts';
 import { keyOf, MemoryDynamo } from '../../../support/aws/memory-dynamo.ts';
 import { aliasName, draftFor, modelName, record, request, targetOf } from '../../../support/registry/catalog-records.ts';
+import { openEmbedded } from '../../../support/registry/embedded-registry.ts';
 import { never } from '../../../support/registry/publish.ts';
+import { temporaryFolder } from '../../../support/registry/temporary-folder.ts';
 import { isError } from '../../../support/service-errors.ts';
 
 describeCatalog('DynamoDB, in memory', async () => {
@@ -171,7 +174,7 @@ it('takes as many artifacts and labels as may be, in one transaction', async () 
     never,
   );
   assert.deepEqual(
-    found.map((entry) => entry.version),
+    found.items.map((entry) => entry.version),
     [1],
   );
   const stray = keys.versionLabel('m', 'label-63', 'x', 2);
@@ -179,7 +182,7 @@ it('takes as many artifacts and labels as may be, in one transaction', async () 
   await add(catalog, draftFor(m, 'unlabelled'));
   const still = await catalog.listVersions(m, { labels: { 'label-63': 'x' }, after: undefined, limit: 10 }, never);
   assert.deepEqual(
-    still.map((entry) => entry.version),
+    still.items.map((entry) => entry.version),
     [1],
   );
 });
@@ -306,3 +309,49 @@ function manyArtifacts(text: string, nameLength: number): VersionDraft['artifact
     };
   });
 }
+
+it('is another store after it was put back to an earlier moment: a watch with a cursor of before starts anew', async () => {
+  const { dynamo, catalog } = await open();
+  const deps = { client: dynamo.sender, pace: instantPace() };
+  const [one, two] = [await add(catalog), await add(catalog, draftFor(m, 'second'))];
+  await promote(catalog, one);
+  const backup = new Map(dynamo.items);
+  await promote(catalog, two);
+  const cursor = encodeCursor({ storeId: catalog.storeId, sequence: 2 });
+  // Another history takes the same numbers.
+  dynamo.items.clear();
+  for (const [key, item] of backup) {
+    dynamo.items.set(key, item);
+  }
+  await promote(catalog, one, aliasName('canary'));
+  await promote(catalog, two, aliasName('canary'));
+  await renewIdentity(deps, { table: 'catalog' }, never);
+  const restored = await openDynamoCatalog(deps, { table: 'catalog' }, never);
+  assert.notEqual(restored.storeId, catalog.storeId);
+  await using folder = await temporaryFolder();
+  const { registry, ...embedded } = await openEmbedded(folder.path, { wrapCatalog: () => restored });
+  for await (const event of registry.watchAliases({ cursor, heartbeatSeconds: 1 }, never)) {
+    assert.ok(event.kind === 'snapshot' && event.isComplete);
+    assert.deepEqual(
+      event.aliases.map(({ alias, version }) => `${alias} ${version}`),
+      ['canary 2', 'production 1'],
+    );
+    break;
+  }
+  embedded[Symbol.dispose]();
+});
+
+it('gives one identity at a time to a table that was put back', async () => {
+  const { dynamo, client } = await open();
+  const deps = { client: dynamo.sender, pace: instantPace() };
+  let isOther = false;
+  client.before = async ({ name }) => {
+    if (name === 'TransactWriteItems' && !isOther) {
+      isOther = true;
+      await renewIdentity(deps, { table: 'catalog' }, never);
+    }
+  };
+  await renewIdentity(deps, { table: 'catalog' }, never);
+  // Identity and model at first; then the one that came too late, the other and the second try.
+  assert.equal(client.names.filter((name) => name === 'TransactWriteItems').length, 5);
+});

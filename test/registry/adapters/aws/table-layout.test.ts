@@ -77,3 +77,8 @@ it('keeps references to a blob apart by its size', () => {
   assert.ok(keys.blob(digest, 12, 'm', 7).sk.startsWith(range.value));
   assert.ok(!keys.blob(digest, 120, 'm', 7).sk.startsWith(range.value));
 });
+
+it('asks for no empty part of a key, which DynamoDB refuses', () => {
+  assert.deepEqual(ranges.after(''), ranges.all);
+  assert.deepEqual(ranges.from(''), ranges.all);
+});

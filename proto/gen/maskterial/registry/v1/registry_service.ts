@@ -60,7 +60,10 @@ export interface GetModelResponse {
 }
 
 export interface ListModelsRequest {
-  /** At most 1000; 0 means 100. A page can be shorter and yet not the last: it also ends at about 1 MiB. */
+  /**
+   * At most 1000; 0 means 100. A page can be shorter, or empty, and yet not the last: it also ends at about 1 MiB, and where many
+   * models carry some of the labels and few all of them. Ask until there is no next_page_token.
+   */
   pageSize: number;
   pageToken: string;
   /** Exact matches; a model must carry all of them. */
@@ -89,7 +92,7 @@ export interface GetVersionResponse {
 
 export interface ListVersionsRequest {
   model: string;
-  /** At most 1000; 0 means 100. */
+  /** At most 1000; 0 means 100. A page can be shorter, or empty, and yet not the last, as one of models. */
   pageSize: number;
   pageToken: string;
   /** Exact matches; a version must carry all of them. */
