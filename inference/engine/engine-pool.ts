@@ -61,7 +61,7 @@ export class EnginePool {
   readonly #line = new WaitingLine<Waiting>();
   readonly #closing = new AbortController();
   readonly #heavy: HeavyDeps | undefined;
-  readonly #stopListening: (() => void) | undefined;
+  #stopListening: (() => void) | undefined;
 
   /** Takes over engines that were started with `servables`. */
   constructor(
@@ -133,6 +133,7 @@ export class EnginePool {
   /** Ends the engines and waits until the processes are gone. To be called once nothing runs here any more. Idempotent. */
   async close(): Promise<void> {
     this.#stopListening?.();
+    this.#stopListening = undefined;
     this.#closing.abort(new ServiceError('unavailable', 'SHUTTING_DOWN', 'the engines are shutting down'));
     for (let waiting = this.#line.next(); waiting !== undefined; waiting = this.#line.next()) {
       this.#left(waiting);

@@ -122,6 +122,26 @@ test('heavy runs take turns, whatever their models; as many as there are engines
   assert.deepEqual((await other).flakes, []);
 });
 
+test('a model that leaves while another loads takes nobody out of the line of those that stay', async (t) => {
+  const { load, loader } = bench(t, { memoryBytes: 5000e6 });
+  const third = scriptedHeavy('U:1', 100e6);
+  const both = await load(first, second);
+  const kept = await load(second);
+  const leaving = loader.dispose(both);
+  // Its load waits for what leaves.
+  const generation = await load(second, third);
+  await leaving;
+  await loader.dispose(kept);
+  const stop = new AbortController();
+  const running = heavyJob('wait', third, stop.signal);
+  const run = generation.predict(running);
+  await eventually(() => running.stages.length > 0);
+  const waiting = generation.predict(heavyJob('done', second));
+  stop.abort();
+  await assert.rejects(run, isError('cancelled', 'CANCELLED'));
+  assert.deepEqual((await waiting).flakes, []);
+});
+
 test('an engine that goes on with a cancelled run for longer than it may, by what was measured, is replaced', async (t) => {
   const asked: CancelledRun[] = [];
   const graceMs = (run: CancelledRun): number => {
