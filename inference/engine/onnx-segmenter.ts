@@ -1,5 +1,6 @@
 import { ServiceError } from '../../proto/wire/errors.ts';
 import type { DecodedImage } from '../predict/decoder.ts';
+import { checkFinite } from '../predict/instances.ts';
 import type { QueryLogits, Segmenter } from '../predict/segmenter.ts';
 import { OnnxSession, type SessionSource } from './onnx-session.ts';
 
@@ -24,7 +25,11 @@ export class OnnxSegmenter implements Segmenter {
 
   /** The first run, on an image of so many pixels. @throws ServiceError as OnnxSession.warmUp does. */
   warmUp(pixels: number): Promise<void> {
-    return this.#session.warmUp(() => this.segment(warmUpImage(pixels)));
+    return this.#session.warmUp(async () => {
+      const { classLogits, maskLogits } = await this.segment(warmUpImage(pixels));
+      checkFinite(classLogits, 'class logits');
+      checkFinite(maskLogits, 'mask logits');
+    });
   }
 
   async segment({ width, height, rgb }: DecodedImage): Promise<QueryLogits> {

@@ -84,6 +84,18 @@ test('weights that a graph does not know fail its load', async () => {
   assert.equal(failure?.error.reason, 'LOAD_FAILED');
 });
 
+test('a model whose numbers overflow fails its load: it would seem to see nothing in any image', async () => {
+  const tensors = model.tensors.map((tensor) =>
+    tensor.name.endsWith('stem.conv1.weight')
+      ? { ...tensor, values: () => tensor.values().map((value) => value * 1e38) }
+      : tensor,
+  );
+  const servable = await m2fServable(folder, 'S:6', { ...model, tensors });
+  const [failure] = await newEngine().load([servable]);
+  assert.equal(failure?.error.reason, 'LOAD_FAILED');
+  assert.match(failure.error.message, /not finite/);
+});
+
 test('a classifier is borrowed for a vote; of many the least recently used is given back and loaded again', async () => {
   const servable = await m2fServable(folder, 'S:4', model);
   const engine = newEngine();
