@@ -4,6 +4,7 @@ import type { Admission } from './admission.ts';
 import type { CancelledRun } from './cancel-grace.ts';
 import { type EngineJob, EngineProcess, type RunLimits, type StartLimits } from './engine-process.ts';
 import type { GenerationEvent } from './generation-event.ts';
+import type { ImageBound } from './heavy-model.ts';
 import { type EngineAnswer, fromWireError } from './protocol.ts';
 import type { RunGate } from './run-gate.ts';
 import { Seat } from './seat.ts';
@@ -35,6 +36,8 @@ export interface HeavyDeps {
   readonly graceMs: (run: CancelledRun) => number;
   /** Called for each engine that takes the place of another. */
   readonly onSpawned: (pid: number) => void;
+  /** The largest image that the memory has room for, asked before each run. */
+  readonly bound: () => ImageBound | undefined;
 }
 
 export interface EngineReport {
@@ -222,11 +225,12 @@ export class EnginePool {
     if (this.#heavy === undefined) {
       return this.#settings;
     }
-    const { reloadMs, graceMs } = this.#heavy;
+    const { reloadMs, graceMs, bound } = this.#heavy;
     const { measuredMs } = this.#admission;
     return {
       ...this.#settings,
       cancelGraceMs: (elapsedMs) => graceMs({ elapsedMs, runMs: measuredMs, reloadMs }),
+      bound: bound(),
     };
   }
 

@@ -5,7 +5,7 @@ import { Admission, type AdmissionLimits } from './admission.ts';
 import { EnginePool, type PoolSettings } from './engine-pool.ts';
 import { type CancelledRun, cancelGraceMs } from './cancel-grace.ts';
 import type { GenerationEvent } from './generation-event.ts';
-import { peakBytes, pixelsWithin } from './heavy-model.ts';
+import { boundWithin, type ImageBound, peakBytes } from './heavy-model.ts';
 import { type LoadFailure, toWireError } from './protocol.ts';
 import { RunGate } from './run-gate.ts';
 import { startEngines } from './start-engines.ts';
@@ -76,7 +76,7 @@ export class HeavyEngines {
     if (refusal !== undefined) {
       return [{ id: spec.id, error: toWireError(refusal) }];
     }
-    const settings = this.#settingsFor(spec);
+    const settings = this.#settings;
     const started = performance.now();
     const outcome = await startEngines([spec], settings, { lower: nicer, restore: () => undefined }, signal);
     if ('failures' in outcome) {
@@ -84,7 +84,8 @@ export class HeavyEngines {
     }
     const reloadMs = (performance.now() - started) / settings.engines;
     const { graceMs = cancelGraceMs } = settings;
-    const heavy = { gate: this.#gate, reloadMs, graceMs, onSpawned: nicer };
+    const bound = (): ImageBound | undefined => this.#boundOf(spec);
+    const heavy = { gate: this.#gate, reloadMs, graceMs, onSpawned: nicer, bound };
     const deps = { generation, admission: this.#admission, onEvent: this.#onEvent, heavy };
     const pool = new EnginePool([spec], outcome.engines, settings, deps);
     const held = { label: spec.label, peakBytes: peakBytes(spec.manifest) * settings.engines, pool, holds: 0 };
@@ -122,10 +123,10 @@ export class HeavyEngines {
   }
 
   /** An image may be as large as the engine's share of the memory allows. */
-  #settingsFor({ manifest }: ServableSpec): HeavySettings {
-    const { memoryBytes, memoryLimitBytes, engines, maxPixels } = this.#settings;
+  #boundOf({ manifest }: ServableSpec): ImageBound | undefined {
+    const { memoryBytes, memoryLimitBytes, engines } = this.#settings;
     const share = memoryLimitBytes > 0 ? memoryLimitBytes : memoryBytes / engines;
-    return { ...this.#settings, maxPixels: Math.min(maxPixels, pixelsWithin(manifest, share)) };
+    return boundWithin(manifest, share);
   }
 }
 

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { Engine } from '../../../inference/engine/engine.ts';
-import { pixelsWithin, weigh } from '../../../inference/engine/heavy-model.ts';
+import { boundWithin, weigh } from '../../../inference/engine/heavy-model.ts';
 import type { DecodedImage } from '../../../inference/predict/decoder.ts';
 import type { ServableSpec } from '../../../inference/rollout/servable.ts';
 import { m2fServable } from '../../support/m2f/m2f-servable.ts';
@@ -128,9 +128,10 @@ test('a borrowed classifier whose file went bad is not ready, and the next one i
 test('what a model takes bounds what an image may have', () => {
   const memory = { baseBytes: 1000, bytesPerPixel: 10 };
   const contract = 'mask2former-segmenter.v1' as const;
-  assert.equal(pixelsWithin({ memory }, 150_021_000), 2000);
-  assert.equal(pixelsWithin({ memory }, 500), 0);
-  assert.equal(pixelsWithin({}, 500), Number.POSITIVE_INFINITY);
-  assert.equal(weigh({ contract, memory }), 150_000_000 + 1000 + 10 * 1200 * 1920);
+  assert.deepEqual(boundWithin({ memory }, 150_021_000), { maxPixels: 2000, sideMultiple: 32 });
+  assert.deepEqual(boundWithin({ memory: { ...memory, sideMultiple: 64 } }, 500), { maxPixels: 0, sideMultiple: 64 });
+  assert.equal(boundWithin({}, 500), undefined);
+  assert.equal(weigh({ contract, memory }), 150_000_000 + 1000 + 10 * 1216 * 1920);
+  assert.equal(weigh({ contract, memory: { ...memory, sideMultiple: 128 } }), 150_000_000 + 1000 + 10 * 1280 * 1920);
   assert.equal(weigh({ contract: 'pixel-classifier.v1', memory }), 0);
 });
