@@ -5,7 +5,7 @@ import { Admission, type AdmissionLimits } from './admission.ts';
 import { EnginePool, type PoolSettings } from './engine-pool.ts';
 import { type CancelledRun, cancelGraceMs } from './cancel-grace.ts';
 import type { GenerationEvent } from './generation-event.ts';
-import { boundWithin, type ImageBound, peakBytes } from './heavy-model.ts';
+import { boundWithin, type ImageBound, weigh } from './heavy-model.ts';
 import { type LoadFailure, toWireError } from './protocol.ts';
 import { RunGate } from './run-gate.ts';
 import { startEngines } from './start-engines.ts';
@@ -88,7 +88,7 @@ export class HeavyEngines {
     const heavy = { gate: this.#gate, reloadMs, graceMs, onSpawned: nicer, bound };
     const deps = { generation, admission: this.#admission, onEvent: this.#onEvent, heavy };
     const pool = new EnginePool([spec], outcome.engines, settings, deps);
-    const held = { label: spec.label, peakBytes: peakBytes(spec.manifest) * settings.engines, pool, holds: 0 };
+    const held = { label: spec.label, peakBytes: this.#peakOf(spec), pool, holds: 0 };
     this.#held.set(spec.id, held);
     return this.#holdOf(spec.id, held);
   }
@@ -109,9 +109,16 @@ export class HeavyEngines {
     }
   }
 
-  #refusal({ manifest, label }: ServableSpec): ServiceError | undefined {
-    const { memoryBytes, engines } = this.#settings;
-    const needed = peakBytes(manifest) * engines;
+  /** Of all its engines. */
+  #peakOf({ manifest }: ServableSpec): number {
+    const { engines, warmUpPixels } = this.#settings;
+    return weigh(manifest, warmUpPixels) * engines;
+  }
+
+  #refusal(spec: ServableSpec): ServiceError | undefined {
+    const { label } = spec;
+    const { memoryBytes } = this.#settings;
+    const needed = this.#peakOf(spec);
     const resident = [...this.#held.values(), ...this.#leaving];
     const taken = resident.reduce((sum, held) => sum + held.peakBytes, 0);
     if (needed + taken <= memoryBytes) {

@@ -45,9 +45,14 @@ export function peakBytes({ memory }: Pick<Manifest, 'memory'>, pixels = FRAME_P
   return ENGINE_BYTES + baseBytes + bytesPerPixel * paddedPixels(frameOf(pixels), sideMultiple);
 }
 
+/** What an engine is counted for: a usual frame, or the picture that it is warmed up with where that is larger. */
+export function countedPixels(warmUpPixels = FRAME_PIXELS): number {
+  return Math.max(FRAME_PIXELS, warmUpPixels);
+}
+
 /** What loading it takes of the memory for heavy models: nothing for a light one. */
-export function weigh(manifest: Pick<Manifest, 'contract' | 'memory'>): number {
-  return isHeavy(manifest) ? peakBytes(manifest) : 0;
+export function weigh(manifest: Pick<Manifest, 'contract' | 'memory'>, warmUpPixels?: number): number {
+  return isHeavy(manifest) ? peakBytes(manifest, countedPixels(warmUpPixels)) : 0;
 }
 
 /** The largest image that such an engine can take within `limitBytes`; undefined where nothing bounds it. */

@@ -192,4 +192,17 @@ test('a model that could never fit is not even fetched', () => {
   checkSupported(manifest, 'S:1', 153_000_000);
   assert.throws(() => checkSupported(manifest, 'S:1', 152_000_000), isError('failed-precondition', 'INSUFFICIENT_MEMORY'));
   checkSupported(manifest, 'S:1');
+  // A larger picture than a usual frame, once it is warmed up with that.
+  assert.throws(
+    () => checkSupported(manifest, 'S:1', 153_000_000, 4_000_000),
+    isError('failed-precondition', 'INSUFFICIENT_MEMORY'),
+  );
+  checkSupported(manifest, 'S:1', 155_000_000, 4_000_000);
+});
+
+test('a model is counted for the picture that it is warmed up with', async (t) => {
+  const model = scriptedHeavy('S:1', 100e6, 100);
+  const { refusals } = bench(t, { memoryBytes: 600e6, warmUpPixels: 4_000_000 });
+  assert.deepEqual(await refusals(model), { [model.id]: 'resource-exhausted INSUFFICIENT_MEMORY' });
+  await bench(t, { memoryBytes: 660e6, warmUpPixels: 4_000_000 }).load(model);
 });
