@@ -120,7 +120,7 @@ export class HeavyEngines {
     const { memoryBytes } = this.#settings;
     const needed = this.#peakOf(spec);
     const resident = [...this.#held.values(), ...this.#leaving];
-    const taken = resident.reduce((sum, held) => sum + held.peakBytes, 0);
+    const taken = takenBy(resident);
     if (needed + taken <= memoryBytes) {
       return undefined;
     }
@@ -129,12 +129,20 @@ export class HeavyEngines {
     return new ServiceError('resource-exhausted', 'INSUFFICIENT_MEMORY', message);
   }
 
-  /** An image may be as large as the engine's share of the memory allows. */
-  #boundOf({ manifest }: ServableSpec): ImageBound | undefined {
+  /**
+   * An image may take what its model is counted for, and an equal part of what is counted for none: an engine keeps what an image
+   * took, so no model may use what another one needs.
+   */
+  #boundOf(spec: ServableSpec): ImageBound | undefined {
     const { memoryBytes, memoryLimitBytes, engines } = this.#settings;
-    const share = memoryLimitBytes > 0 ? memoryLimitBytes : memoryBytes / engines;
-    return boundWithin(manifest, share);
+    const free = Math.max(0, memoryBytes - takenBy([...this.#held.values(), ...this.#leaving]));
+    const share = (this.#peakOf(spec) + free / Math.max(1, this.#held.size)) / engines;
+    return boundWithin(spec.manifest, memoryLimitBytes > 0 ? Math.min(memoryLimitBytes, share) : share);
   }
+}
+
+function takenBy(resident: readonly Held[]): number {
+  return resident.reduce((sum, { peakBytes }) => sum + peakBytes, 0);
 }
 
 /** Only ever less of the processor, which every process may give to its children; one that is gone needs none. */

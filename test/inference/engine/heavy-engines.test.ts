@@ -200,6 +200,30 @@ test('a model that could never fit is not even fetched', () => {
   checkSupported(manifest, 'S:1', 155_000_000, 4_000_000);
 });
 
+test('what is counted for no model is shared by all: their largest images fit together, as long as they are loaded', async (t) => {
+  const [one, other] = [scriptedHeavy('S:1', 100e6, 100), scriptedHeavy('T:1', 200e6, 200)];
+  const { load, loader } = bench(t, { memoryBytes: 2000e6 });
+  const alone = await load(one);
+  const boundOf = async (generation: Generation, spec: ServableSpec): Promise<number> => {
+    const { width, height } = await generation.predict(heavyJob('bound', spec));
+    assert.equal(height, 32);
+    return width;
+  };
+  assert.equal(await boundOf(alone, one), (2000e6 - 250e6) / 100);
+  const both = await load(one, other);
+  await loader.dispose(alone);
+  const [ofOne, ofOther] = [await boundOf(both, one), await boundOf(both, other)];
+  const together = 250e6 + ofOne * 100 + 350e6 + ofOther * 200;
+  assert.ok(together <= 2000e6 && together > 1999.9e6, `${together}`);
+  assert.ok(ofOne >= 1216 * 1920 && ofOther >= 1216 * 1920);
+});
+
+test('an image is bound by an engine that may hold less than its share', async (t) => {
+  const model = scriptedHeavy('S:1', 100e6, 100);
+  const generation = await bench(t, { memoryBytes: 2000e6, memoryLimitBytes: 1000e6 }).load(model);
+  assert.equal((await generation.predict(heavyJob('bound', model))).width, (1000e6 - 250e6) / 100);
+});
+
 test('a model is counted for the picture that it is warmed up with', async (t) => {
   const model = scriptedHeavy('S:1', 100e6, 100);
   const { refusals } = bench(t, { memoryBytes: 600e6, warmUpPixels: 4_000_000 });
