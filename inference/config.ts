@@ -92,7 +92,7 @@ const HEAVY_RUN_LIMIT_MS = 600_000;
  * | HEAVY_WARM_UP_PIXELS | 2304000 | size of the image that a heavy model is warmed up with: the camera's |
  * | HEAVY_LOAD_TIMEOUT_MS | 600000 | for a heavy engine to load its model and run it once |
  * | HEAVY_RUN_LIMIT_MS | 600000 | a longer run of a heavy model hangs, and its engine is ended |
- * | HEAVY_MEMORY_BYTES | the machine's or container's | what all heavy models may take at their peaks; one that does not fit is not loaded |
+ * | HEAVY_MEMORY_BYTES | the machine's or container's | what all heavy models may take at their peaks: one that does not fit is not loaded, a larger image is refused |
  * | HEAVY_UNLOAD_FIRST | false | where two versions do not fit together, the old one leaves before the new one is loaded |
  * | HEAVY_ENGINE_MEMORY_LIMIT_BYTES | 0 | a heavy engine that holds more is ended (Linux); 0 is no limit |
  * | LOAD_TIMEOUT_MS | 120000 | for an engine to load and warm up all its models |

@@ -86,9 +86,10 @@ export async function startInference(config: InferenceConfig, deps: { readonly l
       source,
       cache,
       loader,
-      checkSupported: (manifest, label) => checkSupported(manifest, label, config.heavyMemoryBytes / config.heavyEngines),
+      checkSupported: (manifest, label) =>
+        checkSupported(manifest, label, config.heavyMemoryBytes / config.heavyEngines, config.heavyWarmUpPixels),
       memory: {
-        weigh: (manifest) => weigh(manifest) * config.heavyEngines,
+        weigh: (manifest) => weigh(manifest, config.heavyWarmUpPixels) * config.heavyEngines,
         budgetBytes: config.heavyMemoryBytes,
         isUnloadFirst: config.heavyUnloadFirst,
       },

@@ -1,12 +1,14 @@
-import { Lexer, Parser, parseDocument } from 'yaml';
+import { type Document, isScalar, Lexer, Parser, parseDocument, visit } from 'yaml';
 import { invalidBundle, quote } from './bundle-error.ts';
 
-/** A full dump has 8 KB; reading repeated keys takes quadratic time. */
+/** A full dump has 8 KB. */
 export const MAX_SETTINGS_BYTES = 64 * 1024;
 /** Uses of an anchor, those inside repeated content counted each time; a full dump has two. */
 const MAX_ALIASES = 100;
 /** Nodes open at the same time; a full dump nests five mappings. */
 const MAX_DEPTH = 64;
+/** Of all mappings together; a full dump has 300. */
+const MAX_KEYS = 2000;
 const UTF8 = new TextDecoder('utf-8', { fatal: true });
 
 /**
@@ -129,11 +131,12 @@ function parseYaml(bytes: Uint8Array, file: string): unknown {
     const text = UTF8.decode(bytes);
     checkDepth(text);
     // The core schema makes plain values only: no dates, no bytes, no merging of mappings, and of an unknown tag nothing at all.
-    const document = parseDocument(text, { schema: 'core', prettyErrors: false });
+    const document = parseDocument(text, { schema: 'core', prettyErrors: false, uniqueKeys: false });
     const [error] = document.errors;
     if (error !== undefined) {
       throw error;
     }
+    checkKeys(document);
     return document.toJS({ maxAliasCount: MAX_ALIASES });
   } catch (cause) {
     // An alias that leads nowhere is a ReferenceError, and so is one that unfolds to too much.
@@ -154,5 +157,26 @@ function checkDepth(text: string): void {
     if (parser.stack.length > MAX_DEPTH) {
       throw new Error(`nests deeper than ${MAX_DEPTH}`);
     }
+  }
+}
+
+/** The library compares each key with all those before it, which takes seconds where there are ten thousand. */
+function checkKeys(document: Document.Parsed): void {
+  let count = 0;
+  visit(document, {
+    Map(_, { items }) {
+      count += items.length;
+      const seen = new Set<unknown>();
+      for (const { key } of items) {
+        const value = isScalar(key) ? key.value : key;
+        if (seen.has(value)) {
+          throw new Error(`map keys must be unique, found ${describeYaml(value)} twice`);
+        }
+        seen.add(value);
+      }
+    },
+  });
+  if (count > MAX_KEYS) {
+    throw new Error(`${count} keys, at most ${MAX_KEYS} are read`);
   }
 }

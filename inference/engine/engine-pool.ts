@@ -4,6 +4,7 @@ import type { Admission } from './admission.ts';
 import type { CancelledRun } from './cancel-grace.ts';
 import { type EngineJob, EngineProcess, type RunLimits, type StartLimits } from './engine-process.ts';
 import type { GenerationEvent } from './generation-event.ts';
+import type { ImageBound } from './heavy-model.ts';
 import { type EngineAnswer, fromWireError } from './protocol.ts';
 import type { RunGate } from './run-gate.ts';
 import { Seat } from './seat.ts';
@@ -35,6 +36,8 @@ export interface HeavyDeps {
   readonly graceMs: (run: CancelledRun) => number;
   /** Called for each engine that takes the place of another. */
   readonly onSpawned: (pid: number) => void;
+  /** The largest image that the memory has room for, asked before each run. */
+  readonly bound: () => ImageBound | undefined;
 }
 
 export interface EngineReport {
@@ -61,7 +64,7 @@ export class EnginePool {
   readonly #line = new WaitingLine<Waiting>();
   readonly #closing = new AbortController();
   readonly #heavy: HeavyDeps | undefined;
-  readonly #stopListening: (() => void) | undefined;
+  #stopListening: (() => void) | undefined;
 
   /** Takes over engines that were started with `servables`. */
   constructor(
@@ -133,6 +136,7 @@ export class EnginePool {
   /** Ends the engines and waits until the processes are gone. To be called once nothing runs here any more. Idempotent. */
   async close(): Promise<void> {
     this.#stopListening?.();
+    this.#stopListening = undefined;
     this.#closing.abort(new ServiceError('unavailable', 'SHUTTING_DOWN', 'the engines are shutting down'));
     for (let waiting = this.#line.next(); waiting !== undefined; waiting = this.#line.next()) {
       this.#left(waiting);
@@ -221,11 +225,12 @@ export class EnginePool {
     if (this.#heavy === undefined) {
       return this.#settings;
     }
-    const { reloadMs, graceMs } = this.#heavy;
+    const { reloadMs, graceMs, bound } = this.#heavy;
     const { measuredMs } = this.#admission;
     return {
       ...this.#settings,
       cancelGraceMs: (elapsedMs) => graceMs({ elapsedMs, runMs: measuredMs, reloadMs }),
+      bound: bound(),
     };
   }
 

@@ -6,6 +6,7 @@ import type { PredictSettings } from '../predict/predict.ts';
 import type { Stage } from '../predict/stages.ts';
 import { describeEnd, endedWhileLoading, endedWhileRunning, type KillReason } from './engine-end.ts';
 import { engineEnvironment } from './engine-environment.ts';
+import type { ImageBound } from './heavy-model.ts';
 import { IMAGE_PIPE_FD, PIPED_FROM_BYTES } from './image-pipe.ts';
 import { watchMemory } from './memory-watch.ts';
 import {
@@ -58,6 +59,8 @@ export interface RunLimits {
    * light model takes.
    */
   readonly cancelGraceMs?: (elapsedMs: number) => number;
+  /** Beside StartLimits' `maxPixels`. */
+  readonly bound?: ImageBound | undefined;
 }
 
 export interface StartLimits extends EngineLimits {
@@ -151,7 +154,7 @@ export class EngineProcess {
    * @throws ServiceError from the engine; unavailable ENGINE_CRASHED, or ENGINE_HUNG or ENGINE_OUT_OF_MEMORY when it went beyond
    * its limits.
    */
-  run(job: EngineJob, { runLimitMs, cancelGraceMs = TEN_SECONDS }: RunLimits): Promise<EngineAnswer> {
+  run(job: EngineJob, { runLimitMs, cancelGraceMs = TEN_SECONDS, bound }: RunLimits): Promise<EngineAnswer> {
     if (this.#running !== undefined) {
       throw new Error(`engine ${this.pid} is busy`);
     }
@@ -169,7 +172,7 @@ export class EngineProcess {
       job.signal.addEventListener('abort', cancel, { once: true });
       const image = this.#pipe(job.image);
       const { models, borrowed = [], settings } = job;
-      this.#send({ kind: 'predict', id, image, models, borrowed, settings });
+      this.#send({ kind: 'predict', id, image, models, borrowed, settings, bound });
       if (job.signal.aborted) {
         cancel();
       }

@@ -36,6 +36,13 @@ export interface EngineDeps {
   readonly collectGarbage?: () => void;
 }
 
+export interface EngineRun {
+  readonly models: JobModels;
+  readonly borrowed?: readonly ServableSpec[];
+  /** In place of the engine's own. */
+  readonly decoder?: Decoder;
+}
+
 /** Everything one engine process holds: the loaded models and the colour table. One prediction at a time. */
 export class Engine {
   readonly #decoder: Decoder;
@@ -84,7 +91,7 @@ export class Engine {
    */
   async predict(
     image: Uint8Array,
-    { models, borrowed = [] }: { readonly models: JobModels; readonly borrowed?: readonly ServableSpec[] },
+    { models, borrowed = [], decoder = this.#decoder }: EngineRun,
     settings: PredictSettings,
     onStage: (stage: Stage) => void,
     signal: AbortSignal,
@@ -94,7 +101,7 @@ export class Engine {
     }
     const { classification, segmentation, postprocessing } = models;
     const deps = {
-      decoder: this.#decoder,
+      decoder,
       classifier: classification && loaded(this.#classifiers, classification),
       segmenter: segmentation && loaded(this.#segmenters, segmentation),
       shapeClassifier: postprocessing && loaded(this.#shapeClassifiers, postprocessing),

@@ -5,7 +5,7 @@ import { Admission, type AdmissionLimits } from './admission.ts';
 import { EnginePool, type PoolSettings } from './engine-pool.ts';
 import { type CancelledRun, cancelGraceMs } from './cancel-grace.ts';
 import type { GenerationEvent } from './generation-event.ts';
-import { peakBytes, pixelsWithin } from './heavy-model.ts';
+import { boundWithin, type ImageBound, weigh } from './heavy-model.ts';
 import { type LoadFailure, toWireError } from './protocol.ts';
 import { RunGate } from './run-gate.ts';
 import { startEngines } from './start-engines.ts';
@@ -76,7 +76,7 @@ export class HeavyEngines {
     if (refusal !== undefined) {
       return [{ id: spec.id, error: toWireError(refusal) }];
     }
-    const settings = this.#settingsFor(spec);
+    const settings = this.#settings;
     const started = performance.now();
     const outcome = await startEngines([spec], settings, { lower: nicer, restore: () => undefined }, signal);
     if ('failures' in outcome) {
@@ -84,10 +84,11 @@ export class HeavyEngines {
     }
     const reloadMs = (performance.now() - started) / settings.engines;
     const { graceMs = cancelGraceMs } = settings;
-    const heavy = { gate: this.#gate, reloadMs, graceMs, onSpawned: nicer };
+    const bound = (): ImageBound | undefined => this.#boundOf(spec);
+    const heavy = { gate: this.#gate, reloadMs, graceMs, onSpawned: nicer, bound };
     const deps = { generation, admission: this.#admission, onEvent: this.#onEvent, heavy };
     const pool = new EnginePool([spec], outcome.engines, settings, deps);
-    const held = { label: spec.label, peakBytes: peakBytes(spec.manifest) * settings.engines, pool, holds: 0 };
+    const held = { label: spec.label, peakBytes: this.#peakOf(spec), pool, holds: 0 };
     this.#held.set(spec.id, held);
     return this.#holdOf(spec.id, held);
   }
@@ -108,11 +109,18 @@ export class HeavyEngines {
     }
   }
 
-  #refusal({ manifest, label }: ServableSpec): ServiceError | undefined {
-    const { memoryBytes, engines } = this.#settings;
-    const needed = peakBytes(manifest) * engines;
+  /** Of all its engines. */
+  #peakOf({ manifest }: ServableSpec): number {
+    const { engines, warmUpPixels } = this.#settings;
+    return weigh(manifest, warmUpPixels) * engines;
+  }
+
+  #refusal(spec: ServableSpec): ServiceError | undefined {
+    const { label } = spec;
+    const { memoryBytes } = this.#settings;
+    const needed = this.#peakOf(spec);
     const resident = [...this.#held.values(), ...this.#leaving];
-    const taken = resident.reduce((sum, held) => sum + held.peakBytes, 0);
+    const taken = takenBy(resident);
     if (needed + taken <= memoryBytes) {
       return undefined;
     }
@@ -121,12 +129,20 @@ export class HeavyEngines {
     return new ServiceError('resource-exhausted', 'INSUFFICIENT_MEMORY', message);
   }
 
-  /** An image may be as large as the engine's share of the memory allows. */
-  #settingsFor({ manifest }: ServableSpec): HeavySettings {
-    const { memoryBytes, memoryLimitBytes, engines, maxPixels } = this.#settings;
-    const share = memoryLimitBytes > 0 ? memoryLimitBytes : memoryBytes / engines;
-    return { ...this.#settings, maxPixels: Math.min(maxPixels, pixelsWithin(manifest, share)) };
+  /**
+   * An image may take what its model is counted for, and an equal part of what is counted for none: an engine keeps what an image
+   * took, so no model may use what another one needs.
+   */
+  #boundOf(spec: ServableSpec): ImageBound | undefined {
+    const { memoryBytes, memoryLimitBytes, engines } = this.#settings;
+    const free = Math.max(0, memoryBytes - takenBy([...this.#held.values(), ...this.#leaving]));
+    const share = (this.#peakOf(spec) + free / Math.max(1, this.#held.size)) / engines;
+    return boundWithin(spec.manifest, memoryLimitBytes > 0 ? Math.min(memoryLimitBytes, share) : share);
   }
+}
+
+function takenBy(resident: readonly Held[]): number {
+  return resident.reduce((sum, { peakBytes }) => sum + peakBytes, 0);
 }
 
 /** Only ever less of the processor, which every process may give to its children; one that is gone needs none. */

@@ -1,29 +1,65 @@
 import type { Manifest } from '../../proto/wire/manifest.ts';
+import type { DecodedImage } from '../predict/decoder.ts';
+
+type Sides = Pick<DecodedImage, 'width' | 'height'>;
+
+/** The largest image that may be decoded, where a graph pads what it gets: a thin line can become a large picture. */
+export interface ImageBound {
+  readonly maxPixels: number;
+  /** Sides are rounded up to multiples of this before they are multiplied. */
+  readonly sideMultiple: number;
+}
 
 /** Pixels of a camera's usual frame, for which a model is warmed up and its memory is counted. */
 export const FRAME_PIXELS = 1200 * 1920;
 
 /** What an engine holds beside its model: the table of colours, copies of the picture, the masks' logits, borrowed classifiers. */
 const ENGINE_BYTES = 150_000_000;
+/** Where a manifest does not say: the stride of every backbone. */
+const SIDE_MULTIPLE = 32;
+/** Of a frame: width to height. */
+const ASPECT = 1.6;
 
 /** Gigabytes while it runs, for seconds: it has engines of its own. */
 export function isHeavy({ contract }: Pick<Manifest, 'contract'>): boolean {
   return contract === 'mask2former-segmenter.v1';
 }
 
-/** What an engine with this model takes at its peak on an image of so many pixels; 0 where the manifest does not say. */
+/** A picture of about so many pixels in a camera's usual form. */
+export function frameOf(pixels: number): Sides {
+  const height = Math.max(1, Math.round(Math.sqrt(pixels / ASPECT)));
+  return { height, width: Math.max(1, Math.round(pixels / height)) };
+}
+
+export function paddedPixels({ width, height }: Sides, sideMultiple: number): number {
+  const up = (side: number): number => Math.ceil(side / sideMultiple) * sideMultiple;
+  return up(width) * up(height);
+}
+
+/** What an engine with this model takes at its peak on a frame of so many pixels; 0 where the manifest does not say. */
 export function peakBytes({ memory }: Pick<Manifest, 'memory'>, pixels = FRAME_PIXELS): number {
-  return memory === undefined ? 0 : ENGINE_BYTES + memory.baseBytes + memory.bytesPerPixel * pixels;
+  if (memory === undefined) {
+    return 0;
+  }
+  const { baseBytes, bytesPerPixel, sideMultiple = SIDE_MULTIPLE } = memory;
+  return ENGINE_BYTES + baseBytes + bytesPerPixel * paddedPixels(frameOf(pixels), sideMultiple);
+}
+
+/** What an engine is counted for: a usual frame, or the picture that it is warmed up with where that is larger. */
+export function countedPixels(warmUpPixels = FRAME_PIXELS): number {
+  return Math.max(FRAME_PIXELS, warmUpPixels);
 }
 
 /** What loading it takes of the memory for heavy models: nothing for a light one. */
-export function weigh(manifest: Pick<Manifest, 'contract' | 'memory'>): number {
-  return isHeavy(manifest) ? peakBytes(manifest) : 0;
+export function weigh(manifest: Pick<Manifest, 'contract' | 'memory'>, warmUpPixels?: number): number {
+  return isHeavy(manifest) ? peakBytes(manifest, countedPixels(warmUpPixels)) : 0;
 }
 
-/** The largest image that such an engine can take within `limitBytes`. */
-export function pixelsWithin({ memory }: Pick<Manifest, 'memory'>, limitBytes: number): number {
-  return memory === undefined || memory.bytesPerPixel === 0
-    ? Number.POSITIVE_INFINITY
-    : Math.max(0, Math.floor((limitBytes - ENGINE_BYTES - memory.baseBytes) / memory.bytesPerPixel));
+/** The largest image that such an engine can take within `limitBytes`; undefined where nothing bounds it. */
+export function boundWithin({ memory }: Pick<Manifest, 'memory'>, limitBytes: number): ImageBound | undefined {
+  if (memory === undefined || memory.bytesPerPixel === 0) {
+    return undefined;
+  }
+  const { baseBytes, bytesPerPixel, sideMultiple = SIDE_MULTIPLE } = memory;
+  return { maxPixels: Math.max(0, Math.floor((limitBytes - ENGINE_BYTES - baseBytes) / bytesPerPixel)), sideMultiple };
 }

@@ -1,6 +1,8 @@
 import { ServiceError } from '../../proto/wire/errors.ts';
 import type { DecodedImage } from '../predict/decoder.ts';
+import { checkFinite } from '../predict/instances.ts';
 import type { QueryLogits, Segmenter } from '../predict/segmenter.ts';
+import { frameOf } from './heavy-model.ts';
 import { OnnxSession, type SessionSource } from './onnx-session.ts';
 
 /**
@@ -24,7 +26,11 @@ export class OnnxSegmenter implements Segmenter {
 
   /** The first run, on an image of so many pixels. @throws ServiceError as OnnxSession.warmUp does. */
   warmUp(pixels: number): Promise<void> {
-    return this.#session.warmUp(() => this.segment(warmUpImage(pixels)));
+    return this.#session.warmUp(async () => {
+      const { classLogits, maskLogits } = await this.segment(warmUpImage(pixels));
+      checkFinite(classLogits, 'class logits');
+      checkFinite(maskLogits, 'mask logits');
+    });
   }
 
   async segment({ width, height, rgb }: DecodedImage): Promise<QueryLogits> {
@@ -53,13 +59,11 @@ function swapRedAndBlue(rgb: Uint8Array): Uint8Array {
 }
 
 /**
- * A grey ramp, half as wide again as high: the first run on a size touches its memory for the first time, and takes up to twice as
- * long. Equal pixels everywhere would make equal tokens, and runs of those are no measure of
- * anything.
+ * A grey ramp: the first run on a size touches its memory for the first time, and takes up to twice as long. Equal pixels everywhere
+ * would make equal tokens, and runs of those are no measure of anything.
  */
 function warmUpImage(pixels: number): DecodedImage {
-  const height = Math.max(1, Math.round(Math.sqrt(pixels / 1.6)));
-  const width = Math.max(1, Math.round(pixels / height));
+  const { width, height } = frameOf(pixels);
   const rgb = Uint8Array.from({ length: width * height * 3 }, (_, at) => 64 + (Math.floor(at / 3) % 128));
   return { width, height, rgb };
 }

@@ -12,6 +12,7 @@ tuneForLargeBuffers();
 guardProcess(Number(process.argv[2]));
 
 let engine: Engine | undefined;
+let maxPixels = 0;
 // No image after this one could be trusted to be the right one; the supervisor starts another engine.
 const pipe = new ImagePipe(() => process.exit(1));
 const running = new Map<number, AbortController>();
@@ -19,6 +20,7 @@ const running = new Map<number, AbortController>();
 process.on('message', (message: ToEngine) => {
   switch (message.kind) {
     case 'load':
+      maxPixels = message.limits.maxPixels;
       engine ??= new Engine({ decoder: new SharpDecoder(message.limits), collectGarbage }, message.limits);
       // A throw here is a defect; the process ends and the supervisor sees it.
       void engine.load(message.servables).then((failures) => send({ kind: 'ready', failures }));
@@ -38,7 +40,7 @@ process.on('disconnect', () => process.exit(0));
 process.on('SIGINT', () => undefined);
 process.on('SIGTERM', () => undefined);
 
-async function work({ id, image, models, borrowed, settings }: Extract<ToEngine, { kind: 'predict' }>): Promise<void> {
+async function work({ id, image, models, borrowed, settings, bound }: Extract<ToEngine, { kind: 'predict' }>): Promise<void> {
   const controller = new AbortController();
   running.set(id, controller);
   try {
@@ -49,7 +51,7 @@ async function work({ id, image, models, borrowed, settings }: Extract<ToEngine,
     }
     const prediction = await engine.predict(
       bytes,
-      { models, borrowed },
+      { models, borrowed, ...(bound !== undefined && { decoder: new SharpDecoder({ maxPixels, bound }) }) },
       settings,
       (stage) => send({ kind: 'stage', id, stage }),
       controller.signal,

@@ -2,6 +2,7 @@ import type { Digest } from '../../proto/wire/digest.ts';
 import type { ErrorKind, FieldViolation } from '../../proto/wire/errors.ts';
 import { isServiceError, ServiceError } from '../../proto/wire/errors.ts';
 import type { ServableId, ServableSpec } from '../rollout/servable.ts';
+import type { ImageBound } from './heavy-model.ts';
 import type { Prediction, PredictSettings } from '../predict/predict.ts';
 import type { Stage } from '../predict/stages.ts';
 
@@ -32,6 +33,8 @@ export type ToEngine =
       /** Those of `models` that are to be loaded first where they are not. */
       readonly borrowed: readonly ServableSpec[];
       readonly settings: PredictSettings;
+      /** Beside `maxPixels`: what the memory has room for now. */
+      readonly bound?: ImageBound | undefined;
     }
   | { readonly kind: 'cancel'; readonly id: number };
 

@@ -29,11 +29,16 @@ export class RunGate {
     }
   }
 
-  /** `onOpen` is called whenever a run ended; gives what ends that. */
+  /** `onOpen` is called whenever a run ended; gives what ends that, as often as it is called. */
   listen(onOpen: () => void): () => void {
-    this.#listeners.push(onOpen);
+    const listener = (): void => onOpen();
+    this.#listeners.push(listener);
     return () => {
-      this.#listeners.splice(this.#listeners.indexOf(onOpen), 1);
+      const at = this.#listeners.indexOf(listener);
+      // Counted from the end, -1 would be another's.
+      if (at !== -1) {
+        this.#listeners.splice(at, 1);
+      }
     };
   }
 }

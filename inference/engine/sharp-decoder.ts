@@ -2,6 +2,7 @@ import sharp from 'sharp';
 import { ServiceError, throwIfAborted } from '../../proto/wire/errors.ts';
 import type { DecodedImage, Decoder } from '../predict/decoder.ts';
 import { describeBytes } from './describe-bytes.ts';
+import { type ImageBound, paddedPixels } from './heavy-model.ts';
 
 /** The formats a microscope writes. libvips knows dozens more; every loader less is attack surface less. */
 const FORMATS = ['jpeg', 'png', 'tiff', 'webp'] as const;
@@ -24,10 +25,11 @@ const LOADERS = [
  * three channels, 16 bits cut to the high byte, no colour management, first page only.
  */
 export class SharpDecoder implements Decoder {
-  readonly #maxPixels: number;
+  readonly #bounds: readonly ImageBound[];
 
-  constructor(settings: { readonly maxPixels: number }) {
-    this.#maxPixels = settings.maxPixels;
+  /** `bound`: a further one, for what the image is given to. */
+  constructor({ maxPixels, bound }: { readonly maxPixels: number; readonly bound?: ImageBound | undefined }) {
+    this.#bounds = [{ maxPixels, sideMultiple: 1 }, ...(bound === undefined ? [] : [bound])];
     sharp.cache(false);
     // One image at a time in an engine, and as many engines as cores: more threads would only take turns.
     sharp.concurrency(1);
@@ -62,13 +64,8 @@ export class SharpDecoder implements Decoder {
       );
     }
     // The header is read before any pixel is: a bomb is refused before memory is spent.
-    if (width * height > this.#maxPixels) {
-      throw new ServiceError(
-        'invalid-argument',
-        'IMAGE_TOO_LARGE',
-        `the image has ${width} x ${height} = ${width * height} pixels, the limit is ${this.#maxPixels}`,
-        { metadata: { pixels: String(width * height), max_pixels: String(this.#maxPixels) } },
-      );
+    for (const bound of this.#bounds) {
+      checkSize({ width, height }, bound);
     }
     throwIfAborted(signal);
     let pipeline = sharp(bytes, options).autoOrient();
@@ -79,6 +76,19 @@ export class SharpDecoder implements Decoder {
     const raw = pipeline.toColourspace('srgb').raw({ depth: 'uchar' });
     const { data, info } = await reading(() => raw.toBuffer({ resolveWithObject: true }), bytes);
     return { width: info.width, height: info.height, rgb: threeChannels(data, info.channels) };
+  }
+}
+
+function checkSize(image: Pick<DecodedImage, 'width' | 'height'>, { maxPixels, sideMultiple }: ImageBound): void {
+  const pixels = paddedPixels(image, sideMultiple);
+  if (pixels > maxPixels) {
+    const padded = sideMultiple > 1 ? `, padded to multiples of ${sideMultiple}` : '';
+    throw new ServiceError(
+      'invalid-argument',
+      'IMAGE_TOO_LARGE',
+      `the image of ${image.width} x ${image.height} has ${pixels} pixels${padded}, the limit is ${maxPixels}`,
+      { metadata: { pixels: String(pixels), max_pixels: String(maxPixels) } },
+    );
   }
 }
 

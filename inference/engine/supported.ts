@@ -1,6 +1,6 @@
 import { ServiceError } from '../../proto/wire/errors.ts';
 import type { Manifest } from '../../proto/wire/manifest.ts';
-import { isHeavy, peakBytes } from './heavy-model.ts';
+import { weigh } from './heavy-model.ts';
 
 const CONTRACTS: ReadonlySet<Manifest['contract']> = new Set([
   'pixel-classifier.v1',
@@ -9,11 +9,17 @@ const CONTRACTS: ReadonlySet<Manifest['contract']> = new Set([
 ]);
 
 /**
- * Asked before any byte of it is fetched. `heavyMemoryBytes`: what all heavy models may take; unset is no limit.
+ * Asked before any byte of it is fetched. `heavyMemoryBytes`: what all heavy models may take; unset is no limit. `warmUpPixels`: of
+ * the picture that they are warmed up with.
  * @throws ServiceError failed-precondition UNSUPPORTED_MODEL when the engines of this release cannot run it; failed-precondition
  * INSUFFICIENT_MEMORY when it could not run here even if it were the only heavy model.
  */
-export function checkSupported(manifest: Manifest, label: string, heavyMemoryBytes = Number.POSITIVE_INFINITY): void {
+export function checkSupported(
+  manifest: Manifest,
+  label: string,
+  heavyMemoryBytes = Number.POSITIVE_INFINITY,
+  warmUpPixels?: number,
+): void {
   const { contract, kind, family } = manifest;
   if (!CONTRACTS.has(contract)) {
     throw new ServiceError(
@@ -22,8 +28,8 @@ export function checkSupported(manifest: Manifest, label: string, heavyMemoryByt
       `${label}: this release runs ${[...CONTRACTS].join(', ')} models, found ${contract} (${[kind, family].join(' ').trim()})`,
     );
   }
-  const peak = peakBytes(manifest);
-  if (isHeavy(manifest) && peak > heavyMemoryBytes) {
+  const peak = weigh(manifest, warmUpPixels);
+  if (peak > heavyMemoryBytes) {
     throw new ServiceError(
       'failed-precondition',
       'INSUFFICIENT_MEMORY',

@@ -22,6 +22,8 @@ const f32 = Math.fround;
  *
  * A score is the class score times something of at most 1, so a query whose class score is not above the threshold is left out
  * before its mask is enlarged, which is most of the work. `pause` is waited for before each mask.
+ *
+ * @throws ServiceError internal INTERNAL where the logits are not those of a model that works.
  */
 export async function findInstances(
   found: QueryLogits,
@@ -30,6 +32,7 @@ export async function findInstances(
   pause: () => Promise<void>,
 ): Promise<Instance[]> {
   checkShape(found, image);
+  checkFinite(found.classLogits, 'class logits');
   const { classLogits, maskLogits, height, width } = found;
   const scoreThreshold = f32(thresholds.scoreThreshold);
   const instances: Instance[] = [];
@@ -40,6 +43,7 @@ export async function findInstances(
     }
     await pause();
     const logits = maskLogits.subarray(query * height * width, (query + 1) * height * width);
+    checkFinite(logits, `mask logits of query ${query}`);
     const { mask, areaPx, sigmoidSum } = enlargeMask({ logits, height, width }, image.width, image.height);
     const score = f32(classScore * f32(sigmoidSum / (areaPx + 1e-6)));
     if (score > scoreThreshold && areaPx > thresholds.sizeThreshold) {
@@ -47,6 +51,21 @@ export async function findInstances(
     }
   }
   return instances.toSorted((a, b) => b.score - a.score || a.query - b.query);
+}
+
+/**
+ * Not a number is above no threshold: a broken model would seem to see nothing, in every image.
+ * @throws ServiceError internal INTERNAL.
+ */
+export function checkFinite(logits: Float32Array, what: string): void {
+  // One pass without a branch: no sum of finite single-precision numbers leaves the doubles.
+  let sum = 0;
+  for (const logit of logits) {
+    sum += logit;
+  }
+  if (!Number.isFinite(sum)) {
+    throw new ServiceError('internal', 'INTERNAL', `the segmenter gave ${what} that are not finite numbers`);
+  }
 }
 
 /** The first of the two classes' shares. */

@@ -1,4 +1,4 @@
-import { type MemorySituation, waitForRoom } from './memory-room.ts';
+import { type MemorySituation, type RoomWait, waitForRoom } from './memory-room.ts';
 import type { ServableId } from './servable.ts';
 import type { VersionState } from './state.ts';
 
@@ -8,7 +8,7 @@ export interface RolloutSnapshot {
   readonly desired: ReadonlyMap<string, ServableId>;
   /** The version that requests for an alias get now. */
   readonly serving: ReadonlyMap<string, ServableId>;
-  /** What each alias that serves nothing yet served when this server ran last: better than nothing. */
+  /** What each alias that serves nothing now served last, here or when this server ran before: better than nothing. */
   readonly remembered: ReadonlyMap<string, ServableId>;
   /** Versions that requests named, loaded beside the aliases' own. */
   readonly extras: readonly ServableId[];
@@ -62,8 +62,10 @@ export function nextAction(snapshot: RolloutSnapshot): RolloutAction {
     }
   }
 
-  const loadable = loadableOf([...toLoad], snapshot);
-  const serving = targetOf(snapshot, loadable, (id) => waitForRoom(id, [...toLoad], snapshot) === 'its predecessor');
+  // What is remembered may be on its way out for its successor: it keeps no room.
+  const waitOf = (id: ServableId): RoomWait => waitForRoom(id, [...desired.values(), ...extras], snapshot);
+  const loadable = loadableOf([...toLoad], waitOf, snapshot);
+  const serving = targetOf(snapshot, loadable, (id) => waitOf(id) === 'its predecessor');
   const set = new Set([...serving.values(), ...extras.filter((id) => loadable.has(id))]);
   if (!isSame(set, loaded)) {
     return { kind: 'load', set: [...set], serving };
@@ -104,9 +106,13 @@ function targetOf(
   return target;
 }
 
-function loadableOf(wanted: readonly ServableId[], snapshot: RolloutSnapshot): Set<ServableId> {
+function loadableOf(
+  wanted: readonly ServableId[],
+  waitOf: (id: ServableId) => RoomWait,
+  snapshot: RolloutSnapshot,
+): Set<ServableId> {
   const { versions, loaded, isCautious } = snapshot;
-  const fetched = wanted.filter((id) => LOADABLE.has(versions.get(id)?.state) && waitForRoom(id, wanted, snapshot) === 'nothing');
+  const fetched = wanted.filter((id) => LOADABLE.has(versions.get(id)?.state) && waitOf(id) === 'nothing');
   const loadable = loaded.size === 0 ? lightFirst(fetched, snapshot) : fetched;
   const next = loadable.find((id) => !loaded.has(id));
   return new Set(isCautious ? loadable.filter((id) => id === next || loaded.has(id)) : loadable);

@@ -67,7 +67,7 @@ export class Rollout<G extends LoadedSet> {
   /** Something is known about what is wanted: from the registry, or from the last run. */
   #isInformed = false;
   #serving: ReadonlyMap<string, ServableId> = new Map();
-  /** What the aliases served in the last run: served again until the registry's word can be. */
+  /** What the aliases served in the last run, or until it was unloaded: served again until the registry's word can be. */
   #remembered: ReadonlyMap<string, VersionKey> = new Map();
   #connection: Connection = { isConnected: false, error: undefined };
   #connectionSinceMs: number;
@@ -312,11 +312,26 @@ export class Rollout<G extends LoadedSet> {
   }
 
   async #remember(serving: ReadonlyMap<string, ServableId>): Promise<void> {
+    this.#keepUnloaded(serving);
     const servingOf = (key: string): VersionKey | undefined => {
       const id = serving.get(key);
       return id === undefined ? this.#remembered.get(key) : this.#book.get(id)?.key;
     };
     await this.#memory.remember(toLastKnown(this.#served(), servingOf));
+  }
+
+  /** What leaves before its successor is loaded comes back should that fail. */
+  #keepUnloaded(serving: ReadonlyMap<string, ServableId>): void {
+    const remembered = new Map(this.#remembered);
+    for (const { model, alias } of this.#served()) {
+      const key = aliasKey(model, alias);
+      const id = serving.has(key) ? undefined : this.#serving.get(key);
+      const left = id && this.#book.get(id)?.key;
+      if (left !== undefined) {
+        remembered.set(key, left);
+      }
+    }
+    this.#remembered = remembered;
   }
 
   #served(): DesiredAlias[] {

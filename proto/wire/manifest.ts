@@ -76,8 +76,10 @@ const lineageSchema = z.strictObject({
 const memorySchema = z.strictObject({
   /** Whatever the image is. */
   baseBytes: z.int().min(0),
-  /** For each pixel of the image. */
+  /** For each pixel of the image, whose sides are rounded up first. */
   bytesPerPixel: z.int().min(0),
+  /** The graph pads each side to the next multiple of this; left out: 32. */
+  sideMultiple: z.int().min(1).optional(),
 });
 
 const manifestSchema = z.strictObject({

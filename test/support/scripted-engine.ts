@@ -6,6 +6,8 @@ import { IMAGE_PIPE_FD, ImagePipe } from '../../inference/engine/image-pipe.ts';
 import { guardProcess } from '../../inference/engine/process-guard.ts';
 import type { EngineAnswer, FromEngine, ToEngine } from '../../inference/engine/protocol.ts';
 
+type Predict = Extract<ToEngine, { kind: 'predict' }>;
+
 const ANSWER: EngineAnswer = {
   width: 1,
   height: 1,
@@ -65,7 +67,7 @@ function load(servables: Extract<ToEngine, { kind: 'load' }>['servables']): void
 }
 
 /** A large image is its script and then zeros. The name of the classifier says what to do before the image is here. */
-async function take({ id, image, models }: Extract<ToEngine, { kind: 'predict' }>): Promise<void> {
+async function take({ id, image, models, bound }: Predict): Promise<void> {
   if (models.classification === 'dies in the middle') {
     process.exit(5);
   }
@@ -80,10 +82,11 @@ async function take({ id, image, models }: Extract<ToEngine, { kind: 'predict' }
     Buffer.from(bytes ?? [])
       .toString()
       .replace(/\0+$/, ''),
+    bound,
   );
 }
 
-function predict(id: number, script: string): void {
+function predict(id: number, script: string, bound: Predict['bound']): void {
   send({ kind: 'stage', id, stage: 'decode' });
   switch (script) {
     case 'exit':
@@ -99,6 +102,9 @@ function predict(id: number, script: string): void {
       break;
     case 'grow':
       grow();
+      break;
+    case 'bound':
+      send({ kind: 'done', id, answer: { ...ANSWER, width: bound?.maxPixels ?? 0, height: bound?.sideMultiple ?? 0 } });
       break;
     default:
       // `distinctColours` tells the process, `width` the job.

@@ -16,7 +16,10 @@ const LEVELS = (1 + 1 / 4 + 1 / 16) / 64;
  * peaks (with memory patterns off): five maps of a quarter of the image's size while the finest level is taken up to it, or the
  * scores of all heads three times over while the queries attend to the finest level; six matrices of all tokens beside either.
  */
-export function estimateMemory({ pixelDecoder, maskDecoder }: M2fSettings, weightBytes: number): NonNullable<Manifest['memory']> {
+export function estimateMemory(
+  { pixelDecoder, maskDecoder, sizeDivisibility }: M2fSettings,
+  weightBytes: number,
+): NonNullable<Manifest['memory']> {
   const tokens = 6 * LEVELS * pixelDecoder.width;
   const stepUp = 5 * QUARTER * pixelDecoder.width;
   const { heads, queries } = maskDecoder;
@@ -24,5 +27,6 @@ export function estimateMemory({ pixelDecoder, maskDecoder }: M2fSettings, weigh
   return {
     baseBytes: Math.ceil(PROCESS_BYTES + BYTES_PER_WEIGHT_BYTE * weightBytes),
     bytesPerPixel: Math.ceil(FLOAT_BYTES * (tokens + Math.max(stepUp, attention))),
+    sideMultiple: sizeDivisibility,
   };
 }

@@ -46,6 +46,21 @@ describe('settings in YAML', () => {
     ]);
   });
 
+  it('have each key of a mapping once, and not more keys than anybody needs', () => {
+    for (const text of ['A: 1\nB: {C: 1, D: 2, C: 3}\n', '? A\n: 1\n? A\n', '0x10: 1\n16: 2\n', '{a, b, a}\n']) {
+      assert.match(
+        assertBundleError(() => settingsOf(text), 'config.yaml'),
+        /unique/,
+      );
+    }
+    const keys = (count: number): string => Array.from({ length: count }, (_, at) => `${at.toString(36)}:`).join('\n');
+    assert.equal(settingsOf(keys(2000)).find('1'), null);
+    assert.match(
+      assertBundleError(() => settingsOf(keys(11_000)), 'config.yaml'),
+      /11000 keys/,
+    );
+  });
+
   it('may hold themselves, which is looked at no deeper than needed', () => {
     const yaml = settingsOf('A: &a [*a, x]\nB: &b {C: *b}\n');
     yaml.sameItems('A', ['x']);

@@ -122,6 +122,26 @@ test('heavy runs take turns, whatever their models; as many as there are engines
   assert.deepEqual((await other).flakes, []);
 });
 
+test('a model that leaves while another loads takes nobody out of the line of those that stay', async (t) => {
+  const { load, loader } = bench(t, { memoryBytes: 5000e6 });
+  const third = scriptedHeavy('U:1', 100e6);
+  const both = await load(first, second);
+  const kept = await load(second);
+  const leaving = loader.dispose(both);
+  // Its load waits for what leaves.
+  const generation = await load(second, third);
+  await leaving;
+  await loader.dispose(kept);
+  const stop = new AbortController();
+  const running = heavyJob('wait', third, stop.signal);
+  const run = generation.predict(running);
+  await eventually(() => running.stages.length > 0);
+  const waiting = generation.predict(heavyJob('done', second));
+  stop.abort();
+  await assert.rejects(run, isError('cancelled', 'CANCELLED'));
+  assert.deepEqual((await waiting).flakes, []);
+});
+
 test('an engine that goes on with a cancelled run for longer than it may, by what was measured, is replaced', async (t) => {
   const asked: CancelledRun[] = [];
   const graceMs = (run: CancelledRun): number => {
@@ -172,4 +192,41 @@ test('a model that could never fit is not even fetched', () => {
   checkSupported(manifest, 'S:1', 153_000_000);
   assert.throws(() => checkSupported(manifest, 'S:1', 152_000_000), isError('failed-precondition', 'INSUFFICIENT_MEMORY'));
   checkSupported(manifest, 'S:1');
+  // A larger picture than a usual frame, once it is warmed up with that.
+  assert.throws(
+    () => checkSupported(manifest, 'S:1', 153_000_000, 4_000_000),
+    isError('failed-precondition', 'INSUFFICIENT_MEMORY'),
+  );
+  checkSupported(manifest, 'S:1', 155_000_000, 4_000_000);
+});
+
+test('what is counted for no model is shared by all: their largest images fit together, as long as they are loaded', async (t) => {
+  const [one, other] = [scriptedHeavy('S:1', 100e6, 100), scriptedHeavy('T:1', 200e6, 200)];
+  const { load, loader } = bench(t, { memoryBytes: 2000e6 });
+  const alone = await load(one);
+  const boundOf = async (generation: Generation, spec: ServableSpec): Promise<number> => {
+    const { width, height } = await generation.predict(heavyJob('bound', spec));
+    assert.equal(height, 32);
+    return width;
+  };
+  assert.equal(await boundOf(alone, one), (2000e6 - 250e6) / 100);
+  const both = await load(one, other);
+  await loader.dispose(alone);
+  const [ofOne, ofOther] = [await boundOf(both, one), await boundOf(both, other)];
+  const together = 250e6 + ofOne * 100 + 350e6 + ofOther * 200;
+  assert.ok(together <= 2000e6 && together > 1999.9e6, `${together}`);
+  assert.ok(ofOne >= 1216 * 1920 && ofOther >= 1216 * 1920);
+});
+
+test('an image is bound by an engine that may hold less than its share', async (t) => {
+  const model = scriptedHeavy('S:1', 100e6, 100);
+  const generation = await bench(t, { memoryBytes: 2000e6, memoryLimitBytes: 1000e6 }).load(model);
+  assert.equal((await generation.predict(heavyJob('bound', model))).width, (1000e6 - 250e6) / 100);
+});
+
+test('a model is counted for the picture that it is warmed up with', async (t) => {
+  const model = scriptedHeavy('S:1', 100e6, 100);
+  const { refusals } = bench(t, { memoryBytes: 600e6, warmUpPixels: 4_000_000 });
+  assert.deepEqual(await refusals(model), { [model.id]: 'resource-exhausted INSUFFICIENT_MEMORY' });
+  await bench(t, { memoryBytes: 660e6, warmUpPixels: 4_000_000 }).load(model);
 });

@@ -35,3 +35,16 @@ test('whoever listens takes a turn at being first, and hears nothing once it lef
   gate.leave();
   assert.deepEqual(taken.slice(4), ['a', 'c']);
 });
+
+test('whoever leaves twice takes no other along', () => {
+  const gate = new RunGate(1);
+  const heard: string[] = [];
+  const hear = (): number => heard.push('either');
+  gate.listen(hear);
+  const leave = gate.listen(hear);
+  leave();
+  leave();
+  gate.enter();
+  gate.leave();
+  assert.deepEqual(heard, ['either']);
+});

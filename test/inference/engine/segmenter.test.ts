@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { Engine } from '../../../inference/engine/engine.ts';
-import { pixelsWithin, weigh } from '../../../inference/engine/heavy-model.ts';
+import { boundWithin, weigh } from '../../../inference/engine/heavy-model.ts';
 import type { DecodedImage } from '../../../inference/predict/decoder.ts';
 import type { ServableSpec } from '../../../inference/rollout/servable.ts';
 import { m2fServable } from '../../support/m2f/m2f-servable.ts';
@@ -84,6 +84,18 @@ test('weights that a graph does not know fail its load', async () => {
   assert.equal(failure?.error.reason, 'LOAD_FAILED');
 });
 
+test('a model whose numbers overflow fails its load: it would seem to see nothing in any image', async () => {
+  const tensors = model.tensors.map((tensor) =>
+    tensor.name.endsWith('stem.conv1.weight')
+      ? { ...tensor, values: () => tensor.values().map((value) => value * 1e38) }
+      : tensor,
+  );
+  const servable = await m2fServable(folder, 'S:6', { ...model, tensors });
+  const [failure] = await newEngine().load([servable]);
+  assert.equal(failure?.error.reason, 'LOAD_FAILED');
+  assert.match(failure.error.message, /not finite/);
+});
+
 test('a classifier is borrowed for a vote; of many the least recently used is given back and loaded again', async () => {
   const servable = await m2fServable(folder, 'S:4', model);
   const engine = newEngine();
@@ -116,9 +128,10 @@ test('a borrowed classifier whose file went bad is not ready, and the next one i
 test('what a model takes bounds what an image may have', () => {
   const memory = { baseBytes: 1000, bytesPerPixel: 10 };
   const contract = 'mask2former-segmenter.v1' as const;
-  assert.equal(pixelsWithin({ memory }, 150_021_000), 2000);
-  assert.equal(pixelsWithin({ memory }, 500), 0);
-  assert.equal(pixelsWithin({}, 500), Number.POSITIVE_INFINITY);
-  assert.equal(weigh({ contract, memory }), 150_000_000 + 1000 + 10 * 1200 * 1920);
+  assert.deepEqual(boundWithin({ memory }, 150_021_000), { maxPixels: 2000, sideMultiple: 32 });
+  assert.deepEqual(boundWithin({ memory: { ...memory, sideMultiple: 64 } }, 500), { maxPixels: 0, sideMultiple: 64 });
+  assert.equal(boundWithin({}, 500), undefined);
+  assert.equal(weigh({ contract, memory }), 150_000_000 + 1000 + 10 * 1216 * 1920);
+  assert.equal(weigh({ contract, memory: { ...memory, sideMultiple: 128 } }), 150_000_000 + 1000 + 10 * 1280 * 1920);
   assert.equal(weigh({ contract: 'pixel-classifier.v1', memory }), 0);
 });

@@ -242,6 +242,15 @@ test('the limit is of pixels, and itself allowed', async () => {
   await assert.rejects(new SharpDecoder({ maxPixels: 3 }).decode(bytes, never), isError('invalid-argument', 'IMAGE_TOO_LARGE'));
 });
 
+test('where an image is padded, its sides are rounded up before they are counted: a line can become a large picture', async () => {
+  const line = writePng({ width: 33, height: 1, depth: 8, colour: 'grey', rows: [Array(33).fill(1)] });
+  const within = (bound: number) => new SharpDecoder({ maxPixels: 33, bound: { maxPixels: bound, sideMultiple: 32 } });
+  assert.equal((await within(64 * 32).decode(line, never)).width, 33);
+  const error = await rejection(within(64 * 32 - 1).decode(line, never));
+  assert.equal(error.reason, 'IMAGE_TOO_LARGE');
+  assert.deepEqual(error.metadata, { pixels: '2048', max_pixels: '2047' });
+});
+
 test('an aborted caller gets no pixels', async () => {
   await assert.rejects(decoder.decode(made.png, AbortSignal.abort()), isError('cancelled', 'CANCELLED'));
 });

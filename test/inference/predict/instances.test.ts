@@ -120,6 +120,15 @@ test('logits that do not fit the image are a defect of the model', async () => {
   }
 });
 
+test('logits that are not finite numbers are a defect of the model, not an image without flakes', async () => {
+  const image = { width: 8, height: 8 };
+  for (const bad of [Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY]) {
+    for (const wrong of [uniform([[1, bad]], [1]), uniform([[1, 0]], [bad])]) {
+      await assert.rejects(findInstances(wrong, image, KEEP_ALL, pass), isError('internal', 'INTERNAL'));
+    }
+  }
+});
+
 /** Queries whose 2 x 2 masks have one logit each. */
 function uniform(classes: readonly (readonly [number, number])[], masks: readonly number[]): QueryLogits {
   return {

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { VersionKey } from '../../../inference/rollout/servable.ts';
+import { ServiceError } from '../../../proto/wire/errors.ts';
 import type { Manifest } from '../../../proto/wire/manifest.ts';
-import { eventually } from '../../support/eventually.ts';
+import { eventually, manyTurns } from '../../support/eventually.ts';
 import { makeVersion, pointing, ref } from '../../support/made-version.ts';
 import { rolloutBench } from '../../support/rollout-bench.ts';
 
@@ -64,6 +65,39 @@ test('while the old one is out and the new one not in, a request waits for the n
     [2],
   );
 });
+
+for (const hasServedAnother of [false, true]) {
+  test(`unloaded first, what served last comes back if its successor fails${hasServedAnother ? ', not what served first' : ''}`, async (t) => {
+    const bench = await rolloutBench(t, {}, memory(true));
+    const [first, old, young] = [heavyOf('S', 1), heavyOf('S', 2), heavyOf('S', 3)];
+    bench.source.publish(first, old, young);
+    if (hasServedAnother) {
+      bench.remembered = { aliases: [pointing(first)] };
+      await bench.startWith(pointing(first));
+      bench.source.change(pointing(old));
+      await eventually(() => bench.rollout.current?.labels() === 'S:2');
+    } else {
+      await bench.startWith(pointing(old));
+    }
+    bench.loader.refuse(new ServiceError('failed-precondition', 'GOLDEN_CHECK_FAILED', 'no'), ({ label }) => label === 'S:3');
+    const held = await bench.acquire('S');
+    bench.loader.loads.length = 0;
+    bench.source.change(pointing(young));
+    await eventually(() => bench.rollout.current === undefined);
+    // The old one is in use still: neither is loaded beside it.
+    await manyTurns();
+    assert.deepEqual(bench.loader.loads, []);
+    held[Symbol.dispose]();
+    await eventually(() => bench.stateOf(young) === 'failed');
+    await eventually(() => bench.rollout.current !== undefined);
+    assert.deepEqual(bench.loader.loads, ['S:3', 'S:2']);
+    assert.equal(await bench.versionOf('S'), 2);
+    assert.deepEqual(
+      bench.remembered?.aliases.map(({ version }) => version),
+      [2],
+    );
+  });
+}
 
 test('models of one request are in one set, even where only one may stay on demand', async (t) => {
   const bench = await rolloutBench(t, { maxOnDemand: 1 });

@@ -61,6 +61,7 @@ describe('a Mask2Former bundle', () => {
       ['config.yaml', WEIGHTS],
     );
     const bytes = files.slice(1).reduce((sum, { ref }) => sum + ref.sizeBytes, 0);
+    assert.equal(manifest.memory?.sideMultiple, 32);
     assert.ok((manifest.memory?.baseBytes ?? 0) > bytes && (manifest.memory?.bytesPerPixel ?? 0) > 0);
   });
 
