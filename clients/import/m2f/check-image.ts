@@ -25,7 +25,9 @@ export function checkImage({ pixelMean, pixelStd, sizeDivisibility }: M2fSetting
     const channel = at % 3;
     const y = Math.floor(at / (3 * width)) / height;
     const x = (Math.floor(at / 3) % width) / width;
-    const flake = FLAKES.find(({ top, left, ...size }) => y >= top && y < top + size.height && x >= left && x < left + size.width);
+    const flake = FLAKES.find(
+      ({ top, left, ...size }) => y >= top && y < top + size.height && x >= left && x < left + size.width,
+    );
     // Channels differ in how dark a flake is.
     const deviations = (flake?.brightness ?? 0) * (1 - 0.2 * channel) + NOISE * noise();
     data[at] = Math.min(255, Math.max(0, Math.round((pixelMean[channel] ?? 0) + (pixelStd[channel] ?? 1) * deviations)));

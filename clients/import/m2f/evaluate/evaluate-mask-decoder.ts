@@ -99,10 +99,7 @@ async function predictionOf(
   const masks = [await layer('mask_embed.layers.0'), await layer('mask_embed.layers.1'), await layer('mask_embed.layers.2')];
   return (state) => {
     const normed = layerNorm(state, norm.weight, norm.bias);
-    const embedding = masks.reduce(
-      (x, { weight, bias }, index) => applyLinear(index === 0 ? x : relu(x), weight, bias),
-      normed,
-    );
+    const embedding = masks.reduce((x, { weight, bias }, index) => applyLinear(index === 0 ? x : relu(x), weight, bias), normed);
     return {
       classLogits: applyLinear(normed, classes.weight, classes.bias),
       maskLogits: multiplyPlane(embedding, maskFeatures),

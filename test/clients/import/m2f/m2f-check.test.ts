@@ -23,15 +23,20 @@ const checkOfModel = (model: M2fModel, until = signal): Promise<GoldenCheck | un
 const withValues = (model: M2fModel, end: string, change: (value: number) => number): M2fModel => ({
   ...model,
   tensors: model.tensors.map(
-    (tensor): LazyTensor =>
-      tensor.name.endsWith(end) ? { ...tensor, values: () => tensor.values().map(change) } : tensor,
+    (tensor): LazyTensor => (tensor.name.endsWith(end) ? { ...tensor, values: () => tensor.values().map(change) } : tensor),
   ),
 });
 
 describe('the golden check of a Mask2Former model', () => {
   const shapes: Readonly<Record<string, Partial<M2fShape>>> = {
     'as it is published, but small': {},
-    'grouped convolutions, another width in the mask decoder': { groups: 2, isStrideIn1x1: true, hidden: 48, convs: 64, heads: 8 },
+    'grouped convolutions, another width in the mask decoder': {
+      groups: 2,
+      isStrideIn1x1: true,
+      hidden: 48,
+      convs: 64,
+      heads: 8,
+    },
     'padding to multiples of 64': { divisibility: 64 },
     'many queries, other colours': { queries: 40, decoderLayers: 7, mean: [10, 250, 128], std: [1, 58, 57] },
   };
@@ -47,7 +52,10 @@ describe('the golden check of a Mask2Former model', () => {
   it('names both outputs, all of their elements close, for an image that is padded', async () => {
     const check = await checkOfModel(randomM2f(TINY));
     const [{ inputs, outputs } = assert.fail()] = check?.cases ?? [];
-    assert.deepEqual(inputs.map(({ name, shape }) => [name, shape]), [['image', [25, 61, 3]]]);
+    assert.deepEqual(
+      inputs.map(({ name, shape }) => [name, shape]),
+      [['image', [25, 61, 3]]],
+    );
     assert.deepEqual(
       outputs.map(({ name, shape, outliers }) => [name, shape, outliers]),
       [
@@ -59,11 +67,11 @@ describe('the golden check of a Mask2Former model', () => {
     assert.ok(encodeCheck(check ?? assert.fail()).byteLength < MAX_CHECK_BYTES / 100);
   });
 
-  it('notices a norm that is off by a hundredth, a bias by another', async () => {
+  it('notices a norm that is off by a hundredth, and a bias', async () => {
     const check = await checkOfModel(randomM2f(TINY));
     for (const [end, change] of [
       ['res4.2.conv3.norm.weight', (value: number) => value * 1.01],
-      ['encoder.layers.1.linear2.bias', (value: number) => value + 0.01],
+      ['encoder.layers.1.norm2.weight', (value: number) => value * 1.01],
       ['class_embed.bias', (value: number) => value + 0.01],
     ] as const) {
       await assert.rejects(runCheckOf(await importModel(withValues(randomM2f(TINY), end, change)), check), isRefused, end);
