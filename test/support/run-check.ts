@@ -19,9 +19,10 @@ export async function runCheckOf(bundle: ImportedBundle, check?: GoldenCheck): P
   if (its === undefined || graph === undefined) {
     throw new Error('an import without a check');
   }
-  const weights = bundle.manifest.artifacts.filter(({ mediaType }) => mediaType === WEIGHTS_MEDIA_TYPE).map(({ path }) => path);
+  const weights = bundle.manifest.artifacts.filter(({ mediaType }) => mediaType === WEIGHTS_MEDIA_TYPE);
+  const paths = new Set(weights.map(({ path }) => path));
   const externalData = [];
-  for (const { path, read } of bundle.files.filter((file) => weights.includes(file.path))) {
+  for (const { path, read } of bundle.files.filter((file) => paths.has(file.path))) {
     externalData.push({ path, data: await collect(read()) });
   }
   const session = await InferenceSession.create(await collect(graph.read()), {
