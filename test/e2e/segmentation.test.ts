@@ -75,14 +75,14 @@ test('segmentation alone and with a classifier: published, promoted, predicted',
   };
 
   const alone = await predict({ segmentation: SEG });
-  assertFlakes(alone.answer, naiveFlakes(model, image, THRESHOLDS));
+  assertFlakes(alone.answer, await naiveFlakes(model, image, THRESHOLDS));
   assert.deepEqual(alone.stages, [Stage.STAGE_DECODE, Stage.STAGE_SEGMENT, Stage.STAGE_GEOMETRY]);
   const { summary } = alone.answer;
   assert.deepEqual([summary.background, summary.distinctColours], [undefined, undefined]);
   assert.ok(alone.answer.flakes.every(({ layerName, meanContrast }) => layerName === 'flake' && meanContrast === undefined));
 
   const both = await predict({ segmentation: SEG, classification: `${CLS}:1` });
-  assertFlakes(both.answer, naiveFlakes(model, image, THRESHOLDS, classMap));
+  assertFlakes(both.answer, await naiveFlakes(model, image, THRESHOLDS, classMap));
   assert.ok(both.answer.flakes.length < alone.answer.flakes.length, 'the votes drop none');
   assert.ok(both.answer.flakes.every(({ meanContrast }) => meanContrast !== undefined));
   assert.deepEqual(both.stages, [
@@ -152,7 +152,7 @@ test('the command line predicts a folder with both models: JSON, COCO and overla
   writeFiles(scan, { 'a.png': picture, 'b.png': await makePicture([], SIZE) });
   const [coco, overlay] = [join(system.folder, 'coco.json'), join(system.folder, 'overlay')];
   const { image, classMap } = await decoded();
-  const expected = naiveFlakes(model, image, THRESHOLDS, classMap);
+  const expected = await naiveFlakes(model, image, THRESHOLDS, classMap);
   const command = `predict ${scan} --inference ${system.inference.address} --segmentation ${SEG} --classification ${CLS}`;
   const thresholds = '--score-threshold 0.25 --min-class-occupancy 0.4 --size-threshold 50';
   const outputs = `--json --coco ${coco} --overlay ${overlay} --layers 2`;

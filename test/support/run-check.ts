@@ -1,6 +1,7 @@
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { type RunTensors, runGoldenCheck } from '../../inference/engine/golden-check.ts';
 import { CHECK_MEDIA_TYPE, type CheckData, type GoldenCheck, parseCheck, typeOf } from '../../proto/wire/golden-check.ts';
+import { WEIGHTS_MEDIA_TYPE } from '../../proto/wire/manifest.ts';
 import type { ImportedBundle } from '../../clients/import/import-bundle.ts';
 import { collect } from './bundle-files.ts';
 
@@ -18,7 +19,16 @@ export async function runCheckOf(bundle: ImportedBundle, check?: GoldenCheck): P
   if (its === undefined || graph === undefined) {
     throw new Error('an import without a check');
   }
-  const session = await InferenceSession.create(await collect(graph.read()), { intraOpNumThreads: 1 });
+  const weights = bundle.manifest.artifacts.filter(({ mediaType }) => mediaType === WEIGHTS_MEDIA_TYPE);
+  const paths = new Set(weights.map(({ path }) => path));
+  const externalData = [];
+  for (const { path, read } of bundle.files.filter((file) => paths.has(file.path))) {
+    externalData.push({ path, data: await collect(read()) });
+  }
+  const session = await InferenceSession.create(await collect(graph.read()), {
+    intraOpNumThreads: 1,
+    ...(externalData.length > 0 && { externalData }),
+  });
   const run: RunTensors = async (inputs, outputs) => {
     const feeds = inputs.map(({ name, shape, data }) => [name, new Tensor(typeOf(data), data, shape)] as const);
     const results = await session.run(Object.fromEntries(feeds), [...outputs]);

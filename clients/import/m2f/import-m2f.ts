@@ -8,6 +8,7 @@ import { TorchCheckpoint } from '../torch-checkpoint.ts';
 import { MAX_SETTINGS_BYTES } from '../yaml-settings.ts';
 import { buildM2fGraph } from './build-graph.ts';
 import type { Checkpoint } from './graph-context.ts';
+import { m2fCheck } from './m2f-check.ts';
 import { estimateMemory } from './memory.ts';
 import { CLASS_LOGITS, type M2fSettings, parseM2fSettings } from './settings.ts';
 import { expectedTensors, IGNORED_TENSORS } from './tensors.ts';
@@ -33,7 +34,8 @@ export const m2fImporter: FamilyImporter = {
       await readWhole(bundle.source, settingsFile, MAX_SETTINGS_BYTES, signal),
       settingsFile.path,
     );
-    const { graph, files } = buildM2fGraph(settings, await readWeights(bundle, weightsName, settings, signal));
+    const checkpoint = await readWeights(bundle, weightsName, settings, signal);
+    const { graph, files } = buildM2fGraph(settings, checkpoint);
     const weights = [];
     for (const file of files) {
       weights.push({ file, described: await file.describe() });
@@ -55,6 +57,7 @@ export const m2fImporter: FamilyImporter = {
         settings,
         weights.reduce((sum, { described }) => sum + described.ref.sizeBytes, 0),
       ),
+      check: await m2fCheck(settings, checkpoint, signal),
       usedFiles,
     };
   },

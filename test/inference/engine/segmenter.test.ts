@@ -7,6 +7,7 @@ import { Engine } from '../../../inference/engine/engine.ts';
 import { boundWithin, weigh } from '../../../inference/engine/heavy-model.ts';
 import type { DecodedImage } from '../../../inference/predict/decoder.ts';
 import type { ServableSpec } from '../../../inference/rollout/servable.ts';
+import { refOf } from '../../../proto/wire/digest.ts';
 import { m2fServable } from '../../support/m2f/m2f-servable.ts';
 import { type NaiveFlake, naiveFlakes } from '../../support/m2f/naive-flakes.ts';
 import { randomImage, randomM2f, TINY } from '../../support/m2f/random-model.ts';
@@ -52,7 +53,7 @@ test('a model with weights beside its graph is loaded from verified bytes and gi
   const engine = newEngine();
   assert.deepEqual(await engine.load([servable]), []);
   const { flakes, background } = await run(engine, servable);
-  const expected: NaiveFlake[] = naiveFlakes(model, image, THRESHOLDS);
+  const expected: NaiveFlake[] = await naiveFlakes(model, image, THRESHOLDS);
   assert.ok(expected.length > 2);
   assert.equal(background, undefined);
   assert.deepEqual(
@@ -75,6 +76,22 @@ test('weights that are not the digest they are named by are reported with it, an
     [['data-loss', 'DIGEST_MISMATCH', head?.digest]],
   );
   await assert.rejects(run(engine, servable), Error);
+});
+
+test('a model with one weight that is not the one it was imported with is refused by its check', async () => {
+  const servable = await m2fServable(folder, 'S:6', model);
+  const { manifest, paths } = servable;
+  const artifact = manifest.artifacts[2] ?? assert.fail('no weights');
+  const bytes = await readFile(paths[artifact.digest] ?? '');
+  bytes.writeFloatLE(bytes.readFloatLE(0) + 1, 0);
+  const ref = refOf(bytes);
+  const path = join(folder, 'another-weight');
+  await writeFile(path, bytes);
+  const artifacts = manifest.artifacts.map((each) => (each === artifact ? { ...each, ...ref } : each));
+  const altered = { ...servable, manifest: { ...manifest, artifacts }, paths: { ...paths, [ref.digest]: path } };
+  const [failure] = await newEngine().load([altered]);
+  assert.deepEqual([failure?.error.kind, failure?.error.reason], ['failed-precondition', 'GOLDEN_CHECK_FAILED']);
+  assert.match(failure?.error.message ?? '', /^S:6: "image": golden check: output (class|mask)_logits: \d+ of \d+ elements/);
 });
 
 test('weights that a graph does not know fail its load', async () => {

@@ -1,8 +1,9 @@
+import { evaluateM2f } from '../../../clients/import/m2f/evaluate/evaluate-m2f.ts';
+import { parseM2fSettings } from '../../../clients/import/m2f/settings.ts';
 import { measureShape } from '../../../inference/predict/shape.ts';
 import { type Bitmap, fillNaively, floodComponents, regionOf } from '../../inference/predict/bitmaps.ts';
-import { evaluateM2f } from './formulas.ts';
 import { instanceOf } from './instance.ts';
-import type { M2fModel } from './random-model.ts';
+import { lookupIn, type M2fModel } from './random-model.ts';
 import type { Image } from './run-m2f.ts';
 
 export interface NaiveFlake {
@@ -22,15 +23,15 @@ export interface NaiveThresholds {
  * What a Mask2Former model and, where given, a class map say of an image: formula by formula in double precision, pixel by pixel,
  * sharing with the product nothing but the area of an outline.
  */
-export function naiveFlakes(
-  { shape, tensors }: M2fModel,
+export async function naiveFlakes(
+  model: M2fModel,
   image: Image,
   thresholds: NaiveThresholds,
   classMap?: Uint8Array,
-): NaiveFlake[] {
-  const answer = evaluateM2f(shape, new Map(tensors.map(({ name, values }) => [name, values()])), image);
+): Promise<NaiveFlake[]> {
+  const answer = await evaluateM2f(parseM2fSettings(Buffer.from(model.config), 'config.yaml'), lookupIn(model), image);
   const { height, width } = answer.quarter;
-  const found = Array.from({ length: shape.queries }, (_, query) =>
+  const found = Array.from({ length: model.shape.queries }, (_, query) =>
     instanceOf(
       answer.classLogits.data.subarray(query * 2, query * 2 + 2),
       Float32Array.from(answer.maskLogits.data.subarray(query * height * width, (query + 1) * height * width)),

@@ -1,4 +1,5 @@
 import { stringify } from 'yaml';
+import type { Lookup } from '../../../clients/import/m2f/evaluate/arrays.ts';
 import { parseM2fSettings } from '../../../clients/import/m2f/settings.ts';
 import { expectedTensors } from '../../../clients/import/m2f/tensors.ts';
 import { seededRandom } from '../bundle-models.ts';
@@ -130,6 +131,16 @@ export function randomM2f(shape: M2fShape, seed = 1): M2fModel {
   });
   const lossWeights = Float32Array.of(1, 0.1);
   return { shape, config, tensors: [...tensors, { name: 'criterion.empty_weight', shape: [2], values: () => lossWeights }] };
+}
+
+/** Its tensors as the formulas ask for them. */
+export function lookupIn({ tensors }: Pick<M2fModel, 'tensors'>): Lookup {
+  const byName = new Map(tensors.map(({ name, values }) => [name, values]));
+  return async (name) => {
+    const values = byName.get(name);
+    if (values === undefined) throw new Error(`no tensor ${name}`);
+    return values();
+  };
 }
 
 /** Middle and half width of the values. */

@@ -37,7 +37,8 @@ export async function runM2f(
   images: readonly Image[],
   probes: readonly string[] = [],
 ): Promise<M2fOutput[]> {
-  const [graph, ...weights] = bundle.files;
+  const [graph, ...others] = bundle.files;
+  const weights = others.filter(({ path }) => path !== 'check.json');
   if (graph === undefined) throw new Error('nothing was imported');
   const externalData = [];
   for (const { path, read } of weights) {

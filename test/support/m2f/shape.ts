@@ -1,5 +1,3 @@
-import type { Matrix, Plane, Values } from './arrays.ts';
-
 /** Sizes of a Mask2Former model. */
 export interface M2fShape {
   readonly stem: number;
@@ -20,18 +18,4 @@ export interface M2fShape {
   readonly divisibility: number;
   readonly mean: readonly number[];
   readonly std: readonly number[];
-}
-
-/** The checkpoint's tensors; asking for one that is not there throws. */
-export type Lookup = (name: string) => Values;
-
-/** The backbone's maps. */
-export type Features = Readonly<Record<'res2' | 'res3' | 'res4' | 'res5', Plane>>;
-
-export interface DecodedMasks {
-  /** Mask logits at the size of the level that each layer attends to. */
-  readonly attentionMasks: readonly Matrix[];
-  readonly queries: readonly Matrix[];
-  readonly classLogits: Matrix;
-  readonly maskLogits: Matrix;
 }

@@ -11,6 +11,7 @@ import { writeFiles } from '../../../support/bundle-files.ts';
 import { PUBLISHED_L2, writeJoblib } from '../../../support/bundle-joblib.ts';
 import { ammFiles, mlpFiles, randomAmm, randomMlp } from '../../../support/bundle-models.ts';
 import { checkBytes, importedVersion, publishFiles, withCheck } from '../../../support/imported-version.ts';
+import { m2fFiles, randomM2f, TINY } from '../../../support/m2f/random-model.ts';
 import { runCommand } from '../../../support/run-command.ts';
 
 const SHAPE = { classCount: 3, embeddingSize: 4, depth: 1, hasSpectralNorm: true };
@@ -27,6 +28,7 @@ after(() => rm(folder, { recursive: true }));
 for (const [family, files, values] of [
   ['AMM', { ...ammFiles(randomAmm(SHAPE)) }, /\d+ values in 1 case/],
   ['MLP', mlp(1), /\d+ values in 1 case/],
+  ['M2F', m2fFiles(randomM2f(TINY)), /\b910 values in 1 case/],
   ['L2', { 'model.joblib': writeJoblib(PUBLISHED_L2) }, /64 values in 1 case/],
 ] as const) {
   test(`a bundle is imported, loaded and checked: ${family}`, async () => {

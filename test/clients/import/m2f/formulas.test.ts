@@ -2,11 +2,11 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { importBundle } from '../../../../clients/import/import-bundle.ts';
 import { fileOfBytes } from '../../../../clients/import/imported-file.ts';
+import { evaluateM2f, type M2fAnswer } from '../../../../clients/import/m2f/evaluate/evaluate-m2f.ts';
 import { parseM2fSettings } from '../../../../clients/import/m2f/settings.ts';
 import { MemorySource } from '../../../support/bundle-memory-source.ts';
-import { evaluateM2f, type M2fAnswer } from '../../../support/m2f/formulas.ts';
 import { buildPlainM2fGraph } from '../../../support/m2f/plain-graph.ts';
-import { type M2fModel, m2fFiles, randomImage, randomM2f, TINY } from '../../../support/m2f/random-model.ts';
+import { lookupIn, type M2fModel, m2fFiles, randomImage, randomM2f, TINY } from '../../../support/m2f/random-model.ts';
 import { type M2fOutput, runM2f } from '../../../support/m2f/run-m2f.ts';
 import type { M2fShape } from '../../../support/m2f/shape.ts';
 
@@ -34,9 +34,9 @@ function stagesOf(shape: M2fShape, answer: M2fAnswer): Map<string, Float64Array>
 
 async function checkImages(model: M2fModel, sizes: readonly (readonly [number, number])[]): Promise<void> {
   const { shape } = model;
-  const tensors = new Map(model.tensors.map(({ name, values }) => [name, values()]));
+  const settings = parseM2fSettings(Buffer.from(model.config), 'config.yaml');
   const images = sizes.map(([height, width], index) => randomImage(height, width, index + 1));
-  const answers = images.map((image) => evaluateM2f(shape, tensors, image));
+  const answers = await Promise.all(images.map((image) => evaluateM2f(settings, lookupIn(model), image)));
   const probes = answers[0] === undefined ? [] : [...stagesOf(shape, answers[0]).keys()];
   const bundle = await importBundle(new MemorySource(m2fFiles(model)), { signal });
   const outputs = await runM2f(bundle, images, probes);
@@ -84,10 +84,10 @@ describe('the graph of a Mask2Former model', () => {
   it('gives what the plain graph gives that it is measured against', async () => {
     const model = randomM2f(TINY, 5);
     const image = randomImage(40, 70);
-    const answer = evaluateM2f(TINY, new Map(model.tensors.map(({ name, values }) => [name, values()])), image);
-    const tensors = new Map(model.tensors.map(({ name, values }) => [name, values]));
-    const tensor = async (name: string): Promise<Float32Array> => tensors.get(name)?.() ?? assert.fail(name);
-    const { graph, files } = buildPlainM2fGraph(parseM2fSettings(Buffer.from(model.config), 'config.yaml'), { file: '', tensor });
+    const settings = parseM2fSettings(Buffer.from(model.config), 'config.yaml');
+    const tensor = lookupIn(model);
+    const answer = await evaluateM2f(settings, tensor, image);
+    const { graph, files } = buildPlainM2fGraph(settings, { file: '', tensor });
     const described = await Promise.all(files.map(async (file) => ({ file, imported: await file.describe() })));
     const bytes = graph.build('plain', {}, new Map(described.map(({ file, imported }) => file.location(imported))));
     const plain = await fileOfBytes('model.onnx', bytes);

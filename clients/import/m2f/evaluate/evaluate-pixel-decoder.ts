@@ -1,9 +1,11 @@
+import type { PixelDecoderSettings } from '../settings.ts';
 import {
   add,
   applyLinear,
   convolve,
   groupNorm,
   layerNorm,
+  type Lookup,
   type Matrix,
   mapValues,
   matrixOf,
@@ -15,7 +17,7 @@ import {
   stackRows,
   tokensOf,
 } from './arrays.ts';
-import type { Features, Lookup, M2fShape } from './shape.ts';
+import type { Features } from './evaluate-backbone.ts';
 
 /** p(h, w) of the description, as tokens. */
 export function positionsOf(height: number, width: number, channels: number): Matrix {
@@ -53,66 +55,77 @@ export interface DecodedPixels {
 
 const DECODER = 'sem_seg_head.pixel_decoder';
 
-export function evaluatePixelDecoder(shape: M2fShape, t: Lookup, features: Features): DecodedPixels {
-  const { convs } = shape;
+export async function evaluatePixelDecoder(
+  settings: PixelDecoderSettings,
+  t: Lookup,
+  features: Features,
+): Promise<DecodedPixels> {
+  const { width } = settings;
   const levels: LevelSize[] = [];
   const parts: Matrix[] = [];
   const placed: Matrix[] = [];
-  [features.res5, features.res4, features.res3].forEach((map, level) => {
+  const embedding = await t(`${DECODER}.transformer.level_embed`);
+  for (const [level, map] of [features.res5, features.res4, features.res3].entries()) {
     const name = `${DECODER}.input_proj.${level}`;
-    const y = convolve(map, t(`${name}.0.weight`), t(`${name}.0.bias`), { outputs: convs, kernel: 1 });
+    const y = convolve(map, await t(`${name}.0.weight`), await t(`${name}.0.bias`), { outputs: width, kernel: 1 });
     levels.push({ height: y.height, width: y.width, first: parts.reduce((sum, part) => sum + part.rows, 0) });
-    parts.push(tokensOf(groupNorm(y, t(`${name}.1.weight`), t(`${name}.1.bias`))));
-    const embedding = t(`${DECODER}.transformer.level_embed`);
-    placed.push(
-      mapValues(
-        positionsOf(y.height, y.width, convs),
-        (value, index) => value + (embedding[level * convs + (index % convs)] ?? 0),
-      ),
-    );
-  });
+    parts.push(tokensOf(groupNorm(y, await t(`${name}.1.weight`), await t(`${name}.1.bias`))));
+    const positions = positionsOf(y.height, y.width, width);
+    placed.push(mapValues(positions, (value, index) => value + (embedding[level * width + (index % width)] ?? 0)));
+  }
   const encoderInput = stackRows(parts);
   const positions = stackRows(placed);
   const encoderOutputs: Matrix[] = [];
   let tokens = encoderInput;
-  for (let index = 0; index < shape.encoderLayers; index += 1) {
+  for (let index = 0; index < settings.layers; index += 1) {
     const layer = `${DECODER}.transformer.encoder.layers.${index}`;
-    const attended = deformableAttention(shape, t, `${layer}.self_attn`, tokens, positions, levels);
-    tokens = layerNorm(add(tokens, attended), t(`${layer}.norm1.weight`), t(`${layer}.norm1.bias`));
-    const inner = relu(applyLinear(tokens, t(`${layer}.linear1.weight`), t(`${layer}.linear1.bias`)));
-    const outer = applyLinear(inner, t(`${layer}.linear2.weight`), t(`${layer}.linear2.bias`));
-    tokens = layerNorm(add(tokens, outer), t(`${layer}.norm2.weight`), t(`${layer}.norm2.bias`));
+    const attended = await deformableAttention(settings, t, `${layer}.self_attn`, tokens, positions, levels);
+    tokens = await normOf(t, add(tokens, attended), `${layer}.norm1`);
+    const inner = relu(await linearOf(t, tokens, `${layer}.linear1`));
+    tokens = await normOf(t, add(tokens, await linearOf(t, inner, `${layer}.linear2`)), `${layer}.norm2`);
     encoderOutputs.push(tokens);
   }
   const { res2 } = features;
   const fine = levels[2] ?? { height: 0, width: 0, first: 0 };
   const up = resize(planeOfTokens(tokens, fine.first, fine.height, fine.width), res2.height, res2.width);
-  const adapter = convolve(res2, t(`${DECODER}.adapter_1.weight`), undefined, { outputs: convs, kernel: 1 });
-  const lateral = groupNorm(adapter, t(`${DECODER}.adapter_1.norm.weight`), t(`${DECODER}.adapter_1.norm.bias`));
-  const smooth = convolve(add(lateral, up), t(`${DECODER}.layer_1.weight`), undefined, { outputs: convs, kernel: 3, padding: 1 });
-  const quarter = relu(groupNorm(smooth, t(`${DECODER}.layer_1.norm.weight`), t(`${DECODER}.layer_1.norm.bias`)));
-  const maskFeatures = convolve(quarter, t(`${DECODER}.mask_features.weight`), t(`${DECODER}.mask_features.bias`), {
-    outputs: shape.maskWidth,
-    kernel: 1,
-  });
+  const adapter = convolve(res2, await t(`${DECODER}.adapter_1.weight`), undefined, { outputs: width, kernel: 1 });
+  const lateral = await groupNormOf(t, adapter, `${DECODER}.adapter_1.norm`);
+  const smoothing = { outputs: width, kernel: 3, padding: 1 };
+  const smooth = convolve(add(lateral, up), await t(`${DECODER}.layer_1.weight`), undefined, smoothing);
+  const quarter = relu(await groupNormOf(t, smooth, `${DECODER}.layer_1.norm`));
+  const name = `${DECODER}.mask_features`;
+  const projection = { outputs: settings.maskWidth, kernel: 1 };
+  const maskFeatures = convolve(quarter, await t(`${name}.weight`), await t(`${name}.bias`), projection);
   return { encoderInput, encoderOutputs, quarter, maskFeatures, levels };
 }
 
+export async function linearOf(t: Lookup, x: Matrix, name: string): Promise<Matrix> {
+  return applyLinear(x, await t(`${name}.weight`), await t(`${name}.bias`));
+}
+
+export async function normOf(t: Lookup, x: Matrix, name: string): Promise<Matrix> {
+  return layerNorm(x, await t(`${name}.weight`), await t(`${name}.bias`));
+}
+
+async function groupNormOf(t: Lookup, x: Plane, name: string): Promise<Plane> {
+  return groupNorm(x, await t(`${name}.weight`), await t(`${name}.bias`));
+}
+
 /** Token by token, head by head, point by point. */
-function deformableAttention(
-  { convs, heads }: M2fShape,
+async function deformableAttention(
+  { width, heads }: PixelDecoderSettings,
   t: Lookup,
   name: string,
   tokens: Matrix,
   positions: Matrix,
   levels: readonly LevelSize[],
-): Matrix {
-  const perHead = convs / heads;
-  const values = applyLinear(tokens, t(`${name}.value_proj.weight`), t(`${name}.value_proj.bias`));
+): Promise<Matrix> {
+  const perHead = width / heads;
+  const values = await linearOf(t, tokens, `${name}.value_proj`);
   const query = add(tokens, positions);
-  const offsets = applyLinear(query, t(`${name}.sampling_offsets.weight`), t(`${name}.sampling_offsets.bias`));
-  const logits = applyLinear(query, t(`${name}.attention_weights.weight`), t(`${name}.attention_weights.bias`));
-  const result = matrixOf(tokens.rows, convs);
+  const offsets = await linearOf(t, query, `${name}.sampling_offsets`);
+  const logits = await linearOf(t, query, `${name}.attention_weights`);
+  const result = matrixOf(tokens.rows, width);
   for (const own of levels) {
     for (let token = own.first; token < own.first + own.height * own.width; token += 1) {
       const refX = (((token - own.first) % own.width) + 0.5) / own.width;
@@ -120,7 +133,7 @@ function deformableAttention(
       for (let head = 0; head < heads; head += 1) {
         const from = (token * heads + head) * 12;
         const shares = softmax(logits.data.subarray(from, from + 12));
-        const sum = result.data.subarray(token * convs + head * perHead, token * convs + (head + 1) * perHead);
+        const sum = result.data.subarray(token * width + head * perHead, token * width + (head + 1) * perHead);
         levels.forEach((level, target) => {
           for (let point = 0; point < 4; point += 1) {
             const at = (from + target * 4 + point) * 2;
@@ -132,7 +145,7 @@ function deformableAttention(
       }
     }
   }
-  return applyLinear(result, t(`${name}.output_proj.weight`), t(`${name}.output_proj.bias`));
+  return linearOf(t, result, `${name}.output_proj`);
 }
 
 /** Adds the weighted bilinear sample at (x, y), as shares of the level's size, of the channels from `channel`; zeros outside. */
