@@ -25,8 +25,8 @@ const FIRST_GUESS_MS = 100;
 
 /**
  * Decides who may wait, by what already waits and by the measured time of a run. One for all generations of a server, and one for
- * light and for heavy models each, whose times differ a hundredfold: while an
- * old one drains, both wait in the same memory and run at the same rate. Refusing costs no engine time, and neither does waiting.
+ * light and for heavy models each, whose times differ a hundredfold: while an old one drains, both wait in the same memory and run at
+ * the same rate. Refusing costs no engine time, and neither does waiting.
  */
 export class Admission {
   readonly #limits: AdmissionLimits;

@@ -53,11 +53,11 @@ describe('settings in YAML', () => {
         /unique/,
       );
     }
-    const keys = (count: number): string => Array.from({ length: count }, (_, at) => `${at.toString(36)}:`).join('\n');
-    assert.equal(settingsOf(keys(2000)).find('1'), null);
+    const keys = (count: number): string => Array.from({ length: count }, (_, at) => `k${at}:`).join('\n');
+    assert.equal(settingsOf(keys(2000)).find('k1'), null);
     assert.match(
-      assertBundleError(() => settingsOf(keys(11_000)), 'config.yaml'),
-      /11000 keys/,
+      assertBundleError(() => settingsOf(keys(9_000)), 'config.yaml'),
+      /9000 keys/,
     );
   });
 
