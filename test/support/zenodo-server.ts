@@ -100,7 +100,8 @@ export class ZenodoServer {
       ...(asked === undefined ? {} : partial),
     });
     if (fault?.kind === 'break') {
-      response.write(rest.subarray(0, fault.afterBytes), () => response.destroy());
+      // An end, not a reset: what was sent arrives.
+      response.write(rest.subarray(0, fault.afterBytes), () => response.socket?.end());
     } else if (fault?.kind === 'stall') {
       response.write(rest.subarray(0, fault.afterBytes));
     } else {
