@@ -49,7 +49,7 @@ export interface BlobStore {
   discard(blob: SetAsideBlob, signal: AbortSignal): Promise<void>;
   /**
    * Removes the copy of a blob that `verify` found corrupt, and no other: somebody may have stored the blob anew since. True when
-   * it is gone by this. Idempotent.
+   * it is gone by this; where a storage keeps versions, an earlier copy may come to light again. Idempotent.
    */
   deleteCorrupt(digest: Digest, copy: string, signal: AbortSignal): Promise<boolean>;
   /** The object that holds a stored blob, to be recorded with what refers to it; undefined when there is none, or no object. */

@@ -199,9 +199,13 @@ export function describeBlobStore(name: string, create: () => Promise<BlobStoreF
       assert.ok(found.kind === 'corrupt');
       const other = await fixture.openAnother();
       assert.equal(await other.deleteCorrupt(blob.digest, found.copy, never), true);
-      assert.equal(await store.stat(blob.digest, never), undefined);
+      // Where a storage keeps versions, an earlier copy comes to light again.
+      const left = await store.verify(blob, never);
+      assert.ok(left.kind === 'absent' || left.kind === 'valid', left.kind);
       assert.equal(await store.deleteCorrupt(blob.digest, found.copy, never), false);
-      await put(other, bytes);
+      if (left.kind === 'absent') {
+        await put(other, bytes);
+      }
       assert.equal(await store.deleteCorrupt(blob.digest, found.copy, never), false);
       assert.ok((await bytesIn(blob)).equals(bytes));
       assert.deepEqual(await store.listSetAside(never), []);
