@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises';
 import * as fc from 'fast-check';
 import { refOf } from '../../../proto/wire/digest.ts';
 import type { Model } from '../../../registry/model/model.ts';
@@ -89,6 +90,10 @@ export const readBlob: Verb<{ readonly content: number; readonly file: number }>
   },
 };
 
+/** Between two reads of the store, and how many turns of the event loop stand for it. */
+const READ_MS = 250;
+const TURNS_A_READ = 100;
+
 /** The start of a watch, whose place is kept. */
 export const watchSnapshot: Verb<Readonly<Record<string, never>>> = {
   name: 'watch',
@@ -117,17 +122,30 @@ export const watchSnapshot: Verb<Readonly<Record<string, never>>> = {
 export const watchFurther: Verb<{ readonly from: number }> = {
   name: 'watch further',
   steps: fc.record({ from: fc.integer({ min: 0, max: 3 }) }),
-  perform: async (registry, { from }, { cursors }, reference) => {
+  perform: async (registry, { from }, { cursors, clock }, reference) => {
     const cursor = cursors[from];
     const count = changesSince(reference, from).length;
     const changes: unknown[] = [];
     if (cursor !== undefined && count > 0) {
+      let isOver = false;
+      // What another registry wrote is found by reading again, a moment later.
+      const passing = (async () => {
+        for (let turn = 1; !isOver; turn += 1) {
+          await setImmediate();
+          if (turn % TURNS_A_READ === 0) {
+            clock.advance(READ_MS);
+            reference.nowMs += READ_MS;
+          }
+        }
+      })();
       for await (const event of registry.watchAliases({ cursor, heartbeatSeconds: 3600 }, never)) {
         changes.push(event.kind === 'change' ? standOf(event.alias) : event.kind);
         if (changes.length === count) {
           break;
         }
       }
+      isOver = true;
+      await passing;
     }
     return changes;
   },
