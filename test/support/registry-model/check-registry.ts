@@ -13,6 +13,8 @@ import { contentOf, CONTENTS, type RealRegistry, type Verb } from './verb.ts';
 /** Registries on one new store, which share a clock. */
 export interface OpenStore {
   readonly registries: readonly Registry[];
+  /** What a collection removed comes back for whoever needs it, as S3 keeps deleted versions for a while. */
+  readonly restoresCollected?: boolean;
   close(): Promise<void>;
 }
 
@@ -21,11 +23,6 @@ export interface CheckSettings {
   readonly runs: number;
   /** The longest sequence of calls. */
   readonly maxCalls: number;
-  /**
-   * False leaves collections out: what S3 was told to delete comes back for whoever needs it while its version lasts, which the
-   * reference does not know.
-   */
-  readonly hasGarbage?: boolean;
 }
 
 /** What is stored is older than any grace, by the clock of files and by that of an object store. */
@@ -37,17 +34,20 @@ const AHEAD_MS = 1000 * 24 * 3_600_000;
  */
 export async function checkRegistry(open: (clock: ManualClock) => Promise<OpenStore>, settings: CheckSettings): Promise<Tally> {
   const tally: Tally = { calls: 0, refused: 0, byVerb: new Map() };
-  const sequences = fc.commands(callArbitraries(tally, settings.hasGarbage ?? true), {
-    maxCommands: settings.maxCalls,
-    size: 'max',
-  });
+  const sequences = fc.commands(callArbitraries(tally), { maxCommands: settings.maxCalls, size: 'max' });
   await fc.assert(
     fc.asyncProperty(fc.boolean(), sequences, async (isBegun, calls) => {
       const clock = new ManualClock(Date.now() + AHEAD_MS);
       const store = await open(clock);
       try {
         const reference = new ReferenceRegistry(clock.nowMs());
-        const real = { registries: store.registries, clock, stagingIds: [], cursors: [] };
+        const real = {
+          registries: store.registries,
+          restoresCollected: store.restoresCollected ?? false,
+          clock,
+          stagingIds: [],
+          cursors: [],
+        };
         for (const call of isBegun ? beginning(tally) : []) {
           await call.run(reference, real);
         }
@@ -114,7 +114,7 @@ function beginning(tally: Tally): Call<never>[] {
   ];
 }
 
-function callArbitraries(tally: Tally, hasGarbage: boolean): fc.Arbitrary<Call<unknown>>[] {
+function callArbitraries(tally: Tally): fc.Arbitrary<Call<unknown>>[] {
   const calls = <S>(verb: Verb<S>, weight = 1): fc.Arbitrary<Call<unknown>>[] => {
     const some = fc
       .tuple(verb.steps, fc.integer({ min: 0, max: 1 }))
@@ -141,7 +141,7 @@ function callArbitraries(tally: Tally, hasGarbage: boolean): fc.Arbitrary<Call<u
     ...calls(deprecateVersion),
     ...calls(undeprecateVersion),
     ...calls(deleteVersion, 3),
-    ...(hasGarbage ? calls(collectGarbage, 2) : []),
+    ...calls(collectGarbage, 2),
     ...calls(passTime, 2),
   ];
 }

@@ -85,7 +85,8 @@ interface Upload {
 export const uploadBlob: Verb<Upload> = {
   name: 'upload',
   steps: fc.record({ staging: names.staging, file: fc.integer({ min: 0, max: 1 }) }),
-  perform: async (registry, { staging, file }, { stagingIds }, reference) => {
+  perform: async (registry, { staging, file }, { stagingIds, restoresCollected }, reference) => {
+    passOverCollected(reference, staging, restoresCollected);
     const bytes = fileOf(reference.stagings[staging]?.content ?? contentOf(0), file);
     const command = { stagingId: stagingIds[staging] ?? 'unknown', blob: refOf(bytes), firstChunk: 0, data: bytesOf(bytes) };
     return (await registry.uploadBlob(command, never)).isComplete;
@@ -176,6 +177,14 @@ function openOrFinalized(reference: ReferenceRegistry, index: number): Reference
 function requireNotDeleted(reference: ReferenceRegistry, { model, version }: ReferenceStaging): void {
   if (reference.model(model).deleted.has(version)) {
     refuse('failed-precondition', 'VERSION_DELETED');
+  }
+}
+
+/** The reference does not know whether a manifest that was collected is still there to come back: such a call is not made. */
+function passOverCollected(reference: ReferenceRegistry, index: number, restoresCollected: boolean): void {
+  const staging = reference.staging(index);
+  if (restoresCollected && staging !== undefined) {
+    requireManifest(reference, staging.content);
   }
 }
 

@@ -138,14 +138,17 @@ export const watchFurther: Verb<{ readonly from: number }> = {
           }
         }
       })();
-      for await (const event of registry.watchAliases({ cursor, heartbeatSeconds: 3600 }, never)) {
-        changes.push(event.kind === 'change' ? standOf(event.alias) : event.kind);
-        if (changes.length === count) {
-          break;
+      try {
+        for await (const event of registry.watchAliases({ cursor, heartbeatSeconds: 3600 }, never)) {
+          changes.push(event.kind === 'change' ? standOf(event.alias) : event.kind);
+          if (changes.length === count) {
+            break;
+          }
         }
+      } finally {
+        isOver = true;
+        await passing;
       }
-      isOver = true;
-      await passing;
     }
     return changes;
   },

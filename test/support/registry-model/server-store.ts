@@ -18,6 +18,7 @@ export async function openAwsServerStore(servers: AwsTestServers, clock: ManualC
   };
   const both = [await openOne(), await openOne()];
   return {
+    restoresCollected: true,
     registries: both.map(({ registry }) => registry),
     close: async () => {
       for (const { store } of both) {

@@ -47,7 +47,7 @@ export async function openMemoryAwsStore(clock: ManualClock): Promise<OpenStore>
     const blobs = new S3BlobStore(bucket, s3LayoutOf(''));
     return createRegistry({ catalog, blobs, ...memoryLiveState(), clock, newId: () => randomUUID() }, SETTINGS);
   };
-  return { registries: [await openOne(), await openOne()], close: async () => undefined };
+  return { restoresCollected: true, registries: [await openOne(), await openOne()], close: async () => undefined };
 }
 
 /** Up to two turns of the event loop, as a generator of numbers says that a seed starts. */

@@ -7,6 +7,7 @@ import type { Labels, ReferenceRegistry } from './reference-registry.ts';
 /** What is tested: registries on one store, and what their answers are needed for later. */
 export interface RealRegistry {
   readonly registries: readonly Registry[];
+  readonly restoresCollected: boolean;
   readonly clock: ManualClock;
   /** The ids of the reference's stagings. */
   readonly stagingIds: string[];
