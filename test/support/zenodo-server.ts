@@ -1,10 +1,11 @@
 import { createHash } from 'node:crypto';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 
 /** What one answer for a file does instead of sending all that was asked for. */
 export type Fault =
   | { readonly kind: 'status'; readonly status: number; readonly retryAfter?: string }
+  /** Sends so much, then nothing until `breakOff`. */
   | { readonly kind: 'break'; readonly afterBytes: number }
   | { readonly kind: 'stall'; readonly afterBytes: number }
   | { readonly kind: 'ignore-range' }
@@ -25,6 +26,7 @@ export class ZenodoServer {
   readonly #files: ReadonlyMap<string, Uint8Array>;
   readonly #faults = new Map<string, Fault[]>();
   readonly #server: Server;
+  #broken: Socket | undefined;
 
   private constructor(id: string, files: ReadonlyMap<string, Uint8Array>) {
     this.#id = id;
@@ -44,6 +46,15 @@ export class ZenodoServer {
 
   fail(name: string, ...faults: readonly Fault[]): void {
     this.#faults.set(name, [...(this.#faults.get(name) ?? []), ...faults]);
+  }
+
+  /**
+   * Breaks the answer that a `break` fault left standing. The reader says when: what it had not taken when its connection breaks
+   * is lost to it.
+   */
+  breakOff(): void {
+    this.#broken?.destroy();
+    this.#broken = undefined;
   }
 
   /** The record as the API describes it. */
@@ -100,8 +111,8 @@ export class ZenodoServer {
       ...(asked === undefined ? {} : partial),
     });
     if (fault?.kind === 'break') {
-      // An end, not a reset: what was sent arrives.
-      response.write(rest.subarray(0, fault.afterBytes), () => response.socket?.end());
+      this.#broken = response.socket ?? undefined;
+      response.write(rest.subarray(0, fault.afterBytes));
     } else if (fault?.kind === 'stall') {
       response.write(rest.subarray(0, fault.afterBytes));
     } else {

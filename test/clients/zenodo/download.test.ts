@@ -33,7 +33,8 @@ async function scene(t: TestContext, idleMs = 20_000): Promise<Scene> {
   assert.ok(file !== undefined);
   const folder = await temporaryFolder();
   t.after(() => folder[Symbol.asyncDispose]());
-  return { server, folder: folder.path, file, deps: { fetcher, retryDeps, retry: RETRY } };
+  const onProgress = (): void => server.breakOff();
+  return { server, folder: folder.path, file, deps: { fetcher, retryDeps, retry: RETRY, onProgress } };
 }
 
 test('a file arrives whole, with progress to its end, and is not fetched again', async (t) => {
