@@ -1,5 +1,5 @@
 import { constants, type IncomingHttpHeaders, type ServerHttp2Stream } from 'node:http2';
-import { Metadata, type Server } from '@grpc/grpc-js';
+import type { Server } from '@grpc/grpc-js';
 import type { ServiceError } from '../../proto/wire/errors.ts';
 import { type CallReport, requestIdOf } from '../../proto/wire/handlers.ts';
 import { toGrpcStatus } from '../../proto/wire/status.ts';
@@ -47,7 +47,7 @@ function refuse(
   error: ServiceError,
   report: (call: CallReport) => void,
 ): void {
-  const requestId = requestIdOf(Metadata.fromHttp2Headers(headers));
+  const requestId = requestIdOf(headers['x-request-id']);
   const { code, details, metadata } = toGrpcStatus(error);
   const { remoteAddress = '', remotePort = 0 } = stream.session?.socket ?? {};
   // A client that left meanwhile is no failure of this server's.

@@ -133,7 +133,7 @@ async function observe<R>(deps: ObserveDeps, call: Call, body: (context: CallCon
   if (call.cancelled) {
     abort();
   }
-  const requestId = requestIdOf(call.metadata);
+  const requestId = requestIdOf(call.metadata.get('x-request-id')[0]);
   const fields: Record<string, unknown> = {};
   const header = call.metadata.clone();
   for (const key of Object.keys(header.getMap())) {
@@ -176,8 +176,7 @@ async function observe<R>(deps: ObserveDeps, call: Call, body: (context: CallCon
 }
 
 /** The caller's own, from `x-request-id`, else a new one. */
-export function requestIdOf(metadata: Metadata): string {
-  const [sent] = metadata.get('x-request-id');
+export function requestIdOf(sent: unknown): string {
   return typeof sent === 'string' && REQUEST_ID.test(sent) ? sent : randomUUID();
 }
 

@@ -2,16 +2,14 @@
 // Arguments: address, image file, classification model.
 import { readFile } from 'node:fs/promises';
 import process from 'node:process';
-import { createInferenceClient } from '../../clients/inference-client.ts';
-import { NO_RETRY } from '../../clients/retry.ts';
 import { tuneForLargeBuffers } from '../../infra/process/garbage-collection.ts';
 import { isServiceError } from '../../proto/wire/errors.ts';
+import { LeanPredict } from './lean-predict.ts';
 import { type LoadCall, type LoadOrder, type LoadReport, nowMs } from './load-orders.ts';
 
 tuneForLargeBuffers();
 const [address = '', path = '', model = ''] = process.argv.slice(2);
-const image = await readFile(path);
-const client = createInferenceClient({ address, timeoutMs: 60_000, retry: NO_RETRY });
+const client = new LeanPredict(address, await readFile(path), model);
 
 process.on('disconnect', () => process.exit(0));
 process.on('message', (order: LoadOrder) => {
@@ -50,8 +48,8 @@ async function perform(order: LoadOrder): Promise<LoadReport> {
 async function predict(): Promise<LoadCall> {
   const startedMs = nowMs();
   try {
-    const { summary } = await client.predictFlakes(image, { classification: model });
-    return { startedMs, tookMs: nowMs() - startedMs, digest: summary.models[0]?.manifestDigest, reason: undefined };
+    const digest = await client.call();
+    return { startedMs, tookMs: nowMs() - startedMs, digest, reason: undefined };
   } catch (error) {
     const reason = isServiceError(error) ? error.reason : String(error);
     return { startedMs, tookMs: nowMs() - startedMs, digest: undefined, reason };
