@@ -20,8 +20,8 @@ export class LeanPredict {
     const prefix = Buffer.alloc(PREFIX_BYTES);
     prefix.writeUInt32BE(message.byteLength, 1);
     this.#request = Buffer.concat([prefix, message]);
-    // In MiB: with the default of 10 it would break off calls while a few images wait to be sent.
-    this.#session = connect(`http://${address}`, { maxSessionMemory: 1024 });
+    // As grpc-js sets it: Node counts what a refused call had left to send for ever, and with its own limit would break off all calls.
+    this.#session = connect(`http://${address}`, { maxSessionMemory: Number.MAX_SAFE_INTEGER });
     // A connection that breaks fails its calls, and each says so.
     this.#session.on('error', () => undefined);
   }
@@ -41,10 +41,6 @@ export class LeanPredict {
     let status: IncomingHttpHeaders = {};
     const keepStatus = (headers: IncomingHttpHeaders): void => {
       status = { ...status, ...headers };
-      if (Number(status['grpc-status'] ?? 0) !== 0) {
-        // The rest of the request is not wanted; without this the stream would wait until it could be sent.
-        stream.close();
-      }
     };
     stream.on('response', keepStatus);
     stream.on('trailers', keepStatus);
