@@ -59,6 +59,21 @@ test('an engine over its memory limit is ended with its run alone, and another c
   assert.ok(ended?.kind === 'engine-ended' && /SIGKILL: .*memory/.test(ended.how));
 });
 
+test('an engine that is being ended gets no job, though its process is still there', onLinux, async (t) => {
+  // So that the test says when its memory is looked at.
+  t.mock.timers.enable({ apis: ['setInterval'] });
+  const settings = { engines: 1, memoryLimitBytes: MEMORY_LIMIT_BYTES };
+  const { generation, events, pids } = await scriptedGeneration(t, settings);
+  const [pid = 0] = pids();
+  assert.equal((await generation.predict(job('grow and answer'))).distinctColours, pid);
+  t.mock.timers.tick(1000);
+  // Killed, and still in its seat: that its process is gone can be heard no earlier than in the next turn.
+  assert.deepEqual([pids(), events], [[pid], []]);
+  assert.notEqual((await generation.predict(job('done'))).distinctColours, pid);
+  const [ended] = events;
+  assert.ok(ended?.kind === 'engine-ended' && /SIGKILL: .*memory/.test(ended.how));
+});
+
 test('an engine that grows over the limit while it loads has failed to load', onLinux, async () => {
   const settings = settingsOf({ memoryLimitBytes: MEMORY_LIMIT_BYTES });
   const deps = { onEvent: () => undefined, admission: new Admission(settings) };
