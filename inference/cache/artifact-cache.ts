@@ -1,9 +1,9 @@
+import { type Clock, systemClock } from '../../infra/process/clock.ts';
 import { chunkCount } from '../../proto/wire/chunks.ts';
 import { asDigest, type BlobRef, type Digest } from '../../proto/wire/digest.ts';
 import { invalid } from '../../proto/wire/errors.ts';
 import type { BlobSource } from './blob-source.ts';
 import { ChunkBuffers } from './chunk-buffers.ts';
-import { type CacheClock, systemClock } from './clock.ts';
 import { type Disk, nodeDisk, storageError } from './disk.ts';
 import type { OnCacheEvent } from './events.ts';
 import { type FetchDeps, type FetchProgress, fetchBlob } from './fetch.ts';
@@ -32,7 +32,7 @@ export const DEFAULT_CACHE_SETTINGS: CacheSettings = { parallelChunks: 4, maxByt
 
 export interface CacheDeps {
   readonly onEvent: OnCacheEvent;
-  readonly clock?: CacheClock;
+  readonly clock?: Clock;
   readonly disk?: Disk;
   readonly owners?: Owners;
 }

@@ -1,5 +1,5 @@
 import { constants } from 'node:fs';
-import { type FileHandle, open, rm, statfs } from 'node:fs/promises';
+import { type FileHandle, open, rename, rm, statfs } from 'node:fs/promises';
 import { type BlobRef, Hasher } from '../../proto/wire/digest.ts';
 import { ServiceError, throwIfAborted } from '../../proto/wire/errors.ts';
 import type { OnCacheEvent } from './events.ts';
@@ -73,6 +73,19 @@ export async function readHashed(file: FileHandle, into: Buffer, offsetBytes: nu
     done += bytesRead;
   }
   return hasher.finish();
+}
+
+/** Whether `from` was there to get the name `to`. @throws Node's errors. */
+export async function renameIfThere(from: string, to: string): Promise<boolean> {
+  try {
+    await rename(from, to);
+    return true;
+  } catch (error) {
+    if (isAbsent(error)) {
+      return false;
+    }
+    throw error;
+  }
 }
 
 /** Makes the names in a folder survive a power failure. */

@@ -1,6 +1,6 @@
-import { rename, rm } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import type { BlobRef, Digest } from '../../proto/wire/digest.ts';
-import { type Disk, isAbsent } from './disk.ts';
+import { type Disk, renameIfThere } from './disk.ts';
 import type { OnCacheEvent } from './events.ts';
 import { type BlobEntry, type Inventory, type LeftoverEntry, sumOf, takeInventory, usedBytes } from './inventory.ts';
 import type { CacheLayout } from './layout.ts';
@@ -109,14 +109,14 @@ async function evict(victims: readonly BlobEntry[], room: RoomWanted, deps: Evic
   const moved: BlobEntry[] = [];
   for (const victim of victims) {
     deps.verifier.forget(victim.digest);
-    if (await moveIfThere(deps.layout.blob(victim.digest), asidePath(victim, deps))) {
+    if (await renameIfThere(deps.layout.blob(victim.digest), asidePath(victim, deps))) {
       moved.push(victim);
     }
   }
   const foreign = moved.length === 0 ? new Set<Digest>() : await deps.pins.ofOthers();
   for (const victim of moved) {
     if (room.isBusy(victim.digest) || deps.pins.has(victim.digest) || foreign.has(victim.digest)) {
-      await moveIfThere(asidePath(victim, deps), deps.layout.blob(victim.digest));
+      await renameIfThere(asidePath(victim, deps), deps.layout.blob(victim.digest));
     } else {
       await rm(asidePath(victim, deps), { force: true, recursive: true });
       deps.onEvent({ kind: 'blob-evicted', digest: victim.digest, sizeBytes: victim.sizeBytes });
@@ -128,16 +128,4 @@ async function evict(victims: readonly BlobEntry[], room: RoomWanted, deps: Evic
 
 function asidePath(ref: BlobRef, { layout, owners }: EvictDeps): string {
   return layout.partial(ref, owners.self, 'evicting');
-}
-
-async function moveIfThere(from: string, to: string): Promise<boolean> {
-  try {
-    await rename(from, to);
-    return true;
-  } catch (error) {
-    if (isAbsent(error)) {
-      return false;
-    }
-    throw error;
-  }
 }

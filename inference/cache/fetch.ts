@@ -1,9 +1,9 @@
+import type { Clock } from '../../infra/process/clock.ts';
 import { chunkCount, chunkRange } from '../../proto/wire/chunks.ts';
 import type { BlobRef } from '../../proto/wire/digest.ts';
 import { ServiceError, throwIfAborted } from '../../proto/wire/errors.ts';
 import type { BlobSource } from './blob-source.ts';
 import type { ChunkBuffers } from './chunk-buffers.ts';
-import type { CacheClock } from './clock.ts';
 import { isFull, storageError } from './disk.ts';
 import { type ChunkedBlob, type PartialDeps, PartialFile, removePartial } from './partial.ts';
 import { readChunk } from './read-chunk.ts';
@@ -16,7 +16,7 @@ export interface FetchProgress {
 }
 
 export interface FetchDeps extends PartialDeps {
-  readonly clock: CacheClock;
+  readonly clock: Clock;
   readonly buffers: ChunkBuffers;
   readonly verifier: BlobVerifier;
   readonly parallelChunks: number;

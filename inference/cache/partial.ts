@@ -3,7 +3,7 @@ import { constants } from 'node:fs';
 import { type FileHandle, mkdir, open, readdir, rename, stat } from 'node:fs/promises';
 import { CHUNK_BYTES, chunkCount, chunkRange } from '../../proto/wire/chunks.ts';
 import type { BlobRef, Digest } from '../../proto/wire/digest.ts';
-import { type Disk, discard, hashRange, isAbsent, READ_FLAGS, readHashed, syncFolder } from './disk.ts';
+import { type Disk, discard, hashRange, isAbsent, READ_FLAGS, readHashed, renameIfThere, syncFolder } from './disk.ts';
 import type { OnCacheEvent } from './events.ts';
 import { encodeJournalHeader, encodeJournalLine, readJournal } from './journal.ts';
 import { type CacheLayout, parsePartialName } from './layout.ts';
@@ -159,23 +159,11 @@ async function adopt(blob: ChunkedBlob, { layout, owners }: PartialDeps): Promis
     const theirs = layout.partial(partial.ref, partial.owner, 'data');
     if (
       !(await owners.isAlive(partial.owner, (await modifiedMs(theirs)) ?? 0)) &&
-      (await moved(theirs, layout.partial(blob, owners.self, 'data')))
+      (await renameIfThere(theirs, layout.partial(blob, owners.self, 'data')))
     ) {
-      await moved(layout.partial(blob, partial.owner, 'journal'), layout.partial(blob, owners.self, 'journal'));
+      await renameIfThere(layout.partial(blob, partial.owner, 'journal'), layout.partial(blob, owners.self, 'journal'));
       return;
     }
-  }
-}
-
-async function moved(from: string, to: string): Promise<boolean> {
-  try {
-    await rename(from, to);
-    return true;
-  } catch (error) {
-    if (isAbsent(error)) {
-      return false;
-    }
-    throw error;
   }
 }
 

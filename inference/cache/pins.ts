@@ -1,6 +1,6 @@
 import { mkdir, readdir, rm, stat, utimes, writeFile } from 'node:fs/promises';
+import type { Clock } from '../../infra/process/clock.ts';
 import type { Digest } from '../../proto/wire/digest.ts';
-import type { CacheClock } from './clock.ts';
 import { discard, isAbsent } from './disk.ts';
 import type { OnCacheEvent } from './events.ts';
 import { type CacheLayout, digestOfName } from './layout.ts';
@@ -14,7 +14,7 @@ export interface Pin {
 interface PinsDeps {
   readonly layout: CacheLayout;
   readonly owners: Owners;
-  readonly clock: CacheClock;
+  readonly clock: Clock;
   readonly onEvent: OnCacheEvent;
 }
 

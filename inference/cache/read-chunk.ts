@@ -1,9 +1,9 @@
+import { callAfter, type Clock } from '../../infra/process/clock.ts';
 import type { ByteRange } from '../../proto/wire/chunks.ts';
 import { type BlobRef, type Digest, Hasher } from '../../proto/wire/digest.ts';
 import { isServiceError, ServiceError, throwIfAborted } from '../../proto/wire/errors.ts';
 import { orAbort } from './abort.ts';
 import type { BlobSource } from './blob-source.ts';
-import type { CacheClock } from './clock.ts';
 import type { OnCacheEvent } from './events.ts';
 
 export interface ChunkRequest {
@@ -13,7 +13,7 @@ export interface ChunkRequest {
 }
 
 interface ReadDeps {
-  readonly clock: CacheClock;
+  readonly clock: Clock;
   readonly onEvent: OnCacheEvent;
   /** How long a source may give no byte at all before it counts as unavailable. */
   readonly stallTimeoutMs: number;
@@ -80,7 +80,7 @@ async function* watched(
   const iterator = source.open(ref, range, signal)[Symbol.asyncIterator]();
   try {
     for (;;) {
-      const disarm = clock.after(stallTimeoutMs, () =>
+      const disarm = callAfter(clock, stallTimeoutMs, () =>
         attempt.abort(
           new ServiceError('unavailable', 'STORAGE_UNAVAILABLE', `${source.name} gave nothing for ${stallTimeoutMs} ms`),
         ),

@@ -1,6 +1,6 @@
+import type { Clock } from '../../infra/process/clock.ts';
 import type { Digest } from '../../proto/wire/digest.ts';
 import { throwIfAborted } from '../../proto/wire/errors.ts';
-import type { CacheClock } from './clock.ts';
 import { discard } from './disk.ts';
 import type { OnCacheEvent } from './events.ts';
 import { type Inventory, type LeftoverEntry, type PartialEntry, takeInventory } from './inventory.ts';
@@ -24,7 +24,7 @@ interface ScrubDeps {
   readonly layout: CacheLayout;
   readonly owners: Owners;
   readonly pins: Pins;
-  readonly clock: CacheClock;
+  readonly clock: Clock;
   readonly onEvent: OnCacheEvent;
 }
 

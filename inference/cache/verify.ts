@@ -1,9 +1,9 @@
 import { randomBytes } from 'node:crypto';
 import type { Stats } from 'node:fs';
 import { type FileHandle, lstat, mkdir, open, rename, utimes } from 'node:fs/promises';
+import type { Clock } from '../../infra/process/clock.ts';
 import type { BlobRef, Digest } from '../../proto/wire/digest.ts';
 import { ServiceError } from '../../proto/wire/errors.ts';
-import type { CacheClock } from './clock.ts';
 import { errorCode, hashRange, isAbsent, READ_FLAGS, storageError } from './disk.ts';
 import type { OnCacheEvent } from './events.ts';
 import { Flights } from './flights.ts';
@@ -17,7 +17,7 @@ export type Presence =
 
 interface VerifierDeps {
   readonly layout: CacheLayout;
-  readonly clock: CacheClock;
+  readonly clock: Clock;
   readonly onEvent: OnCacheEvent;
 }
 

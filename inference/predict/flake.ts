@@ -1,8 +1,8 @@
+import { encodeRunLengths, type RunLengthMask } from '../../proto/wire/run-length.ts';
 import { columnRunLengths } from './column-runs.ts';
 import type { MeanContrast } from './mean-contrast.ts';
 import { type ReferenceFlake, referenceFlake } from './reference-flake.ts';
 import type { Box, Region } from './regions.ts';
-import { encodeRunLengths, type RunLengthMask } from './run-length.ts';
 import { measureShape, type Point } from './shape.ts';
 
 /** One flake; lengths in pixels of the decoded image unless a name says otherwise. */

@@ -1,14 +1,12 @@
 import { ServiceError, throwIfAborted } from '../../proto/wire/errors.ts';
 import type { Manifest } from '../../proto/wire/manifest.ts';
 import type { ModelReference } from '../../proto/wire/names.ts';
-import { acquireAll, type Target, type Use } from './acquire.ts';
-import { AliasTable, aliasKey } from './alias-table.ts';
+import { acquireAll, type Use } from './acquire.ts';
+import { aim, type AimDeps } from './aim.ts';
 import { createBackoff } from './backoff.ts';
 import { type FetchDeps, fetchVersion } from './fetch-version.ts';
 import { type Connection, follow } from './follow.ts';
 import type { OnRolloutEvent } from './events.ts';
-import { knownVersion, resolveVersion } from './find-version.ts';
-import { toLastKnown } from './last-known.ts';
 import { Memory, type MemoryDeps } from './memory.ts';
 import type { DesiredAlias, SourceEvent } from './model-source.ts';
 import { Notice } from './notice.ts';
@@ -17,6 +15,7 @@ import type { MemorySituation } from './memory-room.ts';
 import { nextAction, type RolloutAction } from './policy.ts';
 import { Prefetched } from './prefetched.ts';
 import type { LoadedSet, Loader, ServableId, VersionKey } from './servable.ts';
+import { type Serving, ServingTable } from './serving-table.ts';
 import { createServedSet, type ServedSetSettings } from '../../proto/wire/served-set.ts';
 import { SetLoader } from './set-loader.ts';
 import { Slot } from './slot.ts';
@@ -52,9 +51,9 @@ export interface RolloutStatus {
  */
 export class Rollout<G extends LoadedSet> {
   readonly #deps: RolloutDeps<G>;
-  readonly #isServed: ReturnType<typeof createServedSet>;
   readonly #slot: Slot<{ readonly set: G; readonly ids: ReadonlySet<ServableId> }>;
   readonly #book: VersionBook;
+  readonly #table: ServingTable;
   readonly #onDemand: OnDemand;
   readonly #prefetched: Prefetched;
   readonly #memory: Memory;
@@ -63,19 +62,13 @@ export class Rollout<G extends LoadedSet> {
   readonly #setLoader: SetLoader<G>;
   readonly #defectBackoff = createBackoff();
   readonly #running = new Set<Promise<void>>();
-  #aliases = new AliasTable([]);
-  /** Something is known about what is wanted: from the registry, or from the last run. */
-  #isInformed = false;
-  #serving: ReadonlyMap<string, ServableId> = new Map();
-  /** What the aliases served in the last run, or until it was unloaded: served again until the registry's word can be. */
-  #remembered: ReadonlyMap<string, VersionKey> = new Map();
   #connection: Connection = { isConnected: false, error: undefined };
   #connectionSinceMs: number;
 
   constructor(deps: RolloutDeps<G>, settings: RolloutSettings) {
     this.#deps = deps;
-    this.#isServed = createServedSet(settings);
     this.#book = new VersionBook(deps.nowMs);
+    this.#table = new ServingTable(createServedSet(settings), this.#book);
     this.#setLoader = new SetLoader({ ...deps, book: this.#book });
     this.#onDemand = new OnDemand(settings.maxOnDemand);
     this.#prefetched = new Prefetched(settings.models);
@@ -89,17 +82,13 @@ export class Rollout<G extends LoadedSet> {
 
   /** Begins with what was served last, from the cache alone, and with the registry's word as soon as that comes. */
   async start(): Promise<void> {
-    const lastKnown = await this.#deps.lastKnown.read();
-    this.#aliases = new AliasTable(lastKnown?.aliases ?? []);
-    this.#remembered = new Map(this.#served().map((alias) => [aliasKey(alias.model, alias.alias), alias]));
-    this.#isInformed = this.#remembered.size > 0;
+    this.#table.restore(await this.#deps.lastKnown.read());
     const listener = {
       onEvent: (event: SourceEvent) => {
-        this.#aliases.apply(event);
+        this.#table.apply(event);
         if (event.kind === 'prefetch') {
           this.#prefetched.hold(event.key, this.#deps.nowMs() + event.holdMs);
         }
-        this.#isInformed ||= event.kind === 'snapshot';
         this.#notice.notify();
       },
       onConnection: (connection: Connection) => {
@@ -120,8 +109,16 @@ export class Rollout<G extends LoadedSet> {
    * version cannot be loaded; unavailable REGISTRY_UNAVAILABLE or, while closing, SHUTTING_DOWN; the signal's reason when aborted.
    */
   acquire(references: readonly ModelReference[], onLoading: (key: VersionKey) => void, signal: AbortSignal): Promise<Use<G>> {
+    const onChange = (): void => this.#notice.notify();
+    const aimDeps: AimDeps = {
+      table: this.#table,
+      book: this.#book,
+      onDemand: this.#onDemand,
+      source: this.#deps.source,
+      onChange,
+    };
     const deps = {
-      aim: (reference: ModelReference, within: AbortSignal) => this.#aim(reference, within),
+      aim: (reference: ModelReference, within: AbortSignal) => aim(reference, aimDeps, within),
       record: (id: ServableId) => this.#book.get(id),
       isLoaded: (id: ServableId) => this.#slot.current?.ids.has(id) === true,
       lease: () => this.#slot.acquire(),
@@ -132,7 +129,7 @@ export class Rollout<G extends LoadedSet> {
 
   /** Resolves once every alias that is wanted now serves, or failed to. */
   async settled(signal: AbortSignal): Promise<void> {
-    while (!this.#isSettled()) {
+    while (!this.#table.isSettled()) {
       await this.changed(signal);
     }
   }
@@ -149,10 +146,7 @@ export class Rollout<G extends LoadedSet> {
     return {
       connection: this.#connection,
       connectionSinceMs: this.#connectionSinceMs,
-      aliases: this.#served().map((desired) => {
-        const id = this.#serving.get(aliasKey(desired.model, desired.alias));
-        return { desired, serving: id && this.#book.get(id)?.key };
-      }),
+      aliases: this.#table.status(),
       versions: this.#book.all(),
     };
   }
@@ -188,17 +182,14 @@ export class Rollout<G extends LoadedSet> {
   }
 
   #nextAction(): RolloutAction {
-    const desired = new Map(this.#served().map((alias) => [aliasKey(alias.model, alias.alias), this.#book.want(alias)]));
-    const remembered = [...desired.keys()].flatMap((key) => {
-      const id = this.#rememberedId(key);
-      return id === undefined ? [] : [[key, id] as const];
-    });
+    const desired = this.#table.desired();
+    const remembered = this.#table.remembered();
     const memory = this.#weigh(new Set(desired.values()));
     return nextAction({
       memory,
       desired,
-      serving: this.#serving,
-      remembered: new Map(remembered),
+      serving: this.#table.serving,
+      remembered,
       extras: this.#onDemand.ids().filter((id) => this.#book.get(id) !== undefined),
       prefetched: this.#prefetched.keys(this.#deps.nowMs()).map((key) => this.#book.want(key)),
       prefetchEndMs: this.#prefetched.nextEndMs,
@@ -238,7 +229,7 @@ export class Rollout<G extends LoadedSet> {
         break;
       case 'point':
         await this.#remember(action.serving);
-        this.#serving = action.serving;
+        this.#table.point(action.serving);
         break;
       case 'forget':
         this.#book.forget(action.id);
@@ -267,7 +258,7 @@ export class Rollout<G extends LoadedSet> {
     this.#notice.notify();
   }
 
-  async #load(set: readonly ServableId[], serving: ReadonlyMap<string, ServableId>, signal: AbortSignal): Promise<void> {
+  async #load(set: readonly ServableId[], serving: Serving, signal: AbortSignal): Promise<void> {
     const started = this.#deps.nowMs();
     const loading = set.length === 0 ? undefined : this.#setLoader.load(set, signal);
     // That it began is news, and the end may be a minute away.
@@ -283,9 +274,9 @@ export class Rollout<G extends LoadedSet> {
   }
 
   /** One synchronous step: no request sees new content with old aliases, or the other way round. */
-  #swap(set: G | undefined, ids: ReadonlySet<ServableId>, serving: ReadonlyMap<string, ServableId>): void {
+  #swap(set: G | undefined, ids: ReadonlySet<ServableId>, serving: Serving): void {
     const old = this.#slot.current?.ids ?? new Set<ServableId>();
-    this.#serving = serving;
+    this.#table.point(serving);
     for (const id of old) {
       if (!ids.has(id)) {
         this.#book.apply(id, 'retired');
@@ -311,88 +302,7 @@ export class Rollout<G extends LoadedSet> {
     void work.finally(() => this.#running.delete(work));
   }
 
-  async #remember(serving: ReadonlyMap<string, ServableId>): Promise<void> {
-    this.#keepUnloaded(serving);
-    const servingOf = (key: string): VersionKey | undefined => {
-      const id = serving.get(key);
-      return id === undefined ? this.#remembered.get(key) : this.#book.get(id)?.key;
-    };
-    await this.#memory.remember(toLastKnown(this.#served(), servingOf));
-  }
-
-  /** What leaves before its successor is loaded comes back should that fail. */
-  #keepUnloaded(serving: ReadonlyMap<string, ServableId>): void {
-    const remembered = new Map(this.#remembered);
-    for (const { model, alias } of this.#served()) {
-      const key = aliasKey(model, alias);
-      const id = serving.has(key) ? undefined : this.#serving.get(key);
-      const left = id && this.#book.get(id)?.key;
-      if (left !== undefined) {
-        remembered.set(key, left);
-      }
-    }
-    this.#remembered = remembered;
-  }
-
-  #served(): DesiredAlias[] {
-    return this.#aliases.all().filter(({ model, alias }) => this.#isServed(model, alias));
-  }
-
-  #servedAlias({ model, selector }: ModelReference): { readonly key: string } | undefined {
-    const isKept =
-      selector.kind === 'alias' &&
-      this.#isServed(model, selector.alias) &&
-      this.#aliases.get(model, selector.alias) !== undefined;
-    return isKept ? { key: aliasKey(model, selector.alias) } : undefined;
-  }
-
-  /** What an alias that serves nothing yet will serve: what is desired or, if that failed, what was remembered. */
-  #comingId(key: string): ServableId | undefined {
-    const desired = this.#served().find(({ model, alias }) => aliasKey(model, alias) === key);
-    const coming = desired && [this.#book.want(desired), this.#rememberedId(key)];
-    return coming?.find((id) => id !== undefined && !this.#hasFailed(id)) ?? coming?.[0];
-  }
-
-  #rememberedId(key: string): ServableId | undefined {
-    const remembered = this.#serving.has(key) ? undefined : this.#remembered.get(key);
-    return remembered && this.#book.want(remembered);
-  }
-
-  #hasFailed(id: ServableId): boolean {
-    return this.#book.get(id)?.state === 'failed';
-  }
-
-  async #aim(reference: ModelReference, signal: AbortSignal): Promise<Target> {
-    const served = this.#servedAlias(reference);
-    if (served !== undefined) {
-      const current = (): ServableId | undefined => this.#serving.get(served.key) ?? this.#comingId(served.key);
-      return { reference, current, release: () => undefined };
-    }
-    const key =
-      knownVersion(reference, this.#aliases, this.#book) ?? (await resolveVersion(reference, this.#deps.source, signal));
-    const id = this.#book.want(key);
-    const unpin = this.#onDemand.use(id);
-    this.#notice.notify();
-    const release = (): void => {
-      unpin();
-      // The least recently used version may have become free to leave.
-      this.#notice.notify();
-    };
-    return { reference, current: () => id, release };
-  }
-
-  #isSettled(): boolean {
-    return this.#isInformed && this.#served().every((alias) => this.#isAliasSettled(alias));
-  }
-
-  #isAliasSettled(alias: DesiredAlias): boolean {
-    const key = aliasKey(alias.model, alias.alias);
-    const desired = this.#book.want(alias);
-    const serving = this.#serving.get(key);
-    const coming = this.#comingId(key);
-    return (
-      serving === desired ||
-      (this.#hasFailed(desired) && (serving !== undefined || coming === undefined || this.#hasFailed(coming)))
-    );
+  async #remember(serving: Serving): Promise<void> {
+    await this.#memory.remember(this.#table.toRemember(serving));
   }
 }

@@ -48,7 +48,8 @@ async function startOnce({ name, program, args, env, stopLimitMs = STOP_LIMIT_MS
   child.stdout.on('data', (text) => keepTail(output, String(text)));
   child.stderr.on('data', (text) => keepTail(output, String(text)));
   const exited = new Promise<void>((resolve) => {
-    child.once('exit', () => resolve());
+    // Not `exit`: what it wrote last may still be on its way then.
+    child.once('close', () => resolve());
     child.once('error', (error) => {
       output.push(error.message);
       resolve();

@@ -23,3 +23,14 @@ export const systemClock: Clock = {
       }
     }),
 };
+
+/** Calls `then` once after `ms`; the function returned calls it off. */
+export function callAfter(clock: Pick<Clock, 'sleep'>, ms: number, then: () => void): () => void {
+  const off = new AbortController();
+  void clock.sleep(ms, off.signal).then(() => {
+    if (!off.signal.aborted) {
+      then();
+    }
+  });
+  return () => off.abort();
+}

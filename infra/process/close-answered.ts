@@ -1,6 +1,6 @@
 import { constants } from 'node:http2';
 import type { Server } from '@grpc/grpc-js';
-import { http2ServersOf, invoke, listen } from './http2-internals.ts';
+import { http2ServersOf, invoke, listen, property } from './http2-internals.ts';
 
 /**
  * Has a bound server close a call for good once its status is sent, as HTTP/2 provides for a client that has not ended its own
@@ -9,7 +9,15 @@ import { http2ServersOf, invoke, listen } from './http2-internals.ts';
  */
 export function closeAnswered(server: Server): void {
   for (const http2Server of http2ServersOf(server)) {
-    listen(http2Server, 'stream', (stream) => listen(stream, 'wantTrailers', () => closeAfterTrailers(stream)));
+    listen(http2Server, 'stream', (stream) => {
+      listen(stream, 'wantTrailers', () => closeAfterTrailers(stream));
+      // A call that is refused before a handler answers has its status in the header, and no trailers.
+      listen(stream, 'finish', () => {
+        if (property(property(stream, 'sentHeaders'), 'grpc-status') !== undefined) {
+          closeAfterTrailers(stream);
+        }
+      });
+    });
   }
 }
 

@@ -52,7 +52,7 @@ export interface RunningServer {
 export const MAX_CALLS_PER_CONNECTION = 100;
 
 /** For the status of a call that is aborted at the end of the grace period to reach its caller, who knows then that it may try again. */
-const LAST_WORDS_MS = 250;
+const LAST_WORDS_MS = 1_000;
 
 /** Its streams do not know of our shutdown and end when the client likes. */
 const REFLECTION = /^\/grpc\.reflection\./;

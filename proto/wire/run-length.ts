@@ -1,8 +1,37 @@
 import { ServiceError } from './errors.ts';
 
 /**
- * The run lengths in COCO's compressed `counts`: zeros first, then ones, and so on, column by column. Each character carries five
- * bits, least significant first, and from the fourth run on the difference to the run two before.
+ * COCO's compressed run lengths: a mask read column by column, as the lengths of alternating runs of zeros and ones, zeros first.
+ * Each length is text in base 32, lowest digit first; from the fourth on it is the difference to the one two before.
+ */
+export interface RunLengthMask {
+  readonly height: number;
+  readonly width: number;
+  readonly counts: string;
+}
+
+const FIRST_CODE = 48;
+const MORE = 32;
+
+export function encodeRunLengths(lengths: readonly number[]): string {
+  let counts = '';
+  for (let index = 0; index < lengths.length; index++) {
+    let value = (lengths[index] ?? 0) - (index > 2 ? (lengths[index - 2] ?? 0) : 0);
+    for (;;) {
+      const digit = ((value % 32) + 32) % 32;
+      value = Math.floor(value / 32);
+      const isLast = value === ((digit & 16) === 0 ? 0 : -1);
+      counts += String.fromCharCode(FIRST_CODE + digit + (isLast ? 0 : MORE));
+      if (isLast) {
+        break;
+      }
+    }
+  }
+  return counts;
+}
+
+/**
+ * The lengths in `counts`.
  * @throws ServiceError invalid-argument INVALID_REQUEST when `counts` is cut off, has foreign characters or negative runs.
  */
 export function decodeRunLengths(counts: string): number[] {
@@ -13,14 +42,14 @@ export function decodeRunLengths(counts: string): number[] {
     let shift = 0;
     let bits: number;
     do {
-      bits = counts.charCodeAt(at) - 48;
-      if (!(bits >= 0 && bits < 64) || shift > 30) {
+      bits = counts.charCodeAt(at) - FIRST_CODE;
+      if (!(bits >= 0 && bits < 2 * MORE) || shift > 30) {
         throw malformed(counts, at);
       }
       value += (bits & 31) * 2 ** shift;
       shift += 5;
       at += 1;
-    } while ((bits & 32) !== 0);
+    } while ((bits & MORE) !== 0);
     if ((bits & 16) !== 0) {
       value -= 2 ** shift;
     }

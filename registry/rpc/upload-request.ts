@@ -1,7 +1,7 @@
+import { callAfter, type Clock } from '../../infra/process/clock.ts';
 import type { UploadBlobRequest } from '../../proto/gen/maskterial/registry/v1/registry_service.ts';
 import { MESSAGE_BYTES } from '../../proto/wire/chunks.ts';
 import { invalid, ServiceError } from '../../proto/wire/errors.ts';
-import type { Clock } from '../release/clock.ts';
 import type { UploadBlobCommand } from '../release/upload.ts';
 import { blobFrom } from './convert.ts';
 
@@ -61,19 +61,13 @@ function withinLimits<T>(source: AsyncIterator<T>, { clock, idleMs }: UploadLimi
   return {
     next: () =>
       new Promise((resolve, reject) => {
-        const arrived = new AbortController();
-        void clock.sleep(idleMs, arrived.signal).then(() => {
-          if (!arrived.signal.aborted) {
-            isStalled = true;
-            reject(
-              new ServiceError('unavailable', 'UPLOAD_STALLED', `the client sent nothing for ${idleMs} ms; resume the upload`),
-            );
-          }
+        const arrived = callAfter(clock, idleMs, () => {
+          isStalled = true;
+          reject(
+            new ServiceError('unavailable', 'UPLOAD_STALLED', `the client sent nothing for ${idleMs} ms; resume the upload`),
+          );
         });
-        void source
-          .next()
-          .then(resolve, reject)
-          .finally(() => arrived.abort());
+        void source.next().then(resolve, reject).finally(arrived);
       }),
     return: async () => {
       const released = source.return?.();

@@ -177,8 +177,11 @@ test('leaving the loop, an abort and a time limit all end the call on the server
     await started[1]?.promise;
     controller.abort();
     assert.equal((await rejection(aborted)).kind, 'cancelled');
-    await assert.rejects(client.predictFlakes(IMAGE, { timeoutMs: 300 }), isError('deadline-exceeded', 'DEADLINE_EXCEEDED'));
-    assert.equal((await Promise.all(reasons)).length, 3);
+    // On a busy machine the time may be up before the server hears of the call.
+    for (let timeoutMs = 50; reasons.length < 3; timeoutMs *= 2) {
+      await assert.rejects(client.predictFlakes(IMAGE, { timeoutMs }), isError('deadline-exceeded', 'DEADLINE_EXCEEDED'));
+    }
+    await Promise.all(reasons);
   });
 });
 

@@ -6,7 +6,7 @@ import { after, test } from 'node:test';
 import sharp from 'sharp';
 import type { PredictOptions } from '../../clients/predict-request.ts';
 import { collectFlakes, type PredictEvent, type Prediction } from '../../clients/prediction.ts';
-import { decodeMask } from '../../inference/predict/run-length.ts';
+import { decodeMask } from '../support/mask-decoder.ts';
 import { ModelRole, Stage } from '../../proto/gen/maskterial/inference/v1/inference_service.ts';
 import { writeFiles } from '../support/bundle-files.ts';
 import { makePicture, writeGmmBundle } from '../support/made-up.ts';

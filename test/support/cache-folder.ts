@@ -9,7 +9,6 @@ import {
   DEFAULT_CACHE_SETTINGS,
   openCache,
 } from '../../inference/cache/artifact-cache.ts';
-import type { CacheClock } from '../../inference/cache/clock.ts';
 import type { CacheEvent } from '../../inference/cache/events.ts';
 import { CacheLayout } from '../../inference/cache/layout.ts';
 
@@ -53,37 +52,6 @@ export async function cacheFolder(t: TestContext): Promise<CacheFolder> {
     partials: () => readdir(layout.partials),
     quarantined: () => readdir(layout.quarantine),
   };
-}
-
-/** A clock that stands until a test moves it. */
-export class ManualCacheClock implements CacheClock {
-  #nowMs: number;
-  readonly #alarms = new Map<() => void, number>();
-
-  constructor(nowMs: number) {
-    this.#nowMs = nowMs;
-  }
-
-  nowMs(): number {
-    return this.#nowMs;
-  }
-
-  after(delayMs: number, then: () => void): () => void {
-    // A function of its own: two alarms may share `then`.
-    const alarm = (): void => then();
-    this.#alarms.set(alarm, this.#nowMs + delayMs);
-    return () => this.#alarms.delete(alarm);
-  }
-
-  advance(byMs: number): void {
-    this.#nowMs += byMs;
-    for (const [alarm, atMs] of this.#alarms) {
-      if (atMs <= this.#nowMs) {
-        this.#alarms.delete(alarm);
-        alarm();
-      }
-    }
-  }
 }
 
 /** For calls that nobody calls off. */

@@ -19,3 +19,14 @@ export async function manyTurns(): Promise<void> {
     await setImmediate();
   }
 }
+
+/** Waits until `count` has stayed the same for many turns, and gives it: how far something goes that must not go on for ever. */
+export async function untilStill(count: () => number): Promise<number> {
+  for (;;) {
+    const before = count();
+    await manyTurns();
+    if (count() === before) {
+      return before;
+    }
+  }
+}

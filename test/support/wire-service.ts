@@ -47,6 +47,7 @@ export interface NoteService {
   serverStream(request: Note, options?: CallOptions): AsyncGenerator<Note>;
   clientStream(requests: AsyncIterable<Note> | Iterable<Note>, options?: CallOptions): Promise<Note>;
   bidiStream(requests: AsyncIterable<Note> | Iterable<Note>, options?: CallOptions): AsyncGenerator<Note>;
+  readonly address: string;
   readonly client: Client;
   /** A unary call on the bare client, with the header that came back. */
   rawUnary(metadata: Metadata): Promise<{ header: Metadata }>;
@@ -85,8 +86,10 @@ export async function startNoteService(handlers: NoteHandlers): Promise<NoteServ
       error === null ? resolve(bound) : reject(error),
     );
   });
-  const client = new Client(`127.0.0.1:${port}`, credentials.createInsecure());
+  const address = `127.0.0.1:${port}`;
+  const client = new Client(address, credentials.createInsecure());
   return {
+    address,
     client,
     shutdown,
     abortCalls: wire.abortCalls,

@@ -10,6 +10,7 @@ import {
   selectSnapshot,
   updateAlias,
 } from './sqlite-aliases.ts';
+import { refuseDamage } from './sqlite-damage.ts';
 import { SqliteDatabase } from './sqlite-database.ts';
 import { removeVersion, selectDeletion, updateDeprecation } from './sqlite-deletions.ts';
 import { insertModel, selectModel, selectModels, selectNeighbouringNames } from './sqlite-models.ts';
@@ -37,6 +38,7 @@ export function openSqliteCatalog(path: string, settings = { busyTimeoutMs: BUSY
   const database = new SqliteDatabase(path, settings);
   let storeId: string;
   try {
+    refuseDamage(database);
     storeId = prepareSchema(database);
   } catch (error) {
     database.close();

@@ -161,7 +161,7 @@ test('a registry that cannot use its data is exit code 1: trying later is no use
 test('a server that is not there is exit code 3, also for scripts', async () => {
   const server = await new FakeRegistry().start();
   await server[Symbol.asyncDispose]();
-  const { code, out, err } = await run(['models', '--json', '--timeout', '0.5'], { MASKTERIAL_REGISTRY: server.address });
+  const { code, out, err } = await run(['models', '--json', '--timeout', '5'], { MASKTERIAL_REGISTRY: server.address });
   assert.deepEqual([code, out], [3, '']);
   const { error } = JSON.parse(err);
   assert.deepEqual([error.kind, error.reason], ['unavailable', 'UNAVAILABLE']);

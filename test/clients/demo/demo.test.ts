@@ -9,7 +9,7 @@ import { DEMO_MODEL, type DemoDeps, runDemo } from '../../../clients/demo/demo.t
 import { judgePrediction } from '../../../clients/demo/judge.ts';
 import type { Sample, Terrace } from '../../../clients/demo/sample.ts';
 import { createScene, UM_PER_PX } from '../../../clients/demo/scene.ts';
-import { encodeRunLengths } from '../../../inference/predict/run-length.ts';
+import { encodeRunLengths } from '../../../proto/wire/run-length.ts';
 import { Flake } from '../../../proto/gen/maskterial/inference/v1/flake.ts';
 import {
   Accepted,

@@ -23,11 +23,14 @@ interface Scene {
   readonly deps: DownloadDeps & { readonly retryDeps: ManualRetry };
 }
 
-async function scene(t: TestContext, idleMs = 20_000): Promise<Scene> {
+/** Of a transfer that brings nothing; nothing waits for it but the test that lets it pass. */
+const IDLE_MS = 20_000;
+
+async function scene(t: TestContext): Promise<Scene> {
   const server = await ZenodoServer.start('15765516', new Map([[NAME, BYTES]]));
   t.after(() => server[Symbol.asyncDispose]());
   const retryDeps = manualRetry();
-  const fetcher = new Fetcher(retryDeps, { retry: RETRY, idleMs });
+  const fetcher = new Fetcher(retryDeps, { retry: RETRY, idleMs: IDLE_MS });
   const { files } = await readRecord(fetcher, server.url, '15765516', NO_ABORT);
   const [file] = files;
   assert.ok(file !== undefined);
@@ -113,9 +116,18 @@ test('a server that stays away ends it; what came is there for the next run', as
 });
 
 test('a transfer that stands still is broken off and gone on from', async (t) => {
-  const { server, folder, file, deps } = await scene(t, 50);
+  const { server, folder, file, deps } = await scene(t);
   server.fail(NAME, { kind: 'stall', afterBytes: 1000 });
-  assert.deepEqual(await readFile(await downloadFile(file, folder, deps, NO_ABORT)), BYTES);
+  t.mock.timers.enable({ apis: ['setTimeout'] });
+  let isStill = false;
+  const onProgress = (): void => {
+    if (!isStill) {
+      isStill = true;
+      // Once the next bytes are waited for.
+      setImmediate(() => t.mock.timers.tick(IDLE_MS));
+    }
+  };
+  assert.deepEqual(await readFile(await downloadFile(file, folder, { ...deps, onProgress }, NO_ABORT)), BYTES);
   assert.equal(server.asked.length, 2);
 });
 

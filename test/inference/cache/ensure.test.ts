@@ -4,7 +4,8 @@ import { test } from 'node:test';
 import type { FetchProgress } from '../../../inference/cache/fetch.ts';
 import { CHUNK_BYTES } from '../../../proto/wire/chunks.ts';
 import { parseDigest, refOf } from '../../../proto/wire/digest.ts';
-import { cacheFolder, ManualCacheClock, never } from '../../support/cache-folder.ts';
+import { cacheFolder, never } from '../../support/cache-folder.ts';
+import { ManualClock } from '../../support/registry/manual-clock.ts';
 import { deferred } from '../../support/deferred.ts';
 import { blobOf, FakeBlobSource, type Fault, patternBytes } from '../../support/fake-blob-source.ts';
 import { isError, rejection } from '../../support/service-errors.ts';
@@ -113,18 +114,18 @@ test('chunks that are right with a whole that is not are data loss, and nothing 
 
 test('a source that stalls and hears no signal counts as unavailable after the stall timeout', async (t) => {
   const folder = await cacheFolder(t);
-  const clock = new ManualCacheClock(1_000_000);
+  const clock = new ManualClock(1_000_000);
   const isStalled = deferred();
   let waits = 0;
-  const after = (delayMs: number, then: () => void): (() => void) => {
+  const sleep = (ms: number, signal: AbortSignal): Promise<void> => {
     waits += 1;
     // The first wait ends with the one byte that it gives; the second one never.
     if (waits === 2) {
       isStalled.resolve();
     }
-    return clock.after(delayMs, then);
+    return clock.sleep(ms, signal);
   };
-  const cache = await folder.open({ clock: { nowMs: () => clock.nowMs(), after } }, { stallTimeoutMs: 5000 });
+  const cache = await folder.open({ clock: { nowMs: () => clock.nowMs(), sleep } }, { stallTimeoutMs: 5000 });
   const stalled = new FakeBlobSource('stalled', SMALL);
   stalled.faultOf = () => 'stall';
   const ensured = cache.ensure(blobOf(SMALL), [stalled, new FakeBlobSource('good', SMALL)], never);

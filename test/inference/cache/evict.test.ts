@@ -7,7 +7,8 @@ import { nodeDisk } from '../../../inference/cache/disk.ts';
 import { chooseVictims } from '../../../inference/cache/evict.ts';
 import { processOwners } from '../../../inference/cache/owners.ts';
 import { digestOf, refOf } from '../../../proto/wire/digest.ts';
-import { type CacheFolder, cacheFolder, deadOwner, ManualCacheClock, never } from '../../support/cache-folder.ts';
+import { type CacheFolder, cacheFolder, deadOwner, never } from '../../support/cache-folder.ts';
+import { ManualClock } from '../../support/registry/manual-clock.ts';
 import { deferred } from '../../support/deferred.ts';
 import { blobOf, FakeBlobSource, patternBytes } from '../../support/fake-blob-source.ts';
 import { isError } from '../../support/service-errors.ts';
@@ -21,7 +22,7 @@ const NAMES = new Map([A, B, C, D].map((bytes, index) => [refOf(bytes).digest, '
 
 test('over its budget the longest unused blobs go', async (t) => {
   const folder = await cacheFolder(t);
-  const clock = new ManualCacheClock(1_000_000);
+  const clock = new ManualClock(1_000_000);
   const cache = await folder.open({ clock }, { maxBytes: 3 * SIZE });
   await fetchAll(cache, clock, A, B, C);
   await cache.lookup(refOf(A), never);
@@ -33,7 +34,7 @@ test('over its budget the longest unused blobs go', async (t) => {
 
 test('last use is known to the next server', async (t) => {
   const folder = await cacheFolder(t);
-  const clock = new ManualCacheClock(1_000_000);
+  const clock = new ManualClock(1_000_000);
   const first = await folder.open({ clock });
   await fetchAll(first, clock, A, B, C);
   await first.readSmall(refOf(A), SIZE, never);
@@ -45,7 +46,7 @@ test('last use is known to the next server', async (t) => {
 
 test('a pinned blob stays, however long unused, until its last pin is disposed', async (t) => {
   const folder = await cacheFolder(t);
-  const clock = new ManualCacheClock(1_000_000);
+  const clock = new ManualClock(1_000_000);
   const cache = await folder.open({ clock }, { maxBytes: SIZE });
   const pins = [await cache.pin([refOf(A)]), await cache.pin([refOf(A), refOf(B)])];
   await fetchAll(cache, clock, A, B, C);
@@ -63,7 +64,7 @@ test('a pinned blob stays, however long unused, until its last pin is disposed',
 
 test("another server's pin holds too; a dead server's does not", async (t) => {
   const folder = await cacheFolder(t);
-  const clock = new ManualCacheClock(1_000_000);
+  const clock = new ManualClock(1_000_000);
   const other = await folder.open({ clock });
   const cache = await folder.open({ clock }, { maxBytes: SIZE });
   await other.pin([refOf(A)]);
@@ -79,7 +80,7 @@ test("another server's pin holds too; a dead server's does not", async (t) => {
 
 test('a pin of a server out of sight holds for a day after its last sign', async (t) => {
   const folder = await cacheFolder(t);
-  const clock = new ManualCacheClock(1_000_000_000_000);
+  const clock = new ManualClock(1_000_000_000_000);
   const cache = await folder.open({ clock }, { maxBytes: SIZE });
   const stranger = '7-100-aaaaaaaaaaaa-00000000';
   await mkdir(folder.layout.pinsOf(stranger));
@@ -94,7 +95,7 @@ test('a pin of a server out of sight holds for a day after its last sign', async
 
 test('renew is the sign: the folder of pins carries the time', async (t) => {
   const folder = await cacheFolder(t);
-  const clock = new ManualCacheClock(1_000_000_000_000);
+  const clock = new ManualClock(1_000_000_000_000);
   const cache = await folder.open({ clock });
   await cache.renew();
   await cache.pin([refOf(A)]);
@@ -106,7 +107,7 @@ test('renew is the sign: the folder of pins carries the time', async (t) => {
 
 test('a blob that a call is at work on is not evicted under it', async (t) => {
   const folder = await cacheFolder(t);
-  const clock = new ManualCacheClock(1_000_000);
+  const clock = new ManualClock(1_000_000);
   const cache = await folder.open({ clock }, { maxBytes: SIZE });
   const slow = new FakeBlobSource('slow', A);
   const opened = deferred();
@@ -125,7 +126,7 @@ test('a blob that a call is at work on is not evicted under it', async (t) => {
 
 test('a pin that comes while the name is taken away brings the file back', async (t) => {
   const folder = await cacheFolder(t);
-  const clock = new ManualCacheClock(1_000_000);
+  const clock = new ManualClock(1_000_000);
   const owners = await processOwners(() => clock.nowMs());
   const other = await folder.open({ clock });
   let asked = 0;
@@ -157,7 +158,7 @@ test('a pin that comes while the name is taken away brings the file back', async
 
 test('quarantine and idle downloads go before any blob', async (t) => {
   const folder = await cacheFolder(t);
-  const clock = new ManualCacheClock(1_000_000);
+  const clock = new ManualClock(1_000_000);
   const cache = await folder.open({ clock }, { maxBytes: 12_000 });
   await fetchAll(cache, clock, A, B);
   await cache.quarantine(refOf(B), 'test');
@@ -175,7 +176,7 @@ test('quarantine and idle downloads go before any blob', async (t) => {
 
 test('an unlimited budget still makes room on a full volume', async (t) => {
   const folder = await cacheFolder(t);
-  const clock = new ManualCacheClock(1_000_000);
+  const clock = new ManualClock(1_000_000);
   const volume = 2 * SIZE;
   // Read through another server's cache: what is free is what the files leave.
   const witness = await folder.open();
@@ -191,7 +192,7 @@ test('an unlimited budget still makes room on a full volume', async (t) => {
 
 test('for a blob that the volume cannot hold whatever goes, nothing goes', async (t) => {
   const folder = await cacheFolder(t);
-  const clock = new ManualCacheClock(1_000_000);
+  const clock = new ManualClock(1_000_000);
   await fetchAll(await folder.open({ clock }), clock, A, B);
   const cache = await folder.open({ clock, disk: { ...nodeDisk, freeBytes: async () => SIZE } }, { maxBytes: SIZE });
   const large = patternBytes(3 * SIZE + 1, 9);
@@ -202,7 +203,7 @@ test('for a blob that the volume cannot hold whatever goes, nothing goes', async
 test('usage counts what the folder holds', async (t) => {
   const folder = await cacheFolder(t);
   const cache = await folder.open();
-  await fetchAll(cache, new ManualCacheClock(0), A, B);
+  await fetchAll(cache, new ManualClock(0), A, B);
   assert.deepEqual(await cache.usage(), { blobs: 2, usedBytes: 2 * SIZE });
 });
 
@@ -226,7 +227,7 @@ test('victims: none that is held, no more than needed, the longest unused first,
   );
 });
 
-async function fetchAll(cache: ArtifactCache, clock: ManualCacheClock, ...blobs: readonly Buffer[]): Promise<void> {
+async function fetchAll(cache: ArtifactCache, clock: ManualClock, ...blobs: readonly Buffer[]): Promise<void> {
   for (const bytes of blobs) {
     await cache.ensure(blobOf(bytes), [new FakeBlobSource('source', bytes)], never);
     clock.advance(1000);

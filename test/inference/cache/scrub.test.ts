@@ -4,7 +4,8 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { processOwners } from '../../../inference/cache/owners.ts';
 import { refOf } from '../../../proto/wire/digest.ts';
-import { cacheFolder, deadOwner, ManualCacheClock, never } from '../../support/cache-folder.ts';
+import { cacheFolder, deadOwner, never } from '../../support/cache-folder.ts';
+import { ManualClock } from '../../support/registry/manual-clock.ts';
 import { isError } from '../../support/service-errors.ts';
 
 const REF = refOf(Buffer.alloc(5000, 'a'));
@@ -14,7 +15,7 @@ const NOW_MS = 1_700_000_000_000;
 test('at start: dead leftovers go, what can be gone on with stays, live and foreign files are left alone', async (t) => {
   const folder = await cacheFolder(t);
   const { layout } = folder;
-  const clock = new ManualCacheClock(NOW_MS);
+  const clock = new ManualClock(NOW_MS);
   await folder.open({ clock });
   const { self } = await processOwners(() => NOW_MS);
   const dead = deadOwner(self);

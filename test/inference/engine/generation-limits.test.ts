@@ -30,13 +30,15 @@ test('a run over its limit fails as hung; its engine is ended and another comes'
 });
 
 test('a hung run of a caller that is gone ends with its own reason', async (t) => {
-  const { generation } = await scriptedGeneration(t, { engines: 1, runLimitMs: 200 });
+  const { generation, events } = await scriptedGeneration(t, { engines: 1, runLimitMs: 50 });
   const controller = new AbortController();
-  const asked = job('block', controller.signal);
-  const answer = generation.predict(asked);
-  await Promise.race([eventually(() => asked.stages.length > 0), answer.catch(() => undefined)]);
+  // The free engine has it at once, and hears of no cancel.
+  const answer = generation.predict(job('block', controller.signal));
   controller.abort(new ServiceError('deadline-exceeded', 'DEADLINE_EXCEEDED', 'too late'));
   await assert.rejects(answer, isError('deadline-exceeded', 'DEADLINE_EXCEEDED'));
+  await eventually(() => events.length > 0);
+  const [ended] = events;
+  assert.ok(ended?.kind === 'engine-ended' && /longer than any may/.test(ended.how), JSON.stringify(ended));
 });
 
 const onLinux = { skip: process.platform === 'linux' ? false : 'memory is read from /proc' };
@@ -46,13 +48,28 @@ const MEMORY_LIMIT_BYTES = 300_000_000;
 test('an engine over its memory limit is ended with its run alone, and another comes', onLinux, async (t) => {
   const { generation, events, pids } = await scriptedGeneration(t, { memoryLimitBytes: MEMORY_LIMIT_BYTES });
   const [first = 0, second = 0] = pids();
-  const large = generation.predict(job('grow'));
   const other = job('wait');
   generation.predict(other).catch(() => undefined);
-  const error = await rejection(large);
+  await eventually(() => other.stages.length > 0);
+  const error = await rejection(generation.predict(job('grow')));
   assert.deepEqual([error.kind, error.reason, error.retryDelayMs], ['unavailable', 'ENGINE_OUT_OF_MEMORY', undefined]);
-  assert.deepEqual([isRunning(first), isRunning(second), other.stages.length], [false, true, 1]);
+  assert.deepEqual([isRunning(first), isRunning(second)], [true, false]);
   await eventually(() => generation.engines().every(({ isReady }) => isReady));
+  const [ended] = events;
+  assert.ok(ended?.kind === 'engine-ended' && /SIGKILL: .*memory/.test(ended.how));
+});
+
+test('an engine that is being ended gets no job, though its process is still there', onLinux, async (t) => {
+  // So that the test says when its memory is looked at.
+  t.mock.timers.enable({ apis: ['setInterval'] });
+  const settings = { engines: 1, memoryLimitBytes: MEMORY_LIMIT_BYTES };
+  const { generation, events, pids } = await scriptedGeneration(t, settings);
+  const [pid = 0] = pids();
+  assert.equal((await generation.predict(job('grow and answer'))).distinctColours, pid);
+  t.mock.timers.tick(1000);
+  // Killed, and still in its seat: that its process is gone can be heard no earlier than in the next turn.
+  assert.deepEqual([pids(), events], [[pid], []]);
+  assert.notEqual((await generation.predict(job('done'))).distinctColours, pid);
   const [ended] = events;
   assert.ok(ended?.kind === 'engine-ended' && /SIGKILL: .*memory/.test(ended.how));
 });

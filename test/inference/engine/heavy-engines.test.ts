@@ -45,6 +45,12 @@ function bench(t: TestContext, heavy: Partial<HeavySettings> = {}): Bench {
   };
 }
 
+/** What it gives, and how long it took, seen from outside. */
+async function timed<T>(work: () => Promise<T>): Promise<[T, number]> {
+  const began = performance.now();
+  return [await work(), performance.now() - began];
+}
+
 const heavyJob = (script: string, { id }: ServableSpec, signal = never) => ({
   ...job(script, signal),
   models: { segmentation: id },
@@ -148,9 +154,9 @@ test('an engine that goes on with a cancelled run for longer than it may, by wha
     asked.push(run);
     return 1;
   };
-  const generation = await bench(t, { graceMs }).load(first);
+  const [generation, loadMs] = await timed(() => bench(t, { graceMs }).load(first));
   const pids = pidsOf(generation, 'S:1');
-  await generation.predict(heavyJob('done', first));
+  const [, doneMs] = await timed(() => generation.predict(heavyJob('done', first)));
   const stop = new AbortController();
   const deaf = heavyJob('ignore cancel', first, stop.signal);
   const run = generation.predict(deaf);
@@ -160,7 +166,8 @@ test('an engine that goes on with a cancelled run for longer than it may, by wha
   const { distinctColours } = await generation.predict(heavyJob('done', first));
   assert.ok(!pids.includes(distinctColours ?? 0));
   const [{ elapsedMs, runMs = 0, reloadMs } = assert.fail(), ...others] = asked;
-  assert.ok(elapsedMs > 0 && runMs > 0 && reloadMs > runMs, JSON.stringify(asked));
+  const isMeasured = (ms: number, atMostMs: number): boolean => ms > 0 && ms <= atMostMs;
+  assert.ok(isMeasured(runMs, doneMs) && isMeasured(reloadMs, loadMs) && elapsedMs > 0, JSON.stringify(asked));
   assert.deepEqual(others, []);
 });
 

@@ -7,7 +7,7 @@ import { importBundle } from '../../../clients/import/import-bundle.ts';
 import { openFolderSource } from '../../../clients/import/sources/folder-source.ts';
 import { Engine } from '../../../inference/engine/engine.ts';
 import { SharpDecoder } from '../../../inference/engine/sharp-decoder.ts';
-import { decodeMask } from '../../../inference/predict/run-length.ts';
+import { decodeMask } from '../../support/mask-decoder.ts';
 import { LIMITS, readGolden } from '../../support/m2f/goldens.ts';
 import { imported } from '../../support/m2f/m2f-servable.ts';
 import { largestPart } from '../../support/m2f/naive-flakes.ts';

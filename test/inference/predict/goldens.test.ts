@@ -13,7 +13,7 @@ import { traceOutline } from '../../../inference/predict/outline.ts';
 import { arcLength, measurePolygon } from '../../../inference/predict/polygon.ts';
 import { predict } from '../../../inference/predict/predict.ts';
 import type { Region } from '../../../inference/predict/regions.ts';
-import { decodeMask } from '../../../inference/predict/run-length.ts';
+import { decodeMask } from '../../support/mask-decoder.ts';
 import { measureShape } from '../../../inference/predict/shape.ts';
 import { needsReferenceData, referencePath } from '../../support/reference-data.ts';
 import { postprocess } from '../../../inference/predict/postprocess.ts';

@@ -22,7 +22,9 @@ import { isError, rejection } from '../../support/service-errors.ts';
 const NAME = 'maskterial.registry.v1.RegistryService';
 const GET_MODEL = `/${NAME}/GetModel`;
 const logger = pino({ level: 'silent' });
-const SETTINGS: ServeSettings = { host: '127.0.0.1', port: 0, maxReceiveBytes: 1024, graceMs: 60_000 };
+/** Longer than an aborted call gets for its last words. */
+const LONG_MS = 10_000;
+const SETTINGS: ServeSettings = { host: '127.0.0.1', port: 0, maxReceiveBytes: 1024, graceMs: 600_000 };
 
 describe('serve', () => {
   it('lists its services by reflection and describes them', async () => {
@@ -71,12 +73,13 @@ describe('serve', () => {
     await running.server.stop();
   });
 
-  it('calls that do not finish within the grace period are aborted, and their callers told why', async () => {
+  it('calls that do not finish within the grace period are aborted, and their callers told why', async (t) => {
     const started = deferred();
     const reason = deferred<unknown>();
+    const signals: AbortSignal[] = [];
     await using running = await start({
-      graceMs: 20,
       call: async ({ signal }) => {
+        signals.push(signal);
         started.resolve();
         reason.resolve(await whenAborted(signal));
         throw abortError(signal);
@@ -84,15 +87,23 @@ describe('serve', () => {
     });
     const call = failure(running.getModel());
     await started.promise;
-    await running.server.stop();
+    t.mock.timers.enable({ apis: ['setTimeout'] });
+    const stopped = running.server.stop();
+    t.mock.timers.tick(SETTINGS.graceMs - 1);
+    await manyTurns();
+    assert.deepEqual(
+      signals.map(({ aborted }) => aborted),
+      [false],
+    );
+    t.mock.timers.tick(1);
     isError('unavailable', 'SHUTTING_DOWN')(await reason.promise);
     isError('unavailable', 'SHUTTING_DOWN')(fromGrpcError(await call));
+    await stopped;
   });
 
-  it('calls that hear nothing are cut', async () => {
+  it('calls that hear nothing are cut', async (t) => {
     const started = deferred();
     await using running = await start({
-      graceMs: 20,
       call: async () => {
         started.resolve();
         await new Promise(() => undefined);
@@ -100,8 +111,12 @@ describe('serve', () => {
     });
     const call = failure(running.getModel());
     await started.promise;
-    await running.server.stop();
+    t.mock.timers.enable({ apis: ['setTimeout'] });
+    const stopped = running.server.stop();
+    t.mock.timers.tick(SETTINGS.graceMs);
+    t.mock.timers.tick(LONG_MS);
     await call;
+    await stopped;
   });
 
   it('an address in use is a clear error', async () => {
@@ -202,7 +217,6 @@ interface Running extends AsyncDisposable {
 
 /** One service on a free port, whose only method does what `call` says. */
 interface StartOptions {
-  readonly graceMs?: number;
   readonly call?: (context: CallContext) => Promise<void>;
   readonly refusal?: (path: string) => ServiceError | undefined;
   readonly log?: Logger;
@@ -225,12 +239,7 @@ async function start(options: StartOptions): Promise<Running> {
     abortCalls: handlers.abortCalls,
     ...(options.refusal && { refusal: options.refusal }),
   };
-  const server = await serve(
-    [service],
-    shutdown,
-    { ...SETTINGS, graceMs: options.graceMs ?? SETTINGS.graceMs },
-    options.log ?? logger,
-  );
+  const server = await serve([service], shutdown, SETTINGS, options.log ?? logger);
   const client = new Client(server.address, credentials.createInsecure());
   const unary = <T>(path: string, request: Buffer, read: (bytes: Buffer) => T): Promise<T> =>
     new Promise((resolve, reject) => {

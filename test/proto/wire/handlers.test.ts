@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
+import { connect } from 'node:http2';
 import { describe, it } from 'node:test';
 import { Metadata } from '@grpc/grpc-js';
-import { abortError, ServiceError } from '../../../proto/wire/errors.ts';
+import { abortError, isServiceError, ServiceError } from '../../../proto/wire/errors.ts';
 import { deferred, whenAborted } from '../../support/deferred.ts';
+import { frame } from '../../support/raw-grpc.ts';
 import { isError, rejection } from '../../support/service-errors.ts';
 import { type Note, type NoteHandlers, startNoteService } from '../../support/wire-service.ts';
 
@@ -133,7 +135,12 @@ describe('handlers', () => {
     });
   }
 
-  it('a passed deadline aborts the signal as such, on both sides', async () => {
+  it('a passed deadline ends the call for the client', async () => {
+    await using service = await startNoteService({ unary: () => new Promise(() => undefined) });
+    isError('deadline-exceeded', 'DEADLINE_EXCEEDED')(await rejection(service.unary({ text: '' }, { timeoutMs: 60 })));
+  });
+
+  it('a passed deadline aborts the signal as such', async () => {
     let seen: number | undefined;
     await using service = await startNoteService({
       unary: async (_, { signal, deadlineMs }) => {
@@ -143,10 +150,43 @@ describe('handlers', () => {
       },
     });
     const before = Date.now();
-    isError('deadline-exceeded', 'DEADLINE_EXCEEDED')(await rejection(service.unary({ text: '' }, { timeoutMs: 60 })));
+    // A client that leaves the deadline to the server, which counts from the arrival of the call.
+    const session = connect(`http://${service.address}`);
+    const stream = session.request({
+      ':method': 'POST',
+      ':path': '/test.Notes/Unary',
+      'content-type': 'application/grpc',
+      te: 'trailers',
+      'grpc-timeout': '20m',
+    });
+    stream.end(frame(Buffer.from('{}')));
     isError('deadline-exceeded', 'DEADLINE_EXCEEDED')((await service.nextReport()).error);
     assert.equal(seen !== undefined && seen >= before, true);
+    session.destroy();
   });
+
+  for (const [leftMs, reason] of [
+    [100, 'DEADLINE_EXCEEDED'],
+    [101, 'CANCELLED'],
+  ] as const) {
+    it(`a client that leaves ${leftMs} ms before its deadline: ${reason}`, async (t) => {
+      const started = deferred<number>();
+      await using service = await startNoteService({
+        unary: async (_, { signal, deadlineMs = 0 }) => {
+          started.resolve(deadlineMs);
+          await whenAborted(signal);
+          throw abortError(signal);
+        },
+      });
+      const client = new AbortController();
+      const call = rejection(service.unary({ text: '' }, { timeoutMs: 600_000, signal: client.signal }));
+      t.mock.timers.enable({ apis: ['Date'], now: (await started.promise) - leftMs });
+      client.abort();
+      assert.equal((await call).reason, 'CANCELLED');
+      const { error } = await service.nextReport();
+      assert.equal(isServiceError(error) && error.reason, reason);
+    });
+  }
 
   it('without a deadline there is none', async () => {
     const seen = deferred<number | undefined>();

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import * as fc from 'fast-check';
-import { decodeRunLengths, rasterize } from '../../../proto/wire/run-length.ts';
+import { decodeRunLengths, encodeRunLengths, rasterize } from '../../../proto/wire/run-length.ts';
 import { encodeMask } from '../../support/mask-encoder.ts';
 import { isError } from '../../support/service-errors.ts';
 
@@ -13,13 +13,32 @@ const EXAMPLES = [
 ];
 
 for (const { name, counts, runs } of EXAMPLES) {
-  test(`decodes COCO run lengths: ${name}`, () => {
+  test(`COCO's run lengths: ${name}`, () => {
     assert.deepEqual(decodeRunLengths(counts), runs);
+    assert.equal(encodeRunLengths(runs), counts);
   });
 }
 
-for (const counts of ['P', '!', '7\u00ff', 'PPPPPPPPPP', '1O']) {
-  test(`refuses malformed run lengths ${JSON.stringify(counts)}`, () => {
+test('lengths of any size come back', () => {
+  fc.assert(
+    fc.property(fc.array(fc.integer({ min: 0, max: 2 ** 33 })), (lengths) => {
+      assert.deepEqual(decodeRunLengths(encodeRunLengths(lengths)), lengths);
+    }),
+    { seed: 4, numRuns: 1000 },
+  );
+});
+
+for (const [what, counts] of [
+  ['an end within a number', '44P'],
+  ['a character below the alphabet', '4/4'],
+  ['a character above the alphabet', '4p4'],
+  ['a character far above it', '7\u00ff'],
+  ['a negative length', '7O6'],
+  ['a negative length at the start', '1O'],
+  ['a length without an end', 'PPPPPPPPPP'],
+  ['a length beyond any image', `${'o'.repeat(12)}1`],
+] as const) {
+  test(`${what} is refused`, () => {
     assert.throws(() => decodeRunLengths(counts), isError('invalid-argument', 'INVALID_REQUEST'));
   });
 }

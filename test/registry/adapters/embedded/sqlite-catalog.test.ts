@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
-import { writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { it } from 'node:test';
 import { asModelName } from '../../../../proto/wire/names.ts';
 import { openSqliteCatalog } from '../../../../registry/adapters/embedded/sqlite-catalog.ts';
-import { SqliteDatabase } from '../../../../registry/adapters/embedded/sqlite-database.ts';
+import { refuseDamage } from '../../../../registry/adapters/embedded/sqlite-damage.ts';
+import { integerOf, SqliteDatabase } from '../../../../registry/adapters/embedded/sqlite-database.ts';
 import { describeCatalog } from '../../../contract/catalog-contract.ts';
 import { draftFor, modelName, record } from '../../../support/registry/catalog-records.ts';
 import { never } from '../../../support/registry/publish.ts';
@@ -109,4 +110,29 @@ it('refuses a file of a later release, and one that is no database', async () =>
   await writeFile(text, 'no database '.repeat(1000));
   assert.throws(() => openSqliteCatalog(text), isError('unavailable', 'STORAGE_UNAVAILABLE'));
   assert.throws(() => openSqliteCatalog(join(folder.path, 'no', 'folder')), isError('unavailable', 'STORAGE_UNAVAILABLE'));
+});
+
+it('refuses a file with a page that was lost, wherever it is, unless the file is too large to look through', async () => {
+  await using folder = await temporaryFolder();
+  const path = join(folder.path, 'catalog.sqlite');
+  openSqliteCatalog(path).close();
+  const database = new SqliteDatabase(path, { busyTimeoutMs: 1 });
+  const pageBytes = integerOf(database.row('PRAGMA page_size') ?? {}, 'page_size');
+  const tables = database.rows("SELECT rootpage FROM sqlite_schema WHERE rootpage > 0 AND name != 'store'");
+  // All of it into the file itself.
+  database.row('PRAGMA wal_checkpoint(TRUNCATE)');
+  database.close();
+  const good = await readFile(path);
+  for (const table of tables) {
+    const bytes = Buffer.from(good);
+    bytes.fill(0, (integerOf(table, 'rootpage') - 1) * pageBytes, integerOf(table, 'rootpage') * pageBytes);
+    await writeFile(path, bytes);
+    assert.throws(() => openSqliteCatalog(path), isError('unavailable', 'STORAGE_UNAVAILABLE'));
+    const large = new SqliteDatabase(path, { busyTimeoutMs: 1 });
+    refuseDamage(large, good.byteLength - 1);
+    assert.throws(() => refuseDamage(large, good.byteLength), /the catalog is damaged.*page/i);
+    large.close();
+  }
+  await writeFile(path, good);
+  openSqliteCatalog(path).close();
 });

@@ -3,7 +3,8 @@ import { test } from 'node:test';
 import * as fc from 'fast-check';
 import { columnRunLengths } from '../../../inference/predict/column-runs.ts';
 import { findFilledRegions } from '../../../inference/predict/regions.ts';
-import { decodeMask, decodeRunLengths, encodeRunLengths } from '../../../inference/predict/run-length.ts';
+import { decodeRunLengths, encodeRunLengths } from '../../../proto/wire/run-length.ts';
+import { decodeMask } from '../../support/mask-decoder.ts';
 import { anyBitmap, type Bitmap, bitmap, bitmapOf, draw, manyMasks, pixelAt, regionOf, runsOf } from './bitmaps.ts';
 
 const RING = Array.from({ length: 10 }, (_row, y) =>
@@ -27,15 +28,6 @@ for (const [rows, lengths, counts] of [
   });
 }
 
-test('lengths of any size come back', () => {
-  fc.assert(
-    fc.property(fc.array(fc.integer({ min: 0, max: 2 ** 40 })), (lengths) => {
-      assert.deepEqual(decodeRunLengths(encodeRunLengths(lengths)), lengths);
-    }),
-    { seed: 4, numRuns: 1000 },
-  );
-});
-
 test("a region's lengths are those read pixel by pixel down the columns", () => {
   fc.assert(
     fc.property(anyBitmap, (map) => {
@@ -58,21 +50,6 @@ for (const [what, rows, lengths] of [
 ] as const) {
   test(`lengths of ${what}`, () => {
     assert.deepEqual(columnRunLengths(regionOf(bitmap(...rows))), lengths);
-  });
-}
-
-for (const [what, counts] of [
-  ['a character below the alphabet', '4/4'],
-  ['a character above the alphabet', '4p4'],
-  ['an end within a number', '44P'],
-  ['a negative length', '7O6'],
-  ['too few pixels', '443'],
-  ['too many pixels', '4445'],
-  ['nothing', ''],
-  ['a length beyond what a double counts', `${'o'.repeat(12)}1`],
-] as const) {
-  test(`${what} is refused`, () => {
-    assert.throws(() => decodeMask({ width: 4, height: 3, counts }), RangeError);
   });
 }
 
