@@ -42,8 +42,8 @@ export async function m2fCheck(
   checkpoint: Checkpoint,
   signal: AbortSignal,
 ): Promise<GoldenCheck | undefined> {
-  const image = checkImage(settings);
   assertAffordable(settings, checkpoint.file);
+  const image = checkImage(settings);
   const lookup: Lookup = async (name) => {
     // Tensors that are held are there at once: between two of them an interrupt has to be heard.
     await new Promise((resolve) => setImmediate(resolve));
