@@ -1,5 +1,10 @@
 import type { Flake } from '../../proto/gen/maskterial/inference/v1/flake.ts';
-import type { Layer, Summary } from '../../proto/gen/maskterial/inference/v1/inference_service.ts';
+import {
+  type Layer,
+  ModelRole,
+  type Summary,
+  type UsedModel,
+} from '../../proto/gen/maskterial/inference/v1/inference_service.ts';
 import { ServiceError } from '../../proto/wire/errors.ts';
 import type { Answer } from '../prediction.ts';
 import { formatVersion } from './result-words.ts';
@@ -43,13 +48,21 @@ function names(text: string, { classIndex, name }: Layer): boolean {
 
 /** @throws ServiceError invalid-argument INVALID_REQUEST for a layer that no model knows: a slip would look like "nothing found". */
 function checkKnown(wanted: readonly string[], { models }: Summary): void {
-  const known = models.flatMap(({ layers }) => layers);
+  const naming = namingModels(models);
+  const known = naming.flatMap(({ layers }) => layers);
   const unknown = wanted.find((layer) => known.length > 0 && !known.some((other) => names(layer, other)));
   if (unknown !== undefined) {
-    const told = models.map(
+    const told = naming.map(
       (model) =>
         `${formatVersion(model)} has ${model.layers.map(({ classIndex, name }) => `${classIndex} ("${name}")`).join(', ')}`,
     );
     throw new ServiceError('invalid-argument', 'INVALID_REQUEST', `--layers: no layer "${unknown}"; ${told.join('; ')}`);
   }
+}
+
+/** Those whose classes flakes can be of: beside a classifier a segmentation model's mean nothing. All, where no server said which is which. */
+function namingModels(models: readonly UsedModel[]): readonly UsedModel[] {
+  const ofRole = (role: ModelRole): readonly UsedModel[] => models.filter((model) => model.role === role);
+  const found = [ModelRole.MODEL_ROLE_CLASSIFICATION, ModelRole.MODEL_ROLE_SEGMENTATION].map(ofRole);
+  return found.find(({ length }) => length > 0) ?? models;
 }

@@ -1,4 +1,5 @@
 import { ServiceError } from '../../proto/wire/errors.ts';
+import { RunAverage } from './run-average.ts';
 
 export interface AdmissionLimits {
   /** Images that may wait for an engine; one more is refused. */
@@ -18,8 +19,6 @@ export interface Applicant {
   readonly deadlineMs: number | undefined;
 }
 
-/** Weight of the newest run in the moving average. */
-const SMOOTHING = 0.2;
 /** That of a micrograph of 2.3 million pixels with a light model. */
 const FIRST_GUESS_MS = 100;
 
@@ -33,17 +32,12 @@ export class Admission {
   readonly #firstGuessMs: number;
   #waiting = 0;
   #waitingBytes = 0;
-  #measuredMs: number | undefined;
+  readonly #runs = new RunAverage();
 
   /** `firstGuessMs`: what a run is taken to last before the first one was measured. */
   constructor(limits: AdmissionLimits, firstGuessMs = FIRST_GUESS_MS) {
     this.#limits = limits;
     this.#firstGuessMs = firstGuessMs;
-  }
-
-  /** What a run lately took; undefined before the first. */
-  get measuredMs(): number | undefined {
-    return this.#measuredMs;
   }
 
   joined(sizeBytes: number): void {
@@ -58,8 +52,7 @@ export class Admission {
 
   /** A run ended well after this long. */
   measured(durationMs: number): void {
-    const mean = this.#measuredMs ?? durationMs;
-    this.#measuredMs = mean + SMOOTHING * (durationMs - mean);
+    this.#runs.add(durationMs);
   }
 
   /** Why nobody may wait, whatever an image's size: QUEUE_FULL; undefined while somebody may. The image need not be there yet. */
@@ -74,18 +67,18 @@ export class Admission {
    */
   refusal({ sizeBytes, ahead, engines, deadlineMs }: Applicant, nowMs: number): ServiceError | undefined {
     const { maxWaiting, maxWaitingBytes } = this.#limits;
-    const runMs = this.#measuredMs ?? this.#firstGuessMs;
+    const runMs = this.#runs.meanMs ?? this.#firstGuessMs;
     if (this.#waiting >= maxWaiting || this.#waitingBytes + sizeBytes > maxWaitingBytes) {
       return this.#full(engines);
     }
     const waitMs = (runMs * (ahead + 1)) / engines;
-    const lateMs = deadlineMs === undefined || this.#measuredMs === undefined ? 0 : nowMs + waitMs + runMs - deadlineMs;
+    const lateMs = deadlineMs === undefined || this.#runs.meanMs === undefined ? 0 : nowMs + waitMs + runMs - deadlineMs;
     return lateMs > 0 ? unreachable(waitMs + runMs, lateMs) : undefined;
   }
 
   /** Why one that waited is not worth an engine any more: a run begun now would, by the measured time, end too late. */
   overdue(deadlineMs: number | undefined, nowMs: number): ServiceError | undefined {
-    const runMs = this.#measuredMs;
+    const runMs = this.#runs.meanMs;
     const lateMs = deadlineMs === undefined || runMs === undefined ? 0 : nowMs + runMs - deadlineMs;
     return runMs !== undefined && lateMs > 0 ? unreachable(runMs, lateMs) : undefined;
   }
@@ -93,7 +86,7 @@ export class Admission {
   #full(engines: number): ServiceError {
     const { maxWaiting, maxWaitingBytes } = this.#limits;
     // The caller comes after those that wait; where none may wait, after those that run.
-    const retryDelayMs = Math.ceil(((this.#measuredMs ?? this.#firstGuessMs) * (this.#waiting + 1)) / engines);
+    const retryDelayMs = Math.ceil(((this.#runs.meanMs ?? this.#firstGuessMs) * (this.#waiting + 1)) / engines);
     return new ServiceError(
       'resource-exhausted',
       'QUEUE_FULL',

@@ -6,6 +6,7 @@ import { type EngineJob, EngineProcess, type RunLimits, type StartLimits } from 
 import type { GenerationEvent } from './generation-event.ts';
 import type { ImageBound } from './heavy-model.ts';
 import { type EngineAnswer, fromWireError } from './protocol.ts';
+import { RunAverage } from './run-average.ts';
 import type { RunGate } from './run-gate.ts';
 import { Seat } from './seat.ts';
 import { WaitingLine } from './waiting-line.ts';
@@ -64,6 +65,8 @@ export class EnginePool {
   readonly #line = new WaitingLine<Waiting>();
   readonly #closing = new AbortController();
   readonly #heavy: HeavyDeps | undefined;
+  /** Of these servables: heavy models differ in what a run takes. */
+  readonly #runs = new RunAverage();
   #stopListening: (() => void) | undefined;
 
   /** Takes over engines that were started with `servables`. */
@@ -206,7 +209,9 @@ export class EnginePool {
     const started = performance.now();
     try {
       resolve(await engine.run(job, this.#runLimits()));
-      this.#admission.measured(performance.now() - started);
+      const durationMs = performance.now() - started;
+      this.#admission.measured(durationMs);
+      this.#runs.add(durationMs);
       seat.proved();
     } catch (error) {
       if (this.#heavy !== undefined && job.signal.aborted) {
@@ -226,10 +231,9 @@ export class EnginePool {
       return this.#settings;
     }
     const { reloadMs, graceMs, bound } = this.#heavy;
-    const { measuredMs } = this.#admission;
     return {
       ...this.#settings,
-      cancelGraceMs: (elapsedMs) => graceMs({ elapsedMs, runMs: measuredMs, reloadMs }),
+      cancelGraceMs: (elapsedMs) => graceMs({ elapsedMs, runMs: this.#runs.meanMs, reloadMs }),
       bound: bound(),
     };
   }

@@ -1,7 +1,10 @@
-import type { Manifest } from '../../proto/wire/manifest.ts';
+import { type Manifest, servingArtifacts } from '../../proto/wire/manifest.ts';
 import type { DecodedImage } from '../predict/decoder.ts';
 
 type Sides = Pick<DecodedImage, 'width' | 'height'>;
+
+/** What tells what a model takes. */
+type Weighed = Pick<Manifest, 'memory' | 'artifacts'>;
 
 /** The largest image that may be decoded, where a graph pads what it gets: a thin line can become a large picture. */
 export interface ImageBound {
@@ -19,6 +22,12 @@ const ENGINE_BYTES = 150_000_000;
 const SIDE_MULTIPLE = 32;
 /** Of a frame: width to height. */
 const ASPECT = 1.6;
+/**
+ * What a model is counted for whose manifest does not say: in the size of its files, which are held twice while they are loaded,
+ * and for a frame. A published model takes seven times its files on one, and its files hold little but weights.
+ */
+const UNSAID_BASE_FACTOR = 2;
+const UNSAID_FRAME_FACTOR = 8;
 
 /** Gigabytes while it runs, for seconds: it has engines of its own. */
 export function isHeavy({ contract }: Pick<Manifest, 'contract'>): boolean {
@@ -36,12 +45,9 @@ export function paddedPixels({ width, height }: Sides, sideMultiple: number): nu
   return up(width) * up(height);
 }
 
-/** What an engine with this model takes at its peak on a frame of so many pixels; 0 where the manifest does not say. */
-export function peakBytes({ memory }: Pick<Manifest, 'memory'>, pixels = FRAME_PIXELS): number {
-  if (memory === undefined) {
-    return 0;
-  }
-  const { baseBytes, bytesPerPixel, sideMultiple = SIDE_MULTIPLE } = memory;
+/** What an engine with this model takes at its peak on a frame of so many pixels. */
+export function peakBytes(manifest: Weighed, pixels = FRAME_PIXELS): number {
+  const { baseBytes, bytesPerPixel, sideMultiple = SIDE_MULTIPLE } = memoryOf(manifest);
   return ENGINE_BYTES + baseBytes + bytesPerPixel * paddedPixels(frameOf(pixels), sideMultiple);
 }
 
@@ -51,15 +57,24 @@ export function countedPixels(warmUpPixels = FRAME_PIXELS): number {
 }
 
 /** What loading it takes of the memory for heavy models: nothing for a light one. */
-export function weigh(manifest: Pick<Manifest, 'contract' | 'memory'>, warmUpPixels?: number): number {
+export function weigh(manifest: Weighed & Pick<Manifest, 'contract'>, warmUpPixels?: number): number {
   return isHeavy(manifest) ? peakBytes(manifest, countedPixels(warmUpPixels)) : 0;
 }
 
 /** The largest image that such an engine can take within `limitBytes`; undefined where nothing bounds it. */
-export function boundWithin({ memory }: Pick<Manifest, 'memory'>, limitBytes: number): ImageBound | undefined {
-  if (memory === undefined || memory.bytesPerPixel === 0) {
+export function boundWithin(manifest: Weighed, limitBytes: number): ImageBound | undefined {
+  const { baseBytes, bytesPerPixel, sideMultiple = SIDE_MULTIPLE } = memoryOf(manifest);
+  if (bytesPerPixel === 0) {
     return undefined;
   }
-  const { baseBytes, bytesPerPixel, sideMultiple = SIDE_MULTIPLE } = memory;
   return { maxPixels: Math.max(0, Math.floor((limitBytes - ENGINE_BYTES - baseBytes) / bytesPerPixel)), sideMultiple };
+}
+
+/** As the manifest says, or a careful guess: a model of unknown weight must not be loaded as if it had none. */
+function memoryOf({ memory, artifacts }: Weighed): NonNullable<Manifest['memory']> {
+  if (memory !== undefined) {
+    return memory;
+  }
+  const bytes = servingArtifacts({ artifacts }).reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
+  return { baseBytes: UNSAID_BASE_FACTOR * bytes, bytesPerPixel: Math.ceil((UNSAID_FRAME_FACTOR * bytes) / FRAME_PIXELS) };
 }

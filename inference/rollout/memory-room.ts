@@ -4,6 +4,8 @@ import type { ServableId } from './servable.ts';
 export interface MemorySituation {
   /** Of each version that weighs anything. */
   readonly weights: ReadonlyMap<ServableId, number>;
+  /** Of each version whose load failed, which is not resident and may be tried again. */
+  readonly failedWeights: ReadonlyMap<ServableId, number>;
   /** Loaded, in the current generation or in one that drains. */
   readonly resident: ReadonlySet<ServableId>;
   readonly budgetBytes: number;
@@ -22,12 +24,24 @@ interface RoomSituation {
 export type RoomWait = 'nothing' | 'what is wanted no more' | 'its predecessor';
 
 /**
+ * What a version would wait for that failed to load, were it tried again. Where that is its predecessor, it left once already, in
+ * vain: it does not leave again and again.
+ */
+export function waitToRetry(id: ServableId, wanted: readonly ServableId[], situation: RoomSituation): RoomWait {
+  return waitForRoom(id, wanted, situation, situation.memory?.failedWeights.get(id) ?? 0);
+}
+
+/**
  * A version that does not fit beside what is there waits for what will be gone, instead of being refused, if it fits then. What an
  * alias serves stays until its successor is loaded, unless unloading first is the choice.
  */
-export function waitForRoom(id: ServableId, wanted: readonly ServableId[], situation: RoomSituation): RoomWait {
+export function waitForRoom(
+  id: ServableId,
+  wanted: readonly ServableId[],
+  situation: RoomSituation,
+  weight = situation.memory?.weights.get(id) ?? 0,
+): RoomWait {
   const { memory, loaded, desired, serving } = situation;
-  const weight = memory?.weights.get(id) ?? 0;
   if (memory === undefined || weight === 0 || loaded.has(id)) {
     return 'nothing';
   }

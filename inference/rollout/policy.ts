@@ -1,4 +1,4 @@
-import { type MemorySituation, type RoomWait, waitForRoom } from './memory-room.ts';
+import { type MemorySituation, type RoomWait, waitForRoom, waitToRetry } from './memory-room.ts';
 import type { ServableId } from './servable.ts';
 import type { VersionState } from './state.ts';
 
@@ -52,18 +52,23 @@ export function nextAction(snapshot: RolloutSnapshot): RolloutAction {
   // What is to serve is fetched first.
   const wanted = new Set([...toLoad, ...prefetched]);
 
-  for (const id of wanted) {
+  // What is remembered may be on its way out for its successor: it keeps no room.
+  const keepsRoom = [...desired.values(), ...extras];
+  const waitOf = (id: ServableId): RoomWait => waitForRoom(id, keepsRoom, snapshot);
+  const retryAtMs = (id: ServableId): number | undefined => {
     const version = versions.get(id);
-    if (version?.state === 'failed' && version.retryAtMs <= nowMs) {
+    const isTriedAgain = version?.state === 'failed' && waitToRetry(id, keepsRoom, snapshot) !== 'its predecessor';
+    return isTriedAgain ? version.retryAtMs : undefined;
+  };
+  for (const id of wanted) {
+    if ((retryAtMs(id) ?? Number.POSITIVE_INFINITY) <= nowMs) {
       return { kind: 'retry', id };
     }
-    if (version?.state === 'wanted') {
+    if (versions.get(id)?.state === 'wanted') {
       return { kind: 'fetch', id };
     }
   }
 
-  // What is remembered may be on its way out for its successor: it keeps no room.
-  const waitOf = (id: ServableId): RoomWait => waitForRoom(id, [...desired.values(), ...extras], snapshot);
   const loadable = loadableOf([...toLoad], waitOf, snapshot);
   const serving = targetOf(snapshot, loadable, (id) => waitOf(id) === 'its predecessor');
   const set = new Set([...serving.values(), ...extras.filter((id) => loadable.has(id))]);
@@ -78,10 +83,7 @@ export function nextAction(snapshot: RolloutSnapshot): RolloutAction {
       return { kind: 'forget', id };
     }
   }
-  const retries = [...wanted].flatMap((id) => {
-    const version = versions.get(id);
-    return version?.state === 'failed' ? [version.retryAtMs] : [];
-  });
+  const retries = [...wanted].flatMap((id) => retryAtMs(id) ?? []);
   const times = snapshot.prefetchEndMs === undefined ? retries : [...retries, snapshot.prefetchEndMs];
   return { kind: 'wait', untilMs: times.length === 0 ? undefined : Math.min(...times) };
 }

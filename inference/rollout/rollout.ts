@@ -211,7 +211,8 @@ export class Rollout<G extends LoadedSet> {
     this.#onDemand.shed((id) => (desired.has(id) ? 0 : (weights.get(id) ?? 0)), memory.budgetBytes - kept);
     const sets = [this.#slot.current, ...this.#slot.draining];
     const resident = new Set(sets.flatMap((held) => [...(held?.ids ?? [])]));
-    return { weights, resident, budgetBytes: memory.budgetBytes, isUnloadFirst: memory.isUnloadFirst };
+    const failedWeights = this.#book.failedWeights(memory.weigh);
+    return { weights, failedWeights, resident, budgetBytes: memory.budgetBytes, isUnloadFirst: memory.isUnloadFirst };
   }
 
   async #perform(action: RolloutAction, signal: AbortSignal): Promise<void> {

@@ -27,6 +27,8 @@ interface Entry {
   failures: number;
   retryAtMs: number;
   fetched: FetchedVersion | undefined;
+  /** Of a version whose last load failed; its files are let go of. */
+  failedManifest: Manifest | undefined;
 }
 
 /** A broken network is tried often; a graph that does not load will hardly load in a second. */
@@ -58,6 +60,7 @@ export class VersionBook {
         failures: 0,
         retryAtMs: 0,
         fetched: undefined,
+        failedManifest: undefined,
       });
     } else if (entry.state === 'draining') {
       this.apply(id, 'wanted-again');
@@ -85,6 +88,7 @@ export class VersionBook {
       entry.sinceMs = this.#nowMs();
     }
     if (event === 'load-done') {
+      entry.failedManifest = undefined;
       entry.failures = 0;
       entry.error = undefined;
     }
@@ -112,6 +116,9 @@ export class VersionBook {
     const failure = isServiceError(error) ? error : new ServiceError('internal', 'INTERNAL', String(error), { cause: error });
     const entry = this.#entry(id);
     entry.isFetchFailure = entry.state === 'fetching';
+    if (!entry.isFetchFailure) {
+      entry.failedManifest = entry.fetched?.manifest;
+    }
     this.apply(id, 'failed');
     this.#release(entry);
     entry.error = failure;
@@ -130,19 +137,29 @@ export class VersionBook {
 
   /** Of each version that weighs anything; a version's manifest, and so its weight, is known once it was fetched. */
   weights(weigh: (manifest: Manifest) => number): Map<ServableId, number> {
-    const weights = new Map<ServableId, number>();
-    for (const { id, fetched } of this.#entries.values()) {
-      const weight = fetched === undefined ? 0 : weigh(fetched.manifest);
-      if (weight > 0) {
-        weights.set(id, weight);
-      }
-    }
-    return weights;
+    return this.#weighEach(({ fetched }) => fetched?.manifest, weigh);
+  }
+
+  /** Of each that failed to load and weighs anything. */
+  failedWeights(weigh: (manifest: Manifest) => number): Map<ServableId, number> {
+    return this.#weighEach(({ state, failedManifest }) => (state === 'failed' ? failedManifest : undefined), weigh);
   }
 
   forget(id: ServableId): void {
     this.#release(this.#entry(id));
     this.#entries.delete(id);
+  }
+
+  #weighEach(manifestOf: (entry: Entry) => Manifest | undefined, weigh: (manifest: Manifest) => number): Map<ServableId, number> {
+    const weights = new Map<ServableId, number>();
+    for (const entry of this.#entries.values()) {
+      const manifest = manifestOf(entry);
+      const weight = manifest === undefined ? 0 : weigh(manifest);
+      if (weight > 0) {
+        weights.set(entry.id, weight);
+      }
+    }
+    return weights;
   }
 
   #release(entry: Entry): void {

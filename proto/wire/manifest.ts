@@ -144,7 +144,7 @@ export function encodeManifest(manifest: Manifest): Buffer {
 }
 
 /** The artifacts that inference fetches. */
-export function servingArtifacts(manifest: Manifest): ManifestArtifact[] {
+export function servingArtifacts(manifest: Pick<Manifest, 'artifacts'>): ManifestArtifact[] {
   return manifest.artifacts.filter((artifact) => artifact.role === 'serving');
 }
 

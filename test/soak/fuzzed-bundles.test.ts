@@ -13,7 +13,7 @@ import { Tally } from '../support/soak/tally.ts';
 
 const BUNDLES = 4_000;
 const PROGRAM = fileURLToPath(new URL('../support/soak/importing-process.js', import.meta.url));
-/** No bundle of these keeps an importer busy for a second. */
+/** The largest models that unfold from these take seconds. */
 const HANG_MS = 60_000;
 const MIB = 1024 * 1024;
 /** Of V8's heap; the pickle machine's own limit of steps stays below it. */

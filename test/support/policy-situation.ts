@@ -17,6 +17,8 @@ export interface Situation {
   readonly isCautious?: boolean;
   /** Of a budget of 10. */
   readonly weights?: Readonly<Record<string, number>>;
+  /** Of versions that failed to load. */
+  readonly failedWeights?: Readonly<Record<string, number>>;
   /** Beside what is loaded. */
   readonly draining?: readonly string[];
   readonly isUnloadFirst?: boolean;
@@ -37,6 +39,7 @@ export function snapshotOf({
   loaded,
   isCautious = false,
   weights,
+  failedWeights = {},
   draining,
   isUnloadFirst = false,
 }: Situation): RolloutSnapshot {
@@ -58,6 +61,7 @@ export function snapshotOf({
     nowMs: NOW,
     memory: weights && {
       weights: new Map(Object.entries(weights).map(([id, weight]) => [id as ServableId, weight])),
+      failedWeights: new Map(Object.entries(failedWeights).map(([id, weight]) => [id as ServableId, weight])),
       resident: new Set(ids([...(loaded ?? []), ...(draining ?? [])])),
       budgetBytes: 10,
       isUnloadFirst,

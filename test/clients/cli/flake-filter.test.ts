@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { createFlakeFilter } from '../../../clients/cli/flake-filter.ts';
+import { ModelRole } from '../../../proto/gen/maskterial/inference/v1/inference_service.ts';
 import { flakeAt, summaryOf, USED_MODEL } from '../../support/predictions.ts';
 import { isError } from '../../support/service-errors.ts';
 
@@ -40,4 +41,21 @@ test('where the models do not tell their layers, the names of the flakes count',
   const untold = { flakes, summary: { ...answer.summary, models: [{ ...USED_MODEL, layers: [] }] } };
   assert.equal(createFlakeFilter({ layers: ['1 layer'], minAreaUm2: undefined })(untold).flakes.length, 1);
   assert.equal(createFlakeFilter({ layers: ['bulk'], minAreaUm2: undefined })(untold).flakes.length, 0);
+});
+
+test("a segmentation model's one class is a layer only where no classifier gave the flakes theirs", () => {
+  const segmenter = {
+    ...USED_MODEL,
+    role: ModelRole.MODEL_ROLE_SEGMENTATION,
+    model: 'SEG_M2F_Test',
+    layers: [{ classIndex: 1, name: 'flake' }],
+  };
+  const filter = createFlakeFilter({ layers: ['flake'], minAreaUm2: undefined });
+  const both = { flakes, summary: { ...answer.summary, models: [segmenter, USED_MODEL] } };
+  assert.throws(() => filter(both), isError('invalid-argument', 'INVALID_REQUEST'));
+  assert.throws(() => filter(both), /no layer "flake"; CLS_GMM_Test:3 has [^;]*$/);
+  assert.equal(createFlakeFilter({ layers: ['1'], minAreaUm2: undefined })(both).flakes.length, 1);
+  const alone = flakes.map((flake) => ({ ...flake, classIndex: 1, layerName: 'flake' }));
+  const segmented = { flakes: alone, summary: { ...answer.summary, models: [segmenter] } };
+  assert.equal(filter(segmented).flakes.length, 3);
 });

@@ -171,6 +171,28 @@ test('an engine that goes on with a cancelled run for longer than it may, by wha
   assert.deepEqual(others, []);
 });
 
+test('how long a cancelled run may go on is judged by runs of its own model', async (t) => {
+  const asked: CancelledRun[] = [];
+  const graceMs = (run: CancelledRun): number => {
+    asked.push(run);
+    return 1;
+  };
+  const generation = await bench(t, { graceMs }).load(first, second);
+  await generation.predict(heavyJob('done', first));
+  for (const spec of [first, second]) {
+    const stop = new AbortController();
+    const deaf = heavyJob('ignore cancel', spec, stop.signal);
+    const run = generation.predict(deaf);
+    await eventually(() => deaf.stages.length > 0);
+    stop.abort();
+    await assert.rejects(run, isError('cancelled', 'CANCELLED'));
+  }
+  assert.deepEqual(
+    asked.map(({ runMs }) => runMs !== undefined),
+    [true, false],
+  );
+});
+
 test('an early refusal needs both lines full: a heavy queue says nothing of light images', async (t) => {
   const generation = await bench(t, { maxWaiting: 1 }).load(light, first);
   const stop = new AbortController();

@@ -5,10 +5,12 @@ import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { Engine } from '../../../inference/engine/engine.ts';
 import { boundWithin, weigh } from '../../../inference/engine/heavy-model.ts';
+import { checkSupported } from '../../../inference/engine/supported.ts';
 import type { DecodedImage } from '../../../inference/predict/decoder.ts';
 import type { ServableSpec } from '../../../inference/rollout/servable.ts';
 import { refOf } from '../../../proto/wire/digest.ts';
 import { checkArtifacts } from '../../../proto/wire/golden-check.ts';
+import { makeVersion } from '../../support/made-version.ts';
 import { m2fServable } from '../../support/m2f/m2f-servable.ts';
 import { type NaiveFlake, naiveFlakes } from '../../support/m2f/naive-flakes.ts';
 import { randomImage, randomM2f, TINY } from '../../support/m2f/random-model.ts';
@@ -149,10 +151,34 @@ test('a borrowed classifier whose file went bad is not ready, and the next one i
 test('what a model takes bounds what an image may have', () => {
   const memory = { baseBytes: 1000, bytesPerPixel: 10 };
   const contract = 'mask2former-segmenter.v1' as const;
-  assert.deepEqual(boundWithin({ memory }, 150_021_000), { maxPixels: 2000, sideMultiple: 32 });
-  assert.deepEqual(boundWithin({ memory: { ...memory, sideMultiple: 64 } }, 500), { maxPixels: 0, sideMultiple: 64 });
-  assert.equal(boundWithin({}, 500), undefined);
-  assert.equal(weigh({ contract, memory }), 150_000_000 + 1000 + 10 * 1216 * 1920);
-  assert.equal(weigh({ contract, memory: { ...memory, sideMultiple: 128 } }), 150_000_000 + 1000 + 10 * 1280 * 1920);
-  assert.equal(weigh({ contract: 'pixel-classifier.v1', memory }), 0);
+  const artifacts = makeVersion('S', 1).manifest.artifacts;
+  assert.deepEqual(boundWithin({ artifacts, memory }, 150_021_000), { maxPixels: 2000, sideMultiple: 32 });
+  assert.deepEqual(boundWithin({ artifacts, memory: { ...memory, sideMultiple: 64 } }, 500), { maxPixels: 0, sideMultiple: 64 });
+  assert.equal(boundWithin({ artifacts, memory: { baseBytes: 1000, bytesPerPixel: 0 } }, 500), undefined);
+  assert.equal(weigh({ contract, artifacts, memory }), 150_000_000 + 1000 + 10 * 1216 * 1920);
+  assert.equal(weigh({ contract, artifacts, memory: { ...memory, sideMultiple: 128 } }), 150_000_000 + 1000 + 10 * 1280 * 1920);
+  assert.equal(weigh({ contract: 'pixel-classifier.v1', artifacts, memory }), 0);
+});
+
+test('a model whose manifest says nothing of memory is counted by its files, and bounds images', () => {
+  const [artifact = assert.fail()] = makeVersion('S', 1).manifest.artifacts;
+  const contract = 'mask2former-segmenter.v1' as const;
+  const published = {
+    contract,
+    artifacts: [
+      { ...artifact, sizeBytes: 1_000_000 },
+      { ...artifact, sizeBytes: 177_000_000 },
+    ],
+  };
+  const counted = weigh(published);
+  assert.ok(counted > 10 * 178e6 && counted < 11.5 * 178e6, `${counted}`);
+  // Sources are not loaded.
+  const source = { ...artifact, role: 'source' as const, sizeBytes: 340_000_000 };
+  assert.equal(weigh({ ...published, artifacts: [...published.artifacts, source] }), counted);
+  assert.throws(
+    () => checkSupported({ ...makeVersion('S', 1, 'x', contract).manifest, ...published }, 'S:1', 1.5e9),
+    isError('failed-precondition', 'INSUFFICIENT_MEMORY'),
+  );
+  assert.equal(boundWithin(published, counted)?.maxPixels, 1216 * 1920);
+  assert.equal(weigh({ ...published, contract: 'pixel-classifier.v1' }), 0);
 });

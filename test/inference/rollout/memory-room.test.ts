@@ -159,6 +159,44 @@ for (const [what, expected, situation] of [
     },
   ],
   [
+    'what serves leaves once for a successor that fails to load, not at each try',
+    'wait for news',
+    {
+      desired: { a: 'a2' },
+      serving: { a: 'a1' },
+      versions: { a1: 'ready', a2: 'failed@0' },
+      loaded: ['a1'],
+      weights: { a1: 6 },
+      failedWeights: { a2: 6 },
+      isUnloadFirst: true,
+    },
+  ],
+  [
+    'it is tried again once there is room',
+    'retry a2',
+    {
+      desired: { a: 'a2' },
+      serving: { a: 'a1' },
+      versions: { a1: 'ready', a2: 'failed@0' },
+      loaded: ['a1'],
+      weights: { a1: 4 },
+      failedWeights: { a2: 6 },
+      isUnloadFirst: true,
+    },
+  ],
+  [
+    'and in its time as a rule, where nothing is let go of for it',
+    'wait 2000',
+    {
+      desired: { a: 'a2' },
+      serving: { a: 'a1' },
+      versions: { a1: 'ready', a2: 'failed@2000' },
+      loaded: ['a1'],
+      weights: { a1: 6 },
+      failedWeights: { a2: 6 },
+    },
+  ],
+  [
     'an omitted alias makes room first',
     'load ;',
     {

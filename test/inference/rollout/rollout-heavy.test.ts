@@ -96,6 +96,15 @@ for (const hasServedAnother of [false, true]) {
       bench.remembered?.aliases.map(({ version }) => version),
       [2],
     );
+    // However long it takes, what serves is not let go of for the same failure again; for another version it is.
+    bench.pass(3_600_000);
+    await manyTurns();
+    assert.deepEqual(bench.loader.loads, ['S:3', 'S:2']);
+    assert.equal(bench.reasonOf(young), 'GOLDEN_CHECK_FAILED');
+    const next = heavyOf('S', 4);
+    bench.source.publish(next);
+    bench.source.change(pointing(next));
+    await eventually(() => bench.rollout.current?.labels() === 'S:4');
   });
 }
 

@@ -3,6 +3,7 @@ import { type BundleFiles, ammFiles, contrastDict, mlpFiles, randomAmm, randomGm
 import { writeNpy } from '../bundle-npy.ts';
 import { type TestTensor, writePthAround } from '../bundle-torch.ts';
 import { type TestZipEntry, writeZip } from '../bundle-zip.ts';
+import { goodM2f, hostileConfig, oddM2fShapes, unfoldingM2f } from './fuzz-m2f.ts';
 import { hostilePickle } from './hostile-pickles.ts';
 import { mutate } from './mutate.ts';
 import type { SeededRandom } from './seeded-random.ts';
@@ -23,11 +24,19 @@ const MAKERS: readonly Maker[] = [
   (random) => inEitherForm(damagedFile(goodFiles(random), random), random),
   (random) => inEitherForm(damagedFile(goodFiles(random), random), random),
   (random) => inEitherForm(oddShapes(random), random),
+  (random) => inEitherForm(oddM2fShapes(random), random),
+  (random) => inEitherForm(unfoldingM2f(random), random),
+  (random) => inEitherForm(hostileConfig(random), random),
   (random, command) => {
     const pickle = hostilePickle(command, random);
-    const files = random.isChance(0.5) ? { ...goodAmm(random), 'model.pth': pickled(pickle) } : { 'model.joblib': pickle };
+    const files = random.pick<() => Files>([
+      () => ({ ...goodAmm(random), 'model.pth': pickled(pickle) }),
+      () => ({ ...goodM2f(random), 'model.pth': pickled(pickle) }),
+      () => ({ 'model.joblib': pickle }),
+    ])();
     return inEitherForm(files, random);
   },
+  (random) => inEitherForm(severalModels(random), random),
   (random) => inEitherForm({ 'model.joblib': oddJoblib(random) }, random),
   (random) => inEitherForm({ ...goodAmm(random), [random.pick(['loc.npy', 'cov.npy'])]: hostileNpy(random) }, random),
   (random) => inEitherForm(hostileJson(random), random),
@@ -56,7 +65,22 @@ function goodFiles(random: SeededRandom): Files {
     () => goodAmm(random),
     () => goodAmm(random),
     () => goodAmm(random),
+    () => goodM2f(random),
+    () => goodM2f(random),
   ])();
+}
+
+/** Segmentation and classification side by side, one of the two damaged; or in one folder, where their files have one name. */
+function severalModels(random: SeededRandom): Files {
+  const parts = { seg: goodM2f(random), cls: goodAmm(random) };
+  const hurt = random.pick(['seg', 'cls'] as const);
+  const set = { ...parts, [hurt]: damagedFile(parts[hurt], random) };
+  const isFlat = random.isChance(0.3);
+  return Object.fromEntries(
+    Object.entries(set).flatMap(([folder, files]) =>
+      Object.entries(files).map(([name, bytes]) => [isFlat ? name : `${folder}/${name}`, bytes]),
+    ),
+  );
 }
 
 /** Arrays whose descriptions do not fit their bytes, or nothing at all. */

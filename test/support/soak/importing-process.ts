@@ -1,8 +1,10 @@
 import { mkdir, rm, symlink, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
+import { findPublishables } from '../../../clients/cli/find-publishables.ts';
 import { writeImported } from '../../../clients/cli/imported-folder.ts';
-import { openPublishable } from '../../../clients/cli/open-publishable.ts';
+import { createUploadProgress } from '../../../clients/cli/upload-progress.ts';
 import { isServiceError } from '../../../proto/wire/errors.ts';
+import { MemoryOutput } from '../memory-output.ts';
 import { type FuzzBundle, fuzzBundle } from './fuzz-bundles.ts';
 import { SeededRandom } from './seeded-random.ts';
 
@@ -17,7 +19,6 @@ for (const [index, number] of numbers.entries()) {
   await lay(fuzzBundle(new SeededRandom(Number(seed), `bundle ${number}`), command));
   process.stdout.write(`${number} ${await outcome()}\n`);
   await rm(path, { recursive: true, force: true });
-  await rm(out, { recursive: true, force: true });
   if (index + 1 === Math.floor(numbers.length / 2) || index + 1 === numbers.length) {
     globalThis.gc?.();
     process.stdout.write(`memory ${process.memoryUsage().rss}\n`);
@@ -31,6 +32,7 @@ async function lay(bundle: FuzzBundle): Promise<void> {
   }
   await mkdir(path);
   for (const [name, bytes] of Object.entries(bundle.files)) {
+    await mkdir(dirname(join(path, name)), { recursive: true });
     await writeFile(join(path, name), bytes);
   }
   for (const [name, target] of Object.entries(bundle.links ?? {})) {
@@ -38,20 +40,25 @@ async function lay(bundle: FuzzBundle): Promise<void> {
   }
 }
 
-/** As `maskterial import` goes about it. */
+/** As `maskterial publish` goes about it, for each model that there is: `imported` where all of them are, else the first refusal. */
 async function outcome(): Promise<string> {
-  try {
-    const publishable = await openPublishable(path, AbortSignal.timeout(60_000));
+  const signal = AbortSignal.timeout(60_000);
+  let refusal: string | undefined;
+  for (const candidate of await findPublishables(path, {}, signal)) {
     try {
-      await writeImported(out, publishable.manifestBytes, publishable.files);
-    } finally {
-      await publishable.close();
+      const publishable = await candidate.open(createUploadProgress(new MemoryOutput()), signal);
+      try {
+        await writeImported(out, publishable.manifestBytes, publishable.files);
+      } finally {
+        await publishable.close();
+      }
+    } catch (error) {
+      if (!isServiceError(error)) {
+        throw error;
+      }
+      refusal ??= `${error.kind} ${error.reason}`;
     }
-    return 'imported';
-  } catch (error) {
-    if (isServiceError(error)) {
-      return `${error.kind} ${error.reason}`;
-    }
-    throw error;
+    await rm(out, { recursive: true, force: true });
   }
+  return refusal ?? 'imported';
 }

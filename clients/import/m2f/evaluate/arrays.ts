@@ -236,8 +236,19 @@ export function stackRows(parts: readonly Matrix[]): Matrix {
 }
 
 export function softmax(values: Float64Array): Float64Array {
-  const largest = values.reduce((most, value) => Math.max(most, value), Number.NEGATIVE_INFINITY);
-  const powers = values.map((value) => Math.exp(value - largest));
-  const sum = powers.reduce((total, value) => total + value, 0);
-  return powers.map((value) => value / sum);
+  const shares = new Float64Array(values.length);
+  let largest = Number.NEGATIVE_INFINITY;
+  for (const value of values) {
+    largest = Math.max(largest, value);
+  }
+  let sum = 0;
+  for (let at = 0; at < shares.length; at += 1) {
+    const power = Math.exp((values[at] ?? 0) - largest);
+    shares[at] = power;
+    sum += power;
+  }
+  for (let at = 0; at < shares.length; at += 1) {
+    shares[at] = (shares[at] ?? 0) / sum;
+  }
+  return shares;
 }

@@ -5,9 +5,10 @@ import { m2fCheck } from '../../../../clients/import/m2f/m2f-check.ts';
 import { parseM2fSettings } from '../../../../clients/import/m2f/settings.ts';
 import { openFolderSource } from '../../../../clients/import/sources/folder-source.ts';
 import { encodeCheck, type GoldenCheck, MAX_CHECK_BYTES } from '../../../../proto/wire/golden-check.ts';
+import { rejectsBundle } from '../../../support/bundle-errors.ts';
 import { MemorySource } from '../../../support/bundle-memory-source.ts';
 import type { LazyTensor } from '../../../support/m2f/checkpoint.ts';
-import { lookupIn, type M2fModel, m2fFiles, randomM2f, TINY } from '../../../support/m2f/random-model.ts';
+import { configText, lookupIn, type M2fModel, m2fFiles, randomM2f, TINY } from '../../../support/m2f/random-model.ts';
 import type { M2fShape } from '../../../support/m2f/shape.ts';
 import { needsReferenceData, referencePath } from '../../../support/reference-data.ts';
 import { checkOf, runCheckOf } from '../../../support/run-check.ts';
@@ -38,6 +39,7 @@ describe('the golden check of a Mask2Former model', () => {
       heads: 8,
     },
     'padding to multiples of 64': { divisibility: 64 },
+    'padding to multiples of 96': { divisibility: 96 },
     'many queries, other colours': { queries: 40, decoderLayers: 7, mean: [10, 250, 128], std: [1, 58, 57] },
   };
   for (const [name, change] of Object.entries(shapes)) {
@@ -94,12 +96,33 @@ describe('the golden check of a Mask2Former model', () => {
     await runCheckOf(await importModel(large));
   });
 
-  it('is left out where nothing is finite, and where images are padded far', async () => {
+  it('is left out where nothing is finite', async () => {
     const huge = await importModel(withValues(randomM2f(TINY), 'class_embed.bias', () => 3e38));
     assert.equal(await checkOf(huge), undefined);
     assert.equal(huge.manifest.artifacts.length, 3);
-    assert.equal(await checkOfModel(randomM2f({ ...TINY, divisibility: 96 })), undefined);
   });
+
+  const unaffordable: Readonly<Record<string, Partial<M2fShape>>> = {
+    'that attends for minutes': { encoderLayers: 64, decoderLayers: 63, queries: 1000, heads: 16 },
+    'of published weights that pads far': {
+      width: 64,
+      outputs: 256,
+      hidden: 256,
+      convs: 256,
+      feedForward: 2048,
+      divisibility: 160,
+    },
+    // Whose image alone would have 400 MB.
+    'whose check nobody could read': { divisibility: 8192, queries: 1 },
+  };
+  for (const [name, change] of Object.entries(unaffordable)) {
+    it(`refuses a model ${name}, and reads no tensor for it`, async () => {
+      const config = configText({ ...TINY, ...change }, { 'TEST.DETECTIONS_PER_IMAGE': 1000 });
+      const checkpoint = { file: 'model_final.pth', tensor: () => assert.fail('a tensor was read') };
+      const check = m2fCheck(parseM2fSettings(Buffer.from(config), 'config.yaml'), checkpoint, signal);
+      await rejectsBundle(check, 'model_final.pth', 'UNSUPPORTED_MODEL');
+    });
+  }
 
   it('stops between two tensors once its signal is aborted', async () => {
     const controller = new AbortController();
