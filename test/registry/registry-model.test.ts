@@ -1,24 +1,31 @@
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
 import type { Catalog } from '../../registry/release/catalog.ts';
-import { openEmbedded } from '../support/registry/embedded-registry.ts';
-import { temporaryFolder } from '../support/registry/temporary-folder.ts';
+import type { ManualClock } from '../support/registry/manual-clock.ts';
+import { badRequest } from '../support/registry-model/bad-requests.ts';
 import { checkRegistry } from '../support/registry-model/check-registry.ts';
 import { openFolderStore, openMemoryAwsStore } from '../support/registry-model/stores.ts';
 
 /** The soak has the full count. */
-const SETTINGS = { seed: 1, runs: 20, maxCalls: 100 };
+const SETTINGS = { seed: 1, runs: 12, maxCalls: 100 };
 
 for (const [name, open] of [
   ['a folder', openFolderStore],
   ['stand-ins for AWS', openMemoryAwsStore],
 ] as const) {
   it(`answers any sequence of calls as the reference does, on ${name}`, async (t) => {
-    const { calls, refused, byVerb } = await checkRegistry(open, SETTINGS);
+    const { calls, refused, byVerb, refusals, neverCalled } = await checkRegistry(open, SETTINGS);
     t.diagnostic(`${calls} calls, ${refused} refused as they should be`);
+    t.diagnostic(
+      [...refusals]
+        .map(([reason, count]) => `${reason} ${count}`)
+        .toSorted()
+        .join(', '),
+    );
+    assert.deepEqual(neverCalled, []);
     // A sequence that is only refused shows nothing.
     assert.deepEqual(
-      [...byVerb].filter(([, answered]) => answered === 0),
+      [...byVerb].filter(([verb, answered]) => answered === 0 && verb !== badRequest.name),
       [],
     );
   });
@@ -30,17 +37,7 @@ it('finds the shortest sequence for a registry that forgets how to go back furth
     moveAlias: ({ state, ...event }, ...rest) =>
       catalog.moveAlias({ ...event, state: { ...state, backRevision: state.revision - 1 } }, ...rest),
   });
-  const open = async (clock: Parameters<typeof openFolderStore>[0]) => {
-    const folder = await temporaryFolder();
-    const { registry, ...embedded } = await openEmbedded(folder.path, { clock, wrapCatalog: forgetful });
-    return {
-      registries: [registry],
-      close: async () => {
-        embedded[Symbol.dispose]();
-        await folder[Symbol.asyncDispose]();
-      },
-    };
-  };
+  const open = (clock: ManualClock) => openFolderStore(clock, forgetful);
   await assert.rejects(checkRegistry(open, SETTINGS), ({ message }: Error) => {
     assert.equal(message.match(/\d: rollback/g)?.length, 2, message);
     assert.match(message, /seed: 1/);

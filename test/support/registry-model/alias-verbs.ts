@@ -1,7 +1,8 @@
 import * as fc from 'fast-check';
-import type { AliasState } from '../../../registry/model/alias.ts';
 import type { AliasMove } from '../../../registry/release/promote.ts';
 import { never } from '../registry/publish.ts';
+import { aliasAnswer, eventAnswer, expectedAlias, expectedEvent } from './answers.ts';
+import { allPages } from './pages.ts';
 import { type ReferenceEvent, type ReferenceRegistry, refuse } from './reference-registry.ts';
 import { names, type Verb } from './verb.ts';
 
@@ -10,24 +11,37 @@ interface Move {
   readonly alias: string;
   /** Compared with where the alias stands, with that place plus one, or not at all. */
   readonly expected: 'right' | 'wrong' | 'any';
+  readonly actor: string;
+  readonly reason: string;
   readonly requestId: string;
 }
 
-const expected = fc.constantFrom('right' as const, 'wrong' as const, 'any' as const, 'any' as const);
-const move = { model: names.model, alias: names.alias, expected, requestId: names.requestId };
+interface Promotion extends Move {
+  readonly version: number;
+  readonly requireReady: number;
+}
 
-export const promoteVersion: Verb<Move & { readonly version: number }> = {
+const move = {
+  model: names.model,
+  alias: names.alias,
+  expected: fc.constantFrom('right' as const, 'wrong' as const, 'any' as const, 'any' as const),
+  actor: fc.constantFrom('ada', ''),
+  reason: fc.constantFrom('why not', ''),
+  requestId: names.requestId,
+};
+
+export const promoteVersion: Verb<Promotion> = {
   name: 'promote',
-  steps: fc.record({ ...move, version: names.version }),
+  steps: fc.record({ ...move, version: names.version, requireReady: fc.constantFrom(0, 0, 0, 0, 1, 2) }),
   perform: async (registry, step, _real, reference) => {
-    const command = { ...commandOf(reference, step), version: step.version, requireReady: 0 };
-    const moved = await registry.promoteVersion(command, never);
-    return { ...answerOf(moved), deprecation: moved.deprecation?.reason };
+    const { version, requireReady } = step;
+    const moved = await registry.promoteVersion({ ...commandOf(reference, step), version, requireReady }, never);
+    return { ...moveAnswer(moved), deprecation: moved.deprecation };
   },
-  expect: (reference, step) => {
-    const { model, alias, version } = step;
-    const expectedRevision = revisionOf(reference, step);
-    const request = { operation: 'promote', id: step.requestId, content: [model, alias, version, expectedRevision ?? null] };
+  expect: (reference, step, by) => {
+    const { model, alias, version, actor, reason, requireReady } = step;
+    const expectedRevision = revisionOf(reference, step) ?? null;
+    const content = [model, alias, version, expectedRevision, actor, reason, requireReady];
     const promoted = () => {
       if (reference.models.get(model)?.deleted.has(version) === true) {
         refuse('failed-precondition', 'VERSION_DELETED');
@@ -36,13 +50,15 @@ export const promoteVersion: Verb<Move & { readonly version: number }> = {
       const current = reference.current(model, alias);
       checkRevision(current, expectedRevision);
       if (current?.version === version) {
-        return { ...answerOfEvent(current, version), deprecation: deprecation?.reason };
+        return { ...expectedMove(current, version), deprecation };
       }
+      reference.live(by).requireReady(reference, { model, alias, version }, requireReady);
       const { undo } = reference.model(model);
       undo.set(alias, [...(undo.get(alias) ?? []), version]);
-      const event = reference.move({ model, alias, action: 'promote', version });
-      return { ...answerOfEvent(event, event.fromVersion), deprecation: deprecation?.reason };
+      const event = reference.move({ model, alias, action: 'promote', version, actor, reason });
+      return { ...expectedMove(event, event.fromVersion), deprecation };
     };
+    const request = { operation: 'promote', id: step.requestId, content };
     return reference.once(request, promoted, (first) => ({ ...first, deprecation: undefined }));
   },
 };
@@ -50,12 +66,13 @@ export const promoteVersion: Verb<Move & { readonly version: number }> = {
 export const rollbackAlias: Verb<Move> = {
   name: 'rollback',
   steps: fc.record(move),
-  perform: async (registry, step, _real, reference) => answerOf(await registry.rollbackAlias(commandOf(reference, step), never)),
+  perform: async (registry, step, _real, reference) =>
+    moveAnswer(await registry.rollbackAlias(commandOf(reference, step), never)),
   expect: (reference, step) => {
-    const { model, alias } = step;
-    const expectedRevision = revisionOf(reference, step);
-    const request = { operation: 'rollback', id: step.requestId, content: [model, alias, expectedRevision ?? null] };
-    return reference.once(request, () => {
+    const { model, alias, actor, reason } = step;
+    const expectedRevision = revisionOf(reference, step) ?? null;
+    const content = [model, alias, expectedRevision, actor, reason];
+    return reference.once({ operation: 'rollback', id: step.requestId, content }, () => {
       const { undo, versions } = reference.model(model);
       const current = reference.current(model, alias) ?? refuse('not-found', 'ALIAS_NOT_FOUND');
       checkRevision(current, expectedRevision);
@@ -63,7 +80,8 @@ export const rollbackAlias: Verb<Move> = {
       const at = stack.slice(0, -1).findLastIndex((version) => version !== current.version && versions.has(version));
       const target = stack[at] ?? refuse('failed-precondition', 'NO_PREVIOUS_VERSION');
       undo.set(alias, stack.slice(0, at + 1));
-      return answerOfEvent(reference.move({ model, alias, action: 'rollback', version: target }), current.version);
+      const event = reference.move({ model, alias, action: 'rollback', version: target, actor, reason });
+      return expectedMove(event, current.version);
     });
   },
 };
@@ -78,21 +96,13 @@ interface AliasHistory {
 export const history: Verb<AliasHistory> = {
   name: 'history',
   steps: fc.record({ model: names.model, alias: fc.oneof(names.alias, fc.constant('')), pageSize: names.pageSize }),
-  perform: async (registry, { model, alias, pageSize }) => {
-    const events: unknown[] = [];
-    let pageToken = '';
-    do {
-      const page = await registry.listAliasEvents({ model, alias, pageSize, pageToken }, never);
-      events.push(...page.items.map(({ state, action, fromVersion }) => ({ ...standOf(state), action, fromVersion })));
-      pageToken = page.nextPageToken;
-    } while (pageToken !== '');
-    return events;
-  },
+  perform: (registry, query) =>
+    allPages((pageToken) => registry.listAliasEvents({ ...query, pageToken }, never), eventAnswer, query.pageSize),
   expect: (reference, { model, alias }) => {
     reference.model(model);
     return reference.feed
       .filter((event) => event.model === model && (alias === '' || event.alias === alias))
-      .map(({ action, fromVersion, ...event }) => ({ ...standOfEvent(event), action, fromVersion }))
+      .map(expectedEvent)
       .toReversed();
   },
 };
@@ -103,6 +113,7 @@ interface AliasTime {
   /** Of all moves that there were; just before it, at it, or just after it. */
   readonly move: number;
   readonly shiftMs: number;
+  readonly pageSize: number;
 }
 
 export const historyAt: Verb<AliasTime> = {
@@ -112,20 +123,24 @@ export const historyAt: Verb<AliasTime> = {
     alias: names.alias,
     move: fc.integer({ min: 0, max: 12 }),
     shiftMs: fc.integer({ min: -1, max: 1 }),
+    pageSize: names.pageSize,
   }),
-  perform: async (registry, step, _real, reference) => {
-    const { model, alias } = step;
-    const query = { model, alias, pageSize: 1, pageToken: '', atMs: timeOf(reference, step) };
-    const [event] = (await registry.listAliasEvents(query, never)).items;
-    return event && standOf(event.state);
+  perform: (registry, step, _real, reference) => {
+    const { model, alias, pageSize } = step;
+    const atMs = timeOf(reference, step);
+    return allPages(
+      (pageToken) => registry.listAliasEvents({ model, alias, pageSize, pageToken, atMs }, never),
+      eventAnswer,
+      pageSize,
+    );
   },
   expect: (reference, step) => {
     reference.model(step.model);
     const atMs = timeOf(reference, step);
-    const event = reference.feed.findLast(
-      ({ model, alias, timeMs }) => model === step.model && alias === step.alias && timeMs <= atMs,
-    );
-    return event && standOfEvent(event);
+    return reference.feed
+      .filter(({ model, alias, timeMs }) => model === step.model && alias === step.alias && timeMs <= atMs)
+      .map(expectedEvent)
+      .toReversed();
   },
 };
 
@@ -139,29 +154,22 @@ function revisionOf(reference: ReferenceRegistry, step: Move): number | undefine
 }
 
 function commandOf(reference: ReferenceRegistry, step: Move) {
-  const { model, alias, requestId } = step;
-  return { model, alias, requestId, expectedRevision: revisionOf(reference, step), actor: 'ada', reason: 'why not' };
+  const { model, alias, actor, reason, requestId } = step;
+  return { model, alias, actor, reason, requestId, expectedRevision: revisionOf(reference, step) };
 }
 
-function checkRevision(current: ReferenceEvent | undefined, revision: number | undefined): void {
-  if (revision !== undefined && revision !== (current?.revision ?? 0)) {
-    refuse('aborted', 'REVISION_CONFLICT');
+function checkRevision(current: ReferenceEvent | undefined, revision: number | null): void {
+  const found = current?.revision ?? 0;
+  if (revision !== null && revision !== found) {
+    const metadata = { current_revision: String(found), current_version: String(current?.version ?? 0) };
+    refuse('aborted', 'REVISION_CONFLICT', metadata);
   }
 }
 
-function answerOf({ alias, previousVersion }: AliasMove) {
-  return { ...standOf(alias), previousVersion };
+function moveAnswer({ alias, previousVersion }: AliasMove) {
+  return { ...aliasAnswer(alias), previousVersion };
 }
 
-function answerOfEvent(event: ReferenceEvent, previousVersion: number) {
-  return { ...standOfEvent(event), previousVersion };
-}
-
-/** Where an alias stands, as both sides say it. */
-export function standOf({ model, alias, version, revision, updateTimeMs }: AliasState) {
-  return { model: String(model), alias: String(alias), version, revision, timeMs: updateTimeMs };
-}
-
-export function standOfEvent({ model, alias, version, revision, timeMs }: Omit<ReferenceEvent, 'action' | 'fromVersion'>) {
-  return { model, alias, version, revision, timeMs };
+function expectedMove(event: ReferenceEvent, previousVersion: number) {
+  return { ...expectedAlias(event), previousVersion };
 }

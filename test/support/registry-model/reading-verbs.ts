@@ -1,12 +1,11 @@
-import { setImmediate } from 'node:timers/promises';
 import * as fc from 'fast-check';
-import { refOf } from '../../../proto/wire/digest.ts';
-import type { Model } from '../../../registry/model/model.ts';
-import type { Version } from '../../../registry/model/version.ts';
+import { CHUNK_BYTES } from '../../../proto/wire/chunks.ts';
+import { digestOf, refOf } from '../../../proto/wire/digest.ts';
 import type { ResolveVersionQuery } from '../../../registry/release/resolve.ts';
 import { collect, never } from '../registry/publish.ts';
-import { standOf, standOfEvent } from './alias-verbs.ts';
-import { type Labels, type ReferenceEvent, type ReferenceRegistry, type ReferenceVersion, refuse } from './reference-registry.ts';
+import { aliasAnswer, expectedAlias, expectedModel, expectedVersion, modelAnswer, versionAnswer } from './answers.ts';
+import { allPages } from './pages.ts';
+import { blobsOf, filesOf, type Labels, refuse } from './reference-registry.ts';
 import { contentOf, names, type Verb } from './verb.ts';
 
 interface Resolution {
@@ -24,11 +23,12 @@ export const resolveVersion: Verb<Resolution> = {
     ),
   }),
   perform: async (registry, { model, ref }) => {
-    const { version, alias, manifestJson } = await registry.resolveVersion({ model, ref }, never);
+    const { version, alias, manifestJson, locations } = await registry.resolveVersion({ model, ref }, never);
     return {
-      ...partsOf(version),
-      alias: alias && standOf(alias),
-      isManifest: refOf(manifestJson).digest === version.manifest.digest,
+      version: versionAnswer(version),
+      alias: alias && aliasAnswer(alias),
+      manifestDigest: refOf(manifestJson).digest,
+      located: locations.map(({ digest, locations: places }) => ({ digest, last: places.at(-1)?.kind })),
     };
   },
   expect: (reference, { model, ref }) => {
@@ -36,7 +36,14 @@ export const resolveVersion: Verb<Resolution> = {
     const isAlias = ref.kind === 'alias' && ref.alias !== 'latest';
     const alias = isAlias ? (reference.current(model, ref.alias) ?? refuse('not-found', 'ALIAS_NOT_FOUND')) : undefined;
     const number = ref.kind === 'version' ? ref.version : (alias?.version ?? reference.latest(model));
-    return { ...partsOfReference(reference.version(model, number)), alias: alias && standOfEvent(alias), isManifest: true };
+    const version = reference.version(model, number);
+    const digests = new Set(blobsOf(version.content).map(({ digest }) => digest));
+    return {
+      version: expectedVersion(version),
+      alias: alias && expectedAlias(alias),
+      manifestDigest: refOf(version.content.manifestJson).digest,
+      located: [...digests].map((digest) => ({ digest, last: 'registry' })),
+    };
   },
 };
 
@@ -48,154 +55,98 @@ interface Listing {
 export const listModels: Verb<Listing> = {
   name: 'list models',
   steps: fc.record({ labels: names.labels, pageSize: names.pageSize }),
-  perform: (registry, { labels, pageSize }) =>
-    allPages((pageToken) => registry.listModels({ labels, pageSize, pageToken }, never), describe),
+  perform: (registry, query) =>
+    allPages((pageToken) => registry.listModels({ ...query, pageToken }, never), modelAnswer, query.pageSize),
   expect: (reference, { labels }) =>
     [...reference.models]
       .filter(([, model]) => hasAll(model.labels, labels))
-      .map(([name]) => describeReference(reference, name))
+      .map(([name]) => expectedModel(reference, name))
       .toSorted((a, b) => (a.name < b.name ? -1 : 1)),
 };
 
 export const getModel: Verb<{ readonly model: string }> = {
   name: 'get model',
   steps: fc.record({ model: names.model }),
-  perform: async (registry, { model }) => describe(await registry.getModel(model, never)),
-  expect: (reference, { model }) => describeReference(reference, model),
+  perform: async (registry, { model }) => modelAnswer(await registry.getModel(model, never)),
+  expect: (reference, { model }) => expectedModel(reference, model),
+};
+
+export const getVersion: Verb<{ readonly model: string; readonly version: number }> = {
+  name: 'get version',
+  steps: fc.record({ model: names.model, version: names.version }),
+  perform: async (registry, step) => versionAnswer(await registry.getVersion(step, never)),
+  expect: (reference, { model, version }) => expectedVersion(reference.version(model, version)),
 };
 
 export const listVersions: Verb<Listing & { readonly model: string }> = {
   name: 'list versions',
   steps: fc.record({ model: names.model, labels: names.labels, pageSize: names.pageSize }),
-  perform: (registry, { model, labels, pageSize }) =>
-    allPages((pageToken) => registry.listVersions({ model, labels, pageSize, pageToken }, never), partsOf),
+  perform: (registry, query) =>
+    allPages((pageToken) => registry.listVersions({ ...query, pageToken }, never), versionAnswer, query.pageSize),
   expect: (reference, { model, labels }) =>
     [...reference.model(model).versions.values()]
       .filter((version) => hasAll(version.labels, labels))
-      .map(partsOfReference)
+      .map(expectedVersion)
       .toReversed(),
 };
 
-/** Any file that may be there, whether a version has it or not. */
-export const readBlob: Verb<{ readonly content: number; readonly file: number }> = {
+interface Reading {
+  readonly content: number;
+  readonly file: number;
+  /** Counted from the start, from the first chunk's end, or from the end. */
+  readonly from: readonly ['start' | 'chunk' | 'end', number];
+  /** Undefined: to the end. */
+  readonly lengthBytes: number | undefined;
+}
+
+/** Any part of any file that may be there, whether a version has it or not. */
+export const readBlob: Verb<Reading> = {
   name: 'read',
-  steps: fc.record({ content: names.content, file: fc.integer({ min: 0, max: 1 }) }),
-  perform: async (registry, { content, file }) => {
-    const blob = blobOf(content, file);
-    return refOf(await collect(registry.readBlob({ blob, offsetBytes: 0, lengthBytes: undefined }, never)));
+  steps: fc.record({
+    content: names.content,
+    file: fc.integer({ min: 0, max: 1 }),
+    from: fc.constantFrom(
+      ['start', 0] as const,
+      ['start', 0] as const,
+      ['start', 90] as const,
+      ['chunk', 0] as const,
+      ['chunk', -90] as const,
+      ['end', -90] as const,
+      ['end', 0] as const,
+      ['end', 1] as const,
+    ),
+    lengthBytes: fc.constantFrom(undefined, undefined, 0, 1, 80, 200, CHUNK_BYTES),
+  }),
+  perform: async (registry, step) => {
+    const { blob, offsetBytes } = rangeOf(step);
+    const read = await collect(registry.readBlob({ blob, offsetBytes, lengthBytes: step.lengthBytes }, never));
+    return { bytes: read.byteLength, digest: digestOf(read) };
   },
-  expect: (reference, { content, file }) => {
-    const blob = blobOf(content, file);
-    return reference.isReferenced(blob) ? blob : refuse('not-found', 'BLOB_NOT_FOUND');
-  },
-};
-
-/** Between two reads of the store, and how many turns of the event loop stand for it. */
-const READ_MS = 250;
-const TURNS_A_READ = 100;
-
-/** The start of a watch, whose place is kept. */
-export const watchSnapshot: Verb<Readonly<Record<string, never>>> = {
-  name: 'watch',
-  steps: fc.constant({}),
-  perform: async (registry, _step, { cursors }) => {
-    const aliases: unknown[] = [];
-    for await (const event of registry.watchAliases({ cursor: '', heartbeatSeconds: 3600 }, never)) {
-      if (event.kind !== 'snapshot') {
-        throw new Error(`${event.kind} before the snapshot's end`);
-      }
-      aliases.push(...event.aliases.map(standOf));
-      if (event.isComplete) {
-        cursors.push(event.cursor);
-        break;
-      }
+  expect: (reference, step) => {
+    const { blob, bytes, offsetBytes } = rangeOf(step);
+    const endBytes = step.lengthBytes === undefined ? blob.sizeBytes : offsetBytes + step.lengthBytes;
+    if (offsetBytes < 0 || offsetBytes > blob.sizeBytes || endBytes > blob.sizeBytes) {
+      refuse('invalid-argument', 'INVALID_REQUEST');
     }
-    return aliases;
-  },
-  expect: (reference) => {
-    reference.watchedAt.push(reference.feed.length);
-    return reference.aliases().map(standOfEvent);
-  },
-};
-
-/** A watch that goes on from a place of an earlier one: every change since, once and in order. */
-export const watchFurther: Verb<{ readonly from: number }> = {
-  name: 'watch further',
-  steps: fc.record({ from: fc.integer({ min: 0, max: 3 }) }),
-  perform: async (registry, { from }, { cursors, clock }, reference) => {
-    const cursor = cursors[from];
-    const count = changesSince(reference, from).length;
-    const changes: unknown[] = [];
-    if (cursor !== undefined && count > 0) {
-      let isOver = false;
-      // What another registry wrote is found by reading again, a moment later.
-      const passing = (async () => {
-        for (let turn = 1; !isOver; turn += 1) {
-          await setImmediate();
-          if (turn % TURNS_A_READ === 0) {
-            clock.advance(READ_MS);
-            reference.nowMs += READ_MS;
-          }
-        }
-      })();
-      try {
-        for await (const event of registry.watchAliases({ cursor, heartbeatSeconds: 3600 }, never)) {
-          changes.push(event.kind === 'change' ? standOf(event.alias) : event.kind);
-          if (changes.length === count) {
-            break;
-          }
-        }
-      } finally {
-        isOver = true;
-        await passing;
-      }
+    if (!reference.isReferenced(blob)) {
+      refuse('not-found', 'BLOB_NOT_FOUND');
     }
-    return changes;
+    const part = bytes.subarray(offsetBytes, endBytes);
+    return { bytes: part.byteLength, digest: part.byteLength === blob.sizeBytes ? blob.digest : digestOf(part) };
   },
-  expect: (reference, { from }) => changesSince(reference, from).map(standOfEvent),
 };
 
-function changesSince(reference: ReferenceRegistry, watch: number): ReferenceEvent[] {
-  const sequence = reference.watchedAt[watch];
-  return sequence === undefined ? [] : reference.feed.slice(sequence);
-}
-
-function blobOf(content: number, file: number) {
+function rangeOf({ content, file, from: [place, shift] }: Reading) {
   const { files } = contentOf(content);
-  return refOf(files[file] ?? files[0] ?? Buffer.alloc(0));
-}
-
-async function allPages<T, R>(
-  read: (pageToken: string) => Promise<{ readonly items: readonly T[]; readonly nextPageToken: string }>,
-  toAnswer: (item: T) => R,
-): Promise<R[]> {
-  const answers: R[] = [];
-  let pageToken = '';
-  do {
-    const { items, nextPageToken } = await read(pageToken);
-    answers.push(...items.map(toAnswer));
-    pageToken = nextPageToken;
-  } while (pageToken !== '');
-  return answers;
+  const blob = filesOf(contentOf(content))[file];
+  const bytes = files[file];
+  if (blob === undefined || bytes === undefined) {
+    throw new Error(`content ${content} has no file ${file}`);
+  }
+  const origin = { start: 0, chunk: CHUNK_BYTES, end: blob.sizeBytes }[place];
+  return { blob, bytes, offsetBytes: origin + shift };
 }
 
 function hasAll(labels: Labels, wanted: Labels): boolean {
   return Object.entries(wanted).every(([key, value]) => labels[key] === value);
-}
-
-function describe({ name, labels, latestVersion, aliases }: Model) {
-  return { name: String(name), labels, latestVersion, aliases: aliases.map(standOf) };
-}
-
-function describeReference(reference: ReferenceRegistry, name: string) {
-  const { labels } = reference.model(name);
-  return { name, labels, latestVersion: reference.latest(name), aliases: reference.aliases(name).map(standOfEvent) };
-}
-
-function partsOf({ version, manifest, labels, deprecation }: Version) {
-  return { version, digest: manifest.digest, labels, deprecation };
-}
-
-function partsOfReference({ version, content, labels, deprecation }: ReferenceVersion) {
-  return { version, digest: refOf(content.manifestJson).digest, labels, deprecation };
 }

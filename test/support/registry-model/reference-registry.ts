@@ -1,13 +1,18 @@
 import { type BlobRef, type Digest, refOf } from '../../../proto/wire/digest.ts';
 import type { ErrorKind, ErrorReason } from '../../../proto/wire/errors.ts';
+import type { ModelKind } from '../../../registry/model/model.ts';
 import type { SampleVersion } from '../registry/sample-version.ts';
+import type { ReferenceBlobs } from './reference-blobs.ts';
+import type { ReferenceLive } from './reference-live.ts';
 
 export type Labels = Readonly<Record<string, string>>;
 
 export interface ReferenceVersion {
+  readonly model: string;
   readonly version: number;
   readonly content: SampleVersion;
   readonly labels: Labels;
+  readonly createTimeMs: number;
   deprecation: { readonly reason: string; readonly timeMs: number } | undefined;
 }
 
@@ -18,11 +23,18 @@ export interface ReferenceEvent {
   readonly action: 'promote' | 'rollback';
   readonly fromVersion: number;
   readonly version: number;
+  /** Of the version's manifest. */
+  readonly digest: Digest;
+  readonly actor: string;
+  readonly reason: string;
   readonly timeMs: number;
 }
 
 export interface ReferenceModel {
+  readonly kind: ModelKind;
+  readonly description: string;
   readonly labels: Labels;
+  readonly createTimeMs: number;
   /** The number that was given last. */
   count: number;
   readonly versions: Map<number, ReferenceVersion>;
@@ -45,11 +57,13 @@ export interface ReferenceStaging {
 export class Refusal extends Error {
   readonly kind: ErrorKind;
   readonly reason: ErrorReason;
+  readonly metadata: Readonly<Record<string, string>>;
 
-  constructor(kind: ErrorKind, reason: ErrorReason) {
+  constructor(kind: ErrorKind, reason: ErrorReason, metadata: Readonly<Record<string, string>>) {
     super(`${kind} ${reason}`);
     this.kind = kind;
     this.reason = reason;
+    this.metadata = metadata;
   }
 }
 
@@ -57,17 +71,23 @@ export class Refusal extends Error {
 export class ReferenceRegistry {
   readonly models = new Map<string, ReferenceModel>();
   readonly stagings: ReferenceStaging[] = [];
-  /** The stored blobs with their sizes. */
-  readonly stored = new Map<Digest, number>();
+  readonly blobs: ReferenceBlobs;
+  /** What each registry process knows of servers and prefetches; one for all where they share it. */
+  readonly #live: readonly ReferenceLive[];
   /** All moves of all aliases, in order. */
   readonly feed: ReferenceEvent[] = [];
-  /** Where watches began, as the number of moves before. */
+  /** The places that watches gave, as the number of moves before. */
   readonly watchedAt: number[] = [];
   readonly #answers = new Map<string, { readonly content: string; readonly answer: unknown }>();
   nowMs: number;
+  /** When the last watch began. */
+  beganMs: number;
 
-  constructor(nowMs: number) {
+  constructor(nowMs: number, blobs: ReferenceBlobs, live: readonly ReferenceLive[]) {
     this.nowMs = nowMs;
+    this.beganMs = nowMs;
+    this.blobs = blobs;
+    this.#live = live;
   }
 
   model(name: string): ReferenceModel {
@@ -88,6 +108,20 @@ export class ReferenceRegistry {
     return staging?.isEnded === true ? undefined : staging;
   }
 
+  /** What registry number `by` knows. */
+  live(by: number): ReferenceLive {
+    const live = this.#live[by % this.#live.length];
+    if (live === undefined) {
+      throw new Error('a reference needs live state');
+    }
+    return live;
+  }
+
+  /** Whether something ended in the last `ms`, so that a clock set back would bring it back to some stores and not to others. */
+  hasEndedWithin(ms: number): boolean {
+    return this.#live.some((live) => live.hasEndedWithin(this.nowMs, ms));
+  }
+
   /** The last event of an alias: where it points. */
   current(model: string, alias: string): ReferenceEvent | undefined {
     return this.feed.findLast((event) => event.model === model && event.alias === alias);
@@ -102,10 +136,11 @@ export class ReferenceRegistry {
     return [...last].toSorted(([a], [b]) => (a < b ? -1 : 1)).map(([, event]) => event);
   }
 
-  move(event: Pick<ReferenceEvent, 'model' | 'alias' | 'action' | 'version'>): ReferenceEvent {
+  move(event: Pick<ReferenceEvent, 'model' | 'alias' | 'action' | 'version' | 'actor' | 'reason'>): ReferenceEvent {
     const before = this.current(event.model, event.alias);
     const timeMs = Math.max(this.nowMs, before?.timeMs ?? this.nowMs);
-    const moved = { ...event, revision: (before?.revision ?? 0) + 1, fromVersion: before?.version ?? 0, timeMs };
+    const { digest } = refOf(this.version(event.model, event.version).content.manifestJson);
+    const moved = { ...event, digest, revision: (before?.revision ?? 0) + 1, fromVersion: before?.version ?? 0, timeMs };
     this.feed.push(moved);
     return moved;
   }
@@ -141,11 +176,16 @@ export class ReferenceRegistry {
   }
 }
 
-export function refuse(kind: ErrorKind, reason: ErrorReason): never {
-  throw new Refusal(kind, reason);
+export function refuse(kind: ErrorKind, reason: ErrorReason, metadata: Readonly<Record<string, string>> = {}): never {
+  throw new Refusal(kind, reason, metadata);
 }
 
 /** The blobs of a content, its manifest first. */
-export function blobsOf({ manifestJson, files }: SampleVersion): readonly BlobRef[] {
-  return [refOf(manifestJson), ...files.map(refOf)];
+export function blobsOf(content: SampleVersion): readonly BlobRef[] {
+  return [refOf(content.manifestJson), ...filesOf(content)];
+}
+
+/** Without hashing files again, which may be large. */
+export function filesOf({ manifest }: SampleVersion): readonly BlobRef[] {
+  return manifest.artifacts.map(({ digest, sizeBytes }) => ({ digest, sizeBytes }));
 }

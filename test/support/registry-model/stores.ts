@@ -1,27 +1,51 @@
 import { randomUUID } from 'node:crypto';
 import { openDynamoCatalog } from '../../../registry/adapters/aws/dynamo-catalog.ts';
+import { DynamoReports } from '../../../registry/adapters/aws/dynamo-reports.ts';
+import { DynamoTable } from '../../../registry/adapters/aws/dynamo-table.ts';
+import { DynamoWishes } from '../../../registry/adapters/aws/dynamo-wishes.ts';
 import { S3BlobStore } from '../../../registry/adapters/aws/s3-blob-store.ts';
 import { S3Bucket } from '../../../registry/adapters/aws/s3-bucket.ts';
 import { s3LayoutOf } from '../../../registry/adapters/aws/s3-layout.ts';
+import type { Catalog } from '../../../registry/release/catalog.ts';
 import { createRegistry } from '../../../registry/release/registry.ts';
+import { DEFAULT_REPORTS_SETTINGS, MemoryReports } from '../../../registry/adapters/memory/memory-reports.ts';
 import { instantPace } from '../aws/fake-client.ts';
 import { MemoryDynamo } from '../aws/memory-dynamo.ts';
 import { MemoryS3 } from '../aws/memory-s3.ts';
 import { openEmbedded } from '../registry/embedded-registry.ts';
-import { memoryLiveState } from '../registry/live-state.ts';
 import type { ManualClock } from '../registry/manual-clock.ts';
 import { never } from '../registry/publish.ts';
 import { temporaryFolder } from '../registry/temporary-folder.ts';
+import { Activity } from './activity.ts';
 import type { OpenStore } from './check-registry.ts';
+import { SERVER_TTL_MS } from './reference-live.ts';
+import { POLL_MS } from './watch-verbs.ts';
 
-const SETTINGS = { feedPollMs: 250, serverTtlMs: 10_000 };
+export const SETTINGS = { feedPollMs: POLL_MS, serverTtlMs: SERVER_TTL_MS };
 
-/** Two registries on one folder. */
-export async function openFolderStore(clock: ManualClock): Promise<OpenStore> {
+/** Two registries on one folder. Each knows the servers that it was told of, and no more than two. */
+export async function openFolderStore(
+  clock: ManualClock,
+  wrapCatalog: (catalog: Catalog) => Catalog = (catalog) => catalog,
+): Promise<OpenStore> {
   const folder = await temporaryFolder();
-  const both = [await openEmbedded(folder.path, { clock }), await openEmbedded(folder.path, { clock })];
+  const activity = new Activity();
+  const maxServers = 2;
+  const openOne = () =>
+    openEmbedded(folder.path, {
+      clock,
+      feedPollMs: SETTINGS.feedPollMs,
+      serverTtlMs: SETTINGS.serverTtlMs,
+      reports: new MemoryReports({ ...DEFAULT_REPORTS_SETTINGS, maxServers }),
+      wrapCatalog: (catalog) => activity.watch(wrapCatalog(catalog)),
+    });
+  const both = [await openOne(), await openOne()];
   return {
+    restoresCollected: false,
+    sharesLive: false,
+    maxServers,
     registries: both.map(({ registry }) => registry),
+    untilIdle: () => activity.untilIdle(),
     close: async () => {
       for (const embedded of both) {
         embedded[Symbol.dispose]();
@@ -39,15 +63,30 @@ export async function openMemoryAwsStore(clock: ManualClock): Promise<OpenStore>
   const turns = turnsOf(1);
   dynamo.client.before = turns;
   s3.client.before = turns;
+  const activity = new Activity();
   const openOne = async () => {
     const pace = instantPace();
-    const catalog = await openDynamoCatalog({ client: dynamo.sender, pace }, { table: 'catalog' }, never);
+    const settings = { table: 'catalog' };
+    const catalog = await openDynamoCatalog({ client: dynamo.sender, pace }, settings, never);
     const deps = { client: s3.sender, pace, onLeftover: () => undefined };
     const bucket = new S3Bucket(deps, { bucket: 'bucket', kmsKeyId: undefined });
-    const blobs = new S3BlobStore(bucket, s3LayoutOf(''));
-    return createRegistry({ catalog, blobs, ...memoryLiveState(), clock, newId: () => randomUUID() }, SETTINGS);
+    const table = new DynamoTable(dynamo.sender, pace, settings.table);
+    const parts = {
+      catalog: activity.watch(catalog),
+      blobs: new S3BlobStore(bucket, s3LayoutOf('')),
+      reports: activity.watch(new DynamoReports(table)),
+      wishes: activity.watch(new DynamoWishes(table)),
+    };
+    return createRegistry({ ...parts, clock, newId: () => randomUUID() }, SETTINGS);
   };
-  return { restoresCollected: true, registries: [await openOne(), await openOne()], close: async () => undefined };
+  return {
+    restoresCollected: true,
+    sharesLive: true,
+    maxServers: Number.POSITIVE_INFINITY,
+    registries: [await openOne(), await openOne()],
+    untilIdle: () => activity.untilIdle(),
+    close: async () => undefined,
+  };
 }
 
 /** Up to two turns of the event loop, as a generator of numbers says that a seed starts. */

@@ -1,8 +1,9 @@
 import * as fc from 'fast-check';
-import type { BlobRef, Digest } from '../../../proto/wire/digest.ts';
+import type { Digest } from '../../../proto/wire/digest.ts';
 import { never } from '../registry/publish.ts';
-import { blobsOf, type ReferenceRegistry, type ReferenceVersion, refuse } from './reference-registry.ts';
-import { CONTENTS, names, type Verb } from './verb.ts';
+import { expectedVersion, versionAnswer } from './answers.ts';
+import { blobsOf, filesOf, type ReferenceRegistry, refuse } from './reference-registry.ts';
+import { names, type Verb } from './verb.ts';
 
 const DAY_SECONDS = 24 * 3600;
 
@@ -16,22 +17,24 @@ const target = { model: names.model, version: names.version };
 export const deprecateVersion: Verb<Target & { readonly reason: string }> = {
   name: 'deprecate',
   steps: fc.record({ ...target, reason: fc.constantFrom('blurred', '') }),
-  perform: async (registry, step) => (await registry.deprecateVersion(step, never)).deprecation,
-  expect: (reference, { reason, ...step }) => mark(reference, step, { reason, timeMs: reference.nowMs }),
+  perform: async (registry, step) => versionAnswer(await registry.deprecateVersion(step, never)),
+  expect: (reference, { reason, model, version }) => {
+    const found = reference.version(model, version);
+    found.deprecation = { reason, timeMs: reference.nowMs };
+    return expectedVersion(found);
+  },
 };
 
 export const undeprecateVersion: Verb<Target> = {
   name: 'undeprecate',
   steps: fc.record(target),
-  perform: async (registry, step) => (await registry.undeprecateVersion(step, never)).deprecation,
-  expect: (reference, step) => mark(reference, step, undefined),
+  perform: async (registry, step) => versionAnswer(await registry.undeprecateVersion(step, never)),
+  expect: (reference, { model, version }) => {
+    const found = reference.version(model, version);
+    found.deprecation = undefined;
+    return expectedVersion(found);
+  },
 };
-
-function mark(reference: ReferenceRegistry, { model, version }: Target, deprecation: ReferenceVersion['deprecation']) {
-  const found = reference.version(model, version);
-  found.deprecation = deprecation;
-  return found.deprecation;
-}
 
 export const deleteVersion: Verb<Target & { readonly requestId: string }> = {
   name: 'delete',
@@ -40,8 +43,9 @@ export const deleteVersion: Verb<Target & { readonly requestId: string }> = {
   expect: (reference, { model, version, requestId }) =>
     reference.once({ operation: 'delete', id: requestId, content: [model, version] }, () => {
       reference.version(model, version);
-      if (reference.aliases(model).some((event) => event.version === version)) {
-        refuse('failed-precondition', 'VERSION_IN_USE');
+      const pointing = reference.aliases(model).filter((event) => event.version === version);
+      if (pointing.length > 0) {
+        refuse('failed-precondition', 'VERSION_IN_USE', { aliases: pointing.map(({ alias }) => alias).join(', ') });
       }
       const { versions, deleted } = reference.model(model);
       versions.delete(version);
@@ -71,13 +75,16 @@ export const collectGarbage: Verb<Collection> = {
         .flatMap(({ content }) => blobsOf(content))
         .map(({ digest }) => digest),
     );
-    const garbage = storedBlobs(reference).filter((blob) => !needed.has(blob.digest) && !reference.isReferenced(blob));
+    const garbage = reference.blobs.stored.filter((blob) => !needed.has(blob.digest) && !reference.isReferenced(blob));
     if (!isDryRun) {
       for (const staging of abandoned) {
         staging.isEnded = true;
+        for (const blob of filesOf(staging.content).filter(({ digest }) => !needed.has(digest))) {
+          reference.blobs.abandon(blob);
+        }
       }
-      for (const { digest } of garbage) {
-        reference.stored.delete(digest);
+      for (const blob of garbage) {
+        reference.blobs.collect(blob);
       }
     }
     return {
@@ -89,17 +96,21 @@ export const collectGarbage: Verb<Collection> = {
   },
 };
 
+interface Passing {
+  readonly seconds: number;
+}
+
 /** Time passes; sometimes a clock is set back. */
-export const passTime: Verb<{ readonly seconds: number }> = {
+export const passTime: Verb<Passing> = {
   name: 'time',
-  steps: fc.record({ seconds: fc.constantFrom(1, 60, DAY_SECONDS, 9 * DAY_SECONDS, -3) }),
-  perform: async (_registry, { seconds }, { clock }) => clock.advance(seconds * 1000),
-  expect: (reference, { seconds }) => {
-    reference.nowMs += seconds * 1000;
+  steps: fc.record({ seconds: fc.constantFrom(1, 9, 60, DAY_SECONDS, 9 * DAY_SECONDS, -3) }),
+  perform: async (_registry, step, { clock }, reference) => clock.advance(passingMs(reference, step)),
+  expect: (reference, step) => {
+    reference.nowMs += passingMs(reference, step);
   },
 };
 
-function storedBlobs({ stored }: ReferenceRegistry): BlobRef[] {
-  const all = new Map(CONTENTS.flatMap(blobsOf).map((blob) => [blob.digest, blob]));
-  return [...all.values()].filter(({ digest }) => stored.has(digest));
+/** No clock is set back to before the end of something: whether it is there again, a store may decide. */
+function passingMs(reference: ReferenceRegistry, { seconds }: Passing): number {
+  return seconds < 0 && reference.hasEndedWithin(-seconds * 1000) ? 0 : seconds * 1000;
 }

@@ -1,4 +1,5 @@
 import * as fc from 'fast-check';
+import { CHUNK_BYTES } from '../../../proto/wire/chunks.ts';
 import type { Registry } from '../../../registry/release/registry.ts';
 import type { ManualClock } from '../registry/manual-clock.ts';
 import { type SampleVersion, sampleVersion, seededBytes } from '../registry/sample-version.ts';
@@ -7,44 +8,65 @@ import type { Labels, ReferenceRegistry } from './reference-registry.ts';
 /** What is tested: registries on one store, and what their answers are needed for later. */
 export interface RealRegistry {
   readonly registries: readonly Registry[];
-  readonly restoresCollected: boolean;
   readonly clock: ManualClock;
+  /** What one of them is told of servers and prefetches, all know. */
+  readonly sharesLive: boolean;
+  /** Once no registry waits for its store any more. */
+  untilIdle(): Promise<void>;
   /** The ids of the reference's stagings. */
   readonly stagingIds: string[];
   /** The places of the reference's watches. */
   readonly cursors: string[];
 }
 
-/** A kind of call: how to make it, and what the reference says of it. */
+/** A kind of call: how to make it, and what the reference says of it. `by` is the number of the registry that is called. */
 export interface Verb<S> {
   readonly name: string;
   readonly steps: fc.Arbitrary<S>;
   /** Makes the call. The reference stands where it stood before. */
-  perform(registry: Registry, step: S, real: RealRegistry, reference: ReferenceRegistry): Promise<unknown>;
+  perform(registry: Registry, step: S, real: RealRegistry, reference: ReferenceRegistry, by: number): Promise<unknown>;
   /** What the call has to answer, or the refusal it has to throw. */
-  expect(reference: ReferenceRegistry, step: S): unknown;
+  expect(reference: ReferenceRegistry, step: S, by: number): unknown;
 }
 
 /** Few of everything, so that calls meet. */
 export const names = {
-  model: fc.constantFrom('m', 'm', 'm', 'm-2', 'n'),
+  model: fc.constantFrom('m', 'm', 'm', 'm', 'm-2', 'n'),
   alias: fc.constantFrom('production', 'production', 'canary'),
   version: fc.constantFrom(1, 2, 1, 2, 3, 4, 5),
-  content: fc.integer({ min: 0, max: 3 }),
-  staging: fc.integer({ min: 0, max: 6 }),
+  /** Seldom one with large files: what comes of these takes its time. */
+  content: fc.constantFrom(0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3, 4, 5),
+  /** See `stagingOf`. */
+  staging: fc.constantFrom(0, 0, 0, 1, 1, 2, 3, 4),
   labels: fc.constantFrom<Labels>({}, { a: '1' }, { a: '2' }, { a: '1', b: '1' }),
   /** Most requests have none. */
   requestId: fc.constantFrom('', '', '', '', '', '', 'r', 's', 't'),
   pageSize: fc.integer({ min: 1, max: 3 }),
 } as const;
 
-/** They share files, one has the same file twice. */
+/** Three chunks, and one that is exactly full. */
+const LARGE = seededBytes('large', 2 * CHUNK_BYTES + 700);
+const FULL = seededBytes('full', CHUNK_BYTES);
+
+/** They share files, one has the same file twice, one an empty file, two have large ones. */
 export const CONTENTS: readonly SampleVersion[] = [
   sampleVersion([seededBytes('own 0', 300), seededBytes('shared', 100)]),
   sampleVersion([seededBytes('own 1', 300), seededBytes('shared', 100)]),
-  sampleVersion([seededBytes('own 2', 300)]),
+  sampleVersion([seededBytes('own 2', 300), Buffer.alloc(0)]),
   sampleVersion([seededBytes('shared', 100), seededBytes('shared', 100)]),
+  sampleVersion([LARGE, seededBytes('own 4', 300)]),
+  sampleVersion([LARGE, FULL]),
 ];
+
+/** The number of the staging that is meant: open ones from the newest on, then the others, then one that is not there. */
+export function stagingOf({ stagings }: ReferenceRegistry, ago: number): number {
+  const numbers = [...stagings.keys()].toReversed();
+  const isOpen = (number: number): boolean => stagings[number]?.version === 0 && !stagings[number].isEnded;
+  const ordered = [...numbers.filter(isOpen), ...numbers.filter((number) => !isOpen(number))];
+  return ordered[ago] ?? UNKNOWN;
+}
+
+const UNKNOWN = -1;
 
 export function contentOf(index: number): SampleVersion {
   const content = CONTENTS[index];

@@ -29,6 +29,7 @@ export class ManualClock implements Clock {
         wakeMs: this.#nowMs + ms,
         wake: () => {
           this.#sleepers.delete(sleeper);
+          signal.removeEventListener('abort', sleeper.wake);
           resolve();
         },
       };

@@ -1,0 +1,182 @@
+import * as fc from 'fast-check';
+import { refOf } from '../../../proto/wire/digest.ts';
+import type { Rollout } from '../../../registry/model/rollout.ts';
+import type { ServableReport, ServableState } from '../../../registry/model/server-report.ts';
+import type { Registry } from '../../../registry/release/registry.ts';
+import type { ReportServablesCommand } from '../../../registry/release/report-servables.ts';
+import { never } from '../registry/publish.ts';
+import { aliasAnswer } from './answers.ts';
+import { digestOfVersion, type ReferenceReport, SERVER_TTL_MS } from './reference-live.ts';
+import { type ReferenceRegistry, refuse } from './reference-registry.ts';
+import { names, type Verb } from './verb.ts';
+
+const FAILURE = { kind: 'unavailable' as const, reason: 'DOWNLOAD_FAILED', message: 'no way there' };
+
+/** Patterns, and what they say. */
+const KEPT = [
+  { patterns: ['*'], keeps: () => true },
+  { patterns: ['x', 'm*'], keeps: (model: string) => model.startsWith('m') },
+  { patterns: ['m'], keeps: (model: string) => model === 'm' },
+  { patterns: [], keeps: () => false },
+] as const;
+
+export interface Report {
+  readonly server: number;
+  readonly kept: number;
+  readonly aliases: readonly string[];
+  readonly sequence: number;
+  readonly servables: readonly {
+    readonly model: string;
+    readonly version: number;
+    readonly state: ServableState;
+    readonly hasFailed: boolean;
+    /** Other bytes of that number. */
+    readonly isOther: boolean;
+  }[];
+  readonly served: readonly { readonly model: string; readonly alias: string; readonly version: number }[];
+  readonly isStopping: boolean;
+}
+
+const STATES: readonly ServableState[] = ['wanted', 'fetching', 'fetched', 'loading', 'ready', 'draining', 'failed'];
+
+export const reports = fc.record<Report>({
+  server: fc.integer({ min: 0, max: 2 }),
+  kept: fc.constantFrom(0, 0, 1, 2, 3),
+  aliases: fc.constantFrom(['production', 'canary'], ['production'], []),
+  sequence: fc.constantFrom(1, 1, 2, 3, 0),
+  servables: fc.uniqueArray(
+    fc.record({
+      model: names.model,
+      version: names.version,
+      state: fc.constantFrom(...STATES),
+      hasFailed: fc.constantFrom(false, false, true),
+      isOther: fc.constantFrom(false, false, false, true),
+    }),
+    { maxLength: 3, selector: ({ model, version }) => `${model}:${version}` },
+  ),
+  served: fc.uniqueArray(
+    fc.record({ model: names.model, alias: names.alias, version: fc.oneof(fc.constant(0), names.version) }),
+    {
+      maxLength: 2,
+      selector: ({ model, alias }) => `${model}@${alias}`,
+    },
+  ),
+  isStopping: fc.constantFrom(false, false, false, false, true),
+});
+
+export const reportServables: Verb<Report> = {
+  name: 'report',
+  steps: reports,
+  perform: (registry, step, _real, reference) => registry.reportServables(commandOf(reference, step), never),
+  expect: (reference, step, by) => expectReport(reference, step, by),
+};
+
+export function expectReport(reference: ReferenceRegistry, step: Report, by: number) {
+  if (step.sequence === 0) {
+    refuse('invalid-argument', 'INVALID_REQUEST');
+  }
+  if (step.isStopping) {
+    reference.live(by).forget(reportOf(reference, step).id);
+  } else {
+    reference.live(by).report(reportOf(reference, step));
+  }
+  return { expireAfterMs: SERVER_TTL_MS };
+}
+
+export function commandOf(reference: ReferenceRegistry, step: Report): ReportServablesCommand {
+  const { id, name, keptAliases, sequence, servables, served } = reportOf(reference, step);
+  const server = { id, name, serverVersion: '0.1.0', servedModels: KEPT[step.kept]?.patterns ?? [], servedAliases: keptAliases };
+  return {
+    server,
+    sequence,
+    servables: servables.map(({ hasFailed, ...said }) => ({ ...said, failure: hasFailed ? FAILURE : undefined })),
+    aliases: served.map(({ servingDigest, ...said }) => ({ ...said, servingManifestDigest: servingDigest })),
+    isStopping: step.isStopping,
+  };
+}
+
+function reportOf(reference: ReferenceRegistry, step: Report): ReferenceReport {
+  const { server, kept, aliases, sequence, servables, served } = step;
+  return {
+    id: `server-${server}`,
+    // Two of one name.
+    name: `server ${Math.min(server, 1)}`,
+    keeps: KEPT[kept]?.keeps ?? (() => false),
+    keptAliases: aliases,
+    sequence,
+    servables: servables.map(({ model, version, state, hasFailed, isOther }) => {
+      const manifestDigest = isOther ? refOf(Buffer.from('other')).digest : digestOfVersion(reference, model, version);
+      return { model, version, manifestDigest, state, hasFailed, sinceMs: reference.nowMs - 1 };
+    }),
+    served: served.map(({ model, alias, version }) => ({
+      model,
+      alias,
+      desiredVersion: version + 1,
+      desiredRevision: version + 2,
+      servingVersion: version,
+      servingDigest: version === 0 ? '' : digestOfVersion(reference, model, version),
+    })),
+    reportTimeMs: reference.nowMs,
+  };
+}
+
+export interface RolloutOf {
+  readonly model: string;
+  /** Empty: of all. */
+  readonly alias: string;
+}
+
+export const rolloutSteps = { model: names.model, alias: fc.oneof(names.alias, fc.constant(''), fc.constant('')) };
+
+export const getRollout: Verb<RolloutOf> = {
+  name: 'rollout',
+  steps: fc.record(rolloutSteps),
+  perform: async (registry, step) => rolloutAnswer(await registry.getRollout(step, never)),
+  expect: (reference, { model, alias }, by) => reference.live(by).rollout(reference, model, alias, reference.nowMs),
+};
+
+export function rolloutAnswer({ aliases, versions, servers }: Rollout) {
+  return {
+    aliases: aliases.map(({ alias, ...counts }) => ({ alias: aliasAnswer(alias), ...counts })),
+    versions,
+    servers: servers.map(({ id, name, reportTimeMs, servables, aliases: served }) => ({
+      id,
+      name,
+      reportTimeMs,
+      servables: servables.map(servableAnswer),
+      served: served.map(({ model, alias, serving, ...desired }) => ({
+        model: String(model),
+        alias: String(alias),
+        ...desired,
+        servingVersion: serving?.version ?? 0,
+        servingDigest: serving?.manifestDigest ?? '',
+      })),
+    })),
+  };
+}
+
+function servableAnswer({ model, version, manifestDigest, state, failure, sinceMs }: ServableReport) {
+  const isAsSaid = failure === undefined || JSON.stringify(failure) === JSON.stringify(FAILURE);
+  return { model: String(model), version, manifestDigest, state, hasFailed: failure !== undefined && isAsSaid, sinceMs };
+}
+
+interface Prefetch {
+  readonly model: string;
+  readonly version: number;
+  readonly holdSeconds: number;
+}
+
+export const prefetchVersion: Verb<Prefetch> = {
+  name: 'prefetch',
+  steps: fc.record({ model: names.model, version: names.version, holdSeconds: fc.constantFrom(0, 30, 60, 7 * 24 * 3600) }),
+  perform: async (registry: Registry, step) => {
+    const { model, version, manifest, expireTimeMs } = await registry.prefetchVersion(step, never);
+    return { model: String(model), version, digest: manifest.digest, expireTimeMs };
+  },
+  expect: (reference, { model, version, holdSeconds }, by) => {
+    reference.version(model, version);
+    const expireTimeMs = reference.nowMs + (holdSeconds === 0 ? 3600 : holdSeconds) * 1000;
+    const wish = { model, version, digest: digestOfVersion(reference, model, version), expireTimeMs };
+    return reference.live(by).prefetch(wish, reference.nowMs);
+  },
+};
