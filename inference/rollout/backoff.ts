@@ -24,7 +24,7 @@ export function pauseMs(failures: number, { firstMs, maxMs }: BackoffSettings): 
 }
 
 /** Fulfilled after `ms`, rejected when aborted. */
-type Pass = (ms: number, value: undefined, options: { readonly signal: AbortSignal }) => Promise<void>;
+export type Pass = (ms: number, value: undefined, options: { readonly signal: AbortSignal }) => Promise<void>;
 
 /** Jitter takes up to half off each pause, so that many clients of one broken server do not come back in step. */
 export function createBackoff(settings = DEFAULT_BACKOFF, random = Math.random, pass: Pass = sleep): Backoff {

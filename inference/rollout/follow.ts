@@ -13,8 +13,12 @@ export interface FollowListener {
 }
 
 /** Watches a source until aborted, connecting again with back-off whenever the watch ends. Never throws. */
-export async function follow(source: ModelSource, listener: FollowListener, signal: AbortSignal): Promise<void> {
-  const backoff = createBackoff();
+export async function follow(
+  source: ModelSource,
+  listener: FollowListener,
+  signal: AbortSignal,
+  backoff = createBackoff(),
+): Promise<void> {
   let isConnected: boolean | undefined;
   while (!signal.aborted) {
     let failure: unknown = new ServiceError('unavailable', 'REGISTRY_UNAVAILABLE', 'the registry ended the watch');

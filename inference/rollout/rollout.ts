@@ -3,7 +3,7 @@ import type { Manifest } from '../../proto/wire/manifest.ts';
 import type { ModelReference } from '../../proto/wire/names.ts';
 import { acquireAll, type Use } from './acquire.ts';
 import { aim, type AimDeps } from './aim.ts';
-import { createBackoff } from './backoff.ts';
+import { type Backoff, createBackoff } from './backoff.ts';
 import { type FetchDeps, fetchVersion } from './fetch-version.ts';
 import { type Connection, follow } from './follow.ts';
 import type { OnRolloutEvent } from './events.ts';
@@ -25,6 +25,8 @@ export interface RolloutDeps<G extends LoadedSet> extends FetchDeps, MemoryDeps 
   readonly loader: Loader<G>;
   readonly nowMs: () => number;
   readonly onEvent: OnRolloutEvent;
+  /** See SetLoaderDeps. */
+  readonly loadBackoff?: Backoff;
   /** Versions on demand leave where those that are wanted would together weigh more. Unset: they weigh nothing. */
   readonly memory?: {
     readonly weigh: (manifest: Manifest) => number;

@@ -1,5 +1,5 @@
 import { ServiceError, throwIfAborted } from '../../proto/wire/errors.ts';
-import { createBackoff } from './backoff.ts';
+import { type Backoff, createBackoff } from './backoff.ts';
 import type { OnRolloutEvent } from './events.ts';
 import { type FetchDeps, fetchVersion } from './fetch-version.ts';
 import type { FailedLoad, LoadedSet, Loader, ServableId } from './servable.ts';
@@ -9,16 +9,19 @@ export interface SetLoaderDeps<G extends LoadedSet> extends FetchDeps {
   readonly loader: Loader<G>;
   readonly book: VersionBook;
   readonly onEvent: OnRolloutEvent;
+  /** Between loads of a set that fails through no version's fault. Unset: the default pauses. */
+  readonly loadBackoff?: Backoff;
 }
 
 /** Loads one set of versions and writes down in the book what became of each, so that the policy can decide anew. */
 export class SetLoader<G extends LoadedSet> {
   readonly #deps: SetLoaderDeps<G>;
-  readonly #backoff = createBackoff();
+  readonly #backoff: Backoff;
   #isCautious = false;
 
   constructor(deps: SetLoaderDeps<G>) {
     this.#deps = deps;
+    this.#backoff = deps.loadBackoff ?? createBackoff();
   }
 
   /** Several new versions were loaded together and one of them, nobody knows which, took the engine down: now one at a time. */

@@ -1,6 +1,8 @@
 import type { TestContext } from 'node:test';
 import type { ArtifactCache } from '../../inference/cache/artifact-cache.ts';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { checkSupported } from '../../inference/engine/supported.ts';
+import { createBackoff, type Pass } from '../../inference/rollout/backoff.ts';
 import type { RolloutEvent } from '../../inference/rollout/events.ts';
 import type { LastKnown } from '../../inference/rollout/last-known.ts';
 import type { DesiredAlias } from '../../inference/rollout/model-source.ts';
@@ -33,6 +35,8 @@ export class RolloutBench {
   nowMs = 1_000_000;
   remembered: LastKnown | undefined;
   remembering: Promise<void> = Promise.resolve();
+  /** How a pause between loads passes. */
+  pause: Pass = sleep;
 
   constructor(
     cache: ArtifactCache,
@@ -56,6 +60,7 @@ export class RolloutBench {
         },
         nowMs: () => this.nowMs,
         onEvent: (event) => this.events.push(event),
+        loadBackoff: createBackoff(undefined, undefined, (...pause) => this.pause(...pause)),
         ...(memory !== undefined && { memory }),
       },
       { models: ['*'], aliases: ['production', 'canary'], maxOnDemand: 2, ...settings },

@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { createBackoff } from '../../../inference/rollout/backoff.ts';
 import { follow } from '../../../inference/rollout/follow.ts';
 import type { ModelSource, SourceEvent } from '../../../inference/rollout/model-source.ts';
 import { ServiceError } from '../../../proto/wire/errors.ts';
+import { type Deferred, deferred } from '../../support/deferred.ts';
 import { eventually, manyTurns } from '../../support/eventually.ts';
 
 /** Each watch gives what its script says and ends. */
@@ -66,11 +68,22 @@ test('a registry that breaks after each snapshot is not asked in a tight loop', 
       throw new ServiceError('internal', 'INTERNAL', 'broken');
     },
   ]);
-  const following = follow(source, listener, stop.signal);
-  await eventually(() => watched() >= 2);
-  await manyTurns();
-  assert.ok(watched() <= 3, `${watched()} watches`);
-  stop.abort();
+  const pauses: Deferred<void>[] = [];
+  const backoff = createBackoff(undefined, undefined, () => {
+    const over = deferred();
+    pauses.push(over);
+    return over.promise;
+  });
+  const following = follow(source, listener, stop.signal, backoff);
+  for (const count of [1, 2]) {
+    await eventually(() => pauses.length === count);
+    await manyTurns();
+    assert.deepEqual([watched(), pauses.length], [count, count]);
+    if (count === 2) {
+      stop.abort();
+    }
+    pauses[count - 1]?.resolve();
+  }
   await following;
   assert.deepEqual(told.slice(0, 2), ['up', 'down INTERNAL']);
 });
