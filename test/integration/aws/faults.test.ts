@@ -117,19 +117,25 @@ describe('a registry on AWS in trouble', needsLocalAws(), () => {
   it('does not wait for ever for a transfer that stands still', async () => {
     const settings = await servers.newStore();
     const proxy = await through(settings.s3Endpoint);
-    const client = createS3Client({ ...settings, s3Endpoint: proxy.url }, { idleMs: 100 });
-    const bucket = new S3Bucket({ client, pace, onLeftover: ignoreLeftover }, settings);
-    const store = new S3BlobStore(bucket, s3LayoutOf(settings.prefix));
+    const clients = [createS3Client(settings), createS3Client({ ...settings, s3Endpoint: proxy.url }, { idleMs: 300 })];
+    const [writer, reader] = clients.map((client) => {
+      const bucket = new S3Bucket({ client, pace, onLeftover: ignoreLeftover }, settings);
+      return new S3BlobStore(bucket, s3LayoutOf(settings.prefix));
+    });
+    assert.ok(writer !== undefined && reader !== undefined);
     const bytes = seededBytes('stalled', 500_000);
-    const upload = await store.openUpload(chunkedBlob(bytes), never);
+    const upload = await writer.openUpload(chunkedBlob(bytes), never);
     await upload.putChunk(0, bytes, never);
     await upload.commit(never);
     let stalls = 0;
     proxy.setFault(({ method }) => (method === 'GET' && stalls++ < 2 ? { kind: 'stall', afterBytes: 100_000 } : undefined));
-    const read = await collect(store.read(refOf(bytes), { offsetBytes: 0, lengthBytes: bytes.byteLength }, never));
+    const read = await collect(reader.read(refOf(bytes), { offsetBytes: 0, lengthBytes: bytes.byteLength }, never));
     assert.ok(read.equals(bytes));
-    assert.equal(stalls, 3);
-    client.destroy();
+    // On a busy machine a whole answer may take too long as well.
+    assert.ok(stalls >= 3, `${stalls} answers`);
+    for (const client of clients) {
+      client.destroy();
+    }
   });
 
   it('two publishers of one model through two registries, one of them in trouble, get on', async () => {

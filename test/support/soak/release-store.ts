@@ -24,7 +24,8 @@ export interface ReleaseStore extends AsyncDisposable {
 /** Opens a new store for a bench that has this folder. */
 export type OpenStore = (folder: string) => Promise<ReleaseStore>;
 
-const LEFTOVER_LIMIT_MS = 6_000;
+/** Only a failure takes this long. */
+const LEFTOVER_LIMIT_MS = 30_000;
 const SWEEP_LIMIT_MS = 60_000;
 
 /** SQLite and a folder. On Linux the registry names it by a path that only it can follow, as one in another container does: so bytes travel. */
