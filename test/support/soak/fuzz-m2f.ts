@@ -44,7 +44,7 @@ function oddTensor(tensor: TestTensor, random: SeededRandom): TestTensor | undef
   const size = (): number => random.pick(ODD_SIZES);
   return random.pick<() => TestTensor | undefined>([
     () => undefined,
-    () => ({ ...tensor, shape: tensor.shape.map(() => size()) }),
+    () => ({ ...tensor, shape: tensor.shape.map(() => size()), stride: tensor.shape.map(() => random.pick([0, 1, 2 ** 40])) }),
     () => ({ ...tensor, shape: Array.from({ length: random.pick([0, 5, 1000]) }, () => 1) }),
     () => ({ ...tensor, shape: tensor.shape.toReversed() }),
     () => ({ ...tensor, stride: tensor.shape.map(() => size()) }),
