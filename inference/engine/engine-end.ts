@@ -2,13 +2,14 @@ import { ServiceError } from '../../proto/wire/errors.ts';
 import type { ServableSpec } from '../rollout/servable.ts';
 
 /** Why the supervisor ended an engine itself, where it did not just close. */
-export type KillReason = 'late' | 'hung' | 'deaf' | 'too large';
+export type KillReason = 'late' | 'hung' | 'deaf' | 'too large' | 'renewed';
 
 const KILL_REASONS: Readonly<Record<KillReason, string>> = {
   late: 'it had not loaded in time',
   hung: 'a run took longer than any may',
   deaf: 'it did not stop when it was told to',
   'too large': 'it held more memory than it may',
+  renewed: 'it kept memory that another model needs',
 };
 
 /** What ended a process, for log and messages. */

@@ -1,10 +1,11 @@
-import { abortError, ServiceError } from '../../proto/wire/errors.ts';
+import { abortError, isServiceError, ServiceError, throwIfAborted } from '../../proto/wire/errors.ts';
 import type { ServableSpec } from '../rollout/servable.ts';
 import type { Admission } from './admission.ts';
 import type { CancelledRun } from './cancel-grace.ts';
 import { type EngineJob, EngineProcess, type RunLimits, type StartLimits } from './engine-process.ts';
 import type { GenerationEvent } from './generation-event.ts';
 import type { ImageBound } from './heavy-model.ts';
+import { KeptMemory, type MemoryShare } from './kept-memory.ts';
 import { type EngineAnswer, fromWireError } from './protocol.ts';
 import { RunAverage } from './run-average.ts';
 import type { RunGate } from './run-gate.ts';
@@ -39,6 +40,7 @@ export interface HeavyDeps {
   readonly onSpawned: (pid: number) => void;
   /** The largest image that the memory has room for, asked before each run. */
   readonly bound: () => ImageBound | undefined;
+  readonly memory: MemoryShare;
 }
 
 export interface EngineReport {
@@ -56,6 +58,8 @@ interface Waiting {
   readonly leave: () => void;
 }
 
+const NO_IMAGE = { width: 0, height: 0 };
+
 /** Engines that hold the same servables, and the line of jobs in front of them. */
 export class EnginePool {
   readonly #servables: readonly ServableSpec[];
@@ -65,6 +69,8 @@ export class EnginePool {
   readonly #line = new WaitingLine<Waiting>();
   readonly #closing = new AbortController();
   readonly #heavy: HeavyDeps | undefined;
+  readonly #kept: KeptMemory<EngineProcess> | undefined;
+  #onRunEnded: (() => void)[] = [];
   /** Of these servables: heavy models differ in what a run takes. */
   readonly #runs = new RunAverage();
   #stopListening: (() => void) | undefined;
@@ -77,6 +83,7 @@ export class EnginePool {
     { generation, admission, onEvent, heavy }: PoolDeps,
   ) {
     this.#heavy = heavy;
+    this.#kept = heavy && new KeptMemory(heavy.memory);
     this.#stopListening = heavy?.gate.listen(() => this.#dispatch());
     this.#servables = servables;
     this.#settings = settings;
@@ -129,6 +136,22 @@ export class EnginePool {
       restarts,
       heavyVersion,
     }));
+  }
+
+  /**
+   * Resolves once no engine keeps, or may still take, more than it is allowed now. One that does is ended as soon as it works on
+   * nothing, and another takes its place. @throws the signal's reason when aborted, no sooner than the runs end.
+   */
+  async shrink(signal: AbortSignal): Promise<void> {
+    const engines = this.#seats.flatMap(({ engine }) => engine ?? []);
+    for (const seat of this.#seats) {
+      while (seat.engine !== undefined && this.#kept?.mayOutgrow(seat.engine) === true) {
+        await new Promise<void>((resolve) => this.#onRunEnded.push(resolve));
+      }
+      this.#renewIfLarge(seat);
+    }
+    await Promise.all(engines.filter(({ isEnding }) => isEnding).map(({ exited }) => exited));
+    throwIfAborted(signal);
   }
 
   /** No engine is left, and what comes in their place ends again and again: nothing is answered until one stays. */
@@ -206,9 +229,12 @@ export class EnginePool {
   async #runOn(seat: Seat<EngineProcess>, engine: EngineProcess, { job, resolve, reject }: Waiting): Promise<void> {
     seat.isBusy = true;
     this.#heavy?.gate.enter();
+    this.#kept?.begins(engine);
     const started = performance.now();
     try {
-      resolve(await engine.run(job, this.#runLimits()));
+      const answer = await engine.run(job, this.#runLimits());
+      this.#kept?.ended(engine, answer);
+      resolve(answer);
       const durationMs = performance.now() - started;
       this.#admission.measured(durationMs);
       this.#runs.add(durationMs);
@@ -218,11 +244,30 @@ export class EnginePool {
         // Killed for time's sake, if at all: no crash, for which the next start would have to wait.
         seat.proved();
       }
+      // What is refused by its header took nothing.
+      this.#kept?.ended(engine, isServiceError(error, 'invalid-argument') ? NO_IMAGE : undefined);
       reject(error);
     } finally {
       seat.isBusy = false;
+      // Before others hear that the turn is theirs, this line among them.
+      this.#renewIfLarge(seat);
+      this.#tellRunEnded();
       this.#heavy?.gate.leave();
       this.#dispatch();
+    }
+  }
+
+  #renewIfLarge({ engine, isBusy }: Seat<EngineProcess>): void {
+    if (engine !== undefined && !isBusy && !engine.isEnding && this.#kept?.isTooMuch(engine) === true) {
+      engine.renew();
+    }
+  }
+
+  #tellRunEnded(): void {
+    const waiting = this.#onRunEnded;
+    this.#onRunEnded = [];
+    for (const resolve of waiting) {
+      resolve();
     }
   }
 

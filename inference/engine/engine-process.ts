@@ -190,6 +190,11 @@ export class EngineProcess {
     this.#child.kill('SIGKILL');
   }
 
+  /** Ends one that works on nothing, so that its memory comes back. */
+  renew(): void {
+    this.#killFor('renewed');
+  }
+
   #killFor(reason: KillReason): void {
     this.#killedFor = reason;
     this.kill();

@@ -5,7 +5,7 @@ import { Admission, type AdmissionLimits } from './admission.ts';
 import { EnginePool, type PoolSettings } from './engine-pool.ts';
 import { type CancelledRun, cancelGraceMs } from './cancel-grace.ts';
 import type { GenerationEvent } from './generation-event.ts';
-import { boundWithin, type ImageBound, weigh } from './heavy-model.ts';
+import { boundWithin, type ImageBound, type Sides, takenBytes, weigh } from './heavy-model.ts';
 import { type LoadFailure, toWireError } from './protocol.ts';
 import { RunGate } from './run-gate.ts';
 import { startEngines } from './start-engines.ts';
@@ -24,9 +24,12 @@ export interface HeavyHold {
   release(): Promise<void>;
 }
 
-interface Held {
+interface Counted {
   readonly label: string;
   readonly peakBytes: number;
+}
+
+interface Held extends Counted {
   readonly pool: EnginePool;
   holds: number;
 }
@@ -50,6 +53,8 @@ export class HeavyEngines {
   readonly #held = new Map<ServableId, Held>();
   /** Let go of by all, but their processes are not gone yet. */
   readonly #leaving = new Set<Held>();
+  /** Their engines are being started. */
+  readonly #coming = new Set<Counted>();
 
   constructor(deps: { readonly onEvent: (event: GenerationEvent) => void }, settings: HeavySettings) {
     this.#settings = settings;
@@ -76,6 +81,18 @@ export class HeavyEngines {
     if (refusal !== undefined) {
       return [{ id: spec.id, error: toWireError(refusal) }];
     }
+    const coming = { label: spec.label, peakBytes: this.#peakOf(spec) };
+    this.#coming.add(coming);
+    try {
+      // What large images took while there was room for them is needed now.
+      await Promise.all([...this.#held.values()].map(({ pool }) => pool.shrink(signal)));
+      return await this.#start(spec, generation, signal);
+    } finally {
+      this.#coming.delete(coming);
+    }
+  }
+
+  async #start(spec: ServableSpec, generation: number, signal: AbortSignal): Promise<HeavyHold | readonly LoadFailure[]> {
     const settings = this.#settings;
     const started = performance.now();
     const outcome = await startEngines([spec], settings, { lower: nicer, restore: () => undefined }, signal);
@@ -84,8 +101,15 @@ export class HeavyEngines {
     }
     const reloadMs = (performance.now() - started) / settings.engines;
     const { graceMs = cancelGraceMs } = settings;
-    const bound = (): ImageBound | undefined => this.#boundOf(spec);
-    const heavy = { gate: this.#gate, reloadMs, graceMs, onSpawned: nicer, bound };
+    const allowedBytes = (): number => this.#allowedBytes(spec);
+    const heavy = {
+      gate: this.#gate,
+      reloadMs,
+      graceMs,
+      onSpawned: nicer,
+      bound: (): ImageBound | undefined => boundWithin(spec.manifest, allowedBytes()),
+      memory: { allowedBytes, takenBytes: (image: Sides): number => takenBytes(spec.manifest, image) },
+    };
     const deps = { generation, admission: this.#admission, onEvent: this.#onEvent, heavy };
     const pool = new EnginePool([spec], outcome.engines, settings, deps);
     const held = { label: spec.label, peakBytes: this.#peakOf(spec), pool, holds: 0 };
@@ -119,7 +143,7 @@ export class HeavyEngines {
     const { label } = spec;
     const { memoryBytes } = this.#settings;
     const needed = this.#peakOf(spec);
-    const resident = [...this.#held.values(), ...this.#leaving];
+    const resident = this.#resident();
     const taken = takenBy(resident);
     if (needed + taken <= memoryBytes) {
       return undefined;
@@ -129,19 +153,23 @@ export class HeavyEngines {
     return new ServiceError('resource-exhausted', 'INSUFFICIENT_MEMORY', message);
   }
 
+  #resident(): readonly Counted[] {
+    return [...this.#held.values(), ...this.#leaving, ...this.#coming];
+  }
+
   /**
    * An image may take what its model is counted for, and an equal part of what is counted for none: an engine keeps what an image
    * took, so no model may use what another one needs.
    */
-  #boundOf(spec: ServableSpec): ImageBound | undefined {
+  #allowedBytes(spec: ServableSpec): number {
     const { memoryBytes, memoryLimitBytes, engines } = this.#settings;
-    const free = Math.max(0, memoryBytes - takenBy([...this.#held.values(), ...this.#leaving]));
-    const share = (this.#peakOf(spec) + free / Math.max(1, this.#held.size)) / engines;
-    return boundWithin(spec.manifest, memoryLimitBytes > 0 ? Math.min(memoryLimitBytes, share) : share);
+    const free = Math.max(0, memoryBytes - takenBy(this.#resident()));
+    const share = (this.#peakOf(spec) + free / Math.max(1, this.#held.size + this.#coming.size)) / engines;
+    return memoryLimitBytes > 0 ? Math.min(memoryLimitBytes, share) : share;
   }
 }
 
-function takenBy(resident: readonly Held[]): number {
+function takenBy(resident: readonly Counted[]): number {
   return resident.reduce((sum, { peakBytes }) => sum + peakBytes, 0);
 }
 

@@ -1,7 +1,8 @@
 import { type Manifest, servingArtifacts } from '../../proto/wire/manifest.ts';
 import type { DecodedImage } from '../predict/decoder.ts';
 
-type Sides = Pick<DecodedImage, 'width' | 'height'>;
+/** Of an image. */
+export type Sides = Pick<DecodedImage, 'width' | 'height'>;
 
 /** What tells what a model takes. */
 type Weighed = Pick<Manifest, 'memory' | 'artifacts'>;
@@ -47,8 +48,13 @@ export function paddedPixels({ width, height }: Sides, sideMultiple: number): nu
 
 /** What an engine with this model takes at its peak on a frame of so many pixels. */
 export function peakBytes(manifest: Weighed, pixels = FRAME_PIXELS): number {
+  return takenBytes(manifest, frameOf(pixels));
+}
+
+/** What an engine with this model takes at its peak on such an image. */
+export function takenBytes(manifest: Weighed, image: Sides): number {
   const { baseBytes, bytesPerPixel, sideMultiple = SIDE_MULTIPLE } = memoryOf(manifest);
-  return ENGINE_BYTES + baseBytes + bytesPerPixel * paddedPixels(frameOf(pixels), sideMultiple);
+  return ENGINE_BYTES + baseBytes + bytesPerPixel * paddedPixels(image, sideMultiple);
 }
 
 /** What an engine is counted for: a usual frame, or the picture that it is warmed up with where that is larger. */

@@ -4,7 +4,7 @@ import { closeSync } from 'node:fs';
 import process from 'node:process';
 import { IMAGE_PIPE_FD, ImagePipe } from '../../inference/engine/image-pipe.ts';
 import { guardProcess } from '../../inference/engine/process-guard.ts';
-import type { EngineAnswer, FromEngine, ToEngine } from '../../inference/engine/protocol.ts';
+import type { EngineAnswer, FromEngine, ToEngine, WireError } from '../../inference/engine/protocol.ts';
 
 type Predict = Extract<ToEngine, { kind: 'predict' }>;
 
@@ -16,6 +16,7 @@ const ANSWER: EngineAnswer = {
   flakes: [],
   timings: [],
 };
+const STOPPED = { kind: 'cancelled', reason: 'CANCELLED', message: 'stopped' } as const;
 const GROWTH_BYTES = 400_000_000;
 const waiting = new Set<number>();
 let pipe: ImagePipe | undefined;
@@ -110,6 +111,9 @@ function predict(id: number, script: string, bound: Predict['bound']): void {
     case 'bound':
       send({ kind: 'done', id, answer: { ...ANSWER, width: bound?.maxPixels ?? 0, height: bound?.sideMultiple ?? 0 } });
       break;
+    case 'refuse':
+      failed(id, { kind: 'invalid-argument', reason: 'IMAGE_TOO_LARGE', message: 'too large' });
+      break;
     default:
       // `distinctColours` tells the process, `width` the job.
       send({ kind: 'done', id, answer: { ...ANSWER, width: id } });
@@ -128,12 +132,8 @@ function grow(): void {
   held.push(Buffer.alloc(GROWTH_BYTES, 1));
 }
 
-function failed(id: number): void {
-  send({
-    kind: 'failed',
-    id,
-    error: { kind: 'cancelled', reason: 'CANCELLED', message: 'stopped', metadata: {}, violations: [] },
-  });
+function failed(id: number, error: Pick<WireError, 'kind' | 'reason' | 'message'> = STOPPED): void {
+  send({ kind: 'failed', id, error: { ...error, metadata: {}, violations: [] } });
 }
 
 function send(message: FromEngine): void {

@@ -8,7 +8,7 @@ import type { HeavySettings } from '../../../inference/engine/heavy-engines.ts';
 import { checkSupported } from '../../../inference/engine/supported.ts';
 import type { ServableSpec } from '../../../inference/rollout/servable.ts';
 import { ServiceError } from '../../../proto/wire/errors.ts';
-import { eventually } from '../../support/eventually.ts';
+import { eventually, manyTurns } from '../../support/eventually.ts';
 import { isRunning } from '../../support/processes.ts';
 import { job, loaderSettings, scriptedHeavy, scriptedServable } from '../../support/scripted-generation.ts';
 import { isError } from '../../support/service-errors.ts';
@@ -245,6 +245,52 @@ test('what is counted for no model is shared by all: their largest images fit to
   const together = 250e6 + ofOne * 100 + 350e6 + ofOther * 200;
   assert.ok(together <= 2000e6 && together > 1999.9e6, `${together}`);
   assert.ok(ofOne >= 1216 * 1920 && ofOther >= 1216 * 1920);
+});
+
+test('what a large image took while there was room is given back before another model is loaded', async (t) => {
+  const [one, other] = [scriptedHeavy('S:1', 100e6, 100), scriptedHeavy('T:1', 200e6, 100)];
+  const { load, loader } = bench(t, { memoryBytes: 2000e6 });
+  const alone = await load(one);
+  const [pid = 0] = pidsOf(alone, 'S:1');
+  await alone.predict(heavyJob('bound', one));
+  const both = await load(one, other);
+  await loader.dispose(alone);
+  assert.ok(!isRunning(pid), 'it would keep what the other one is counted for');
+  assert.notEqual((await both.predict(heavyJob('done', one))).distinctColours, pid);
+});
+
+test('an engine that took no more than its share stays when another model is loaded', async (t) => {
+  const [one, other] = [scriptedHeavy('S:1', 100e6, 100), scriptedHeavy('T:1', 200e6, 100)];
+  const { load, loader } = bench(t, { memoryBytes: 2000e6 });
+  const alone = await load(one);
+  const [pid = 0] = pidsOf(alone, 'S:1');
+  await alone.predict(heavyJob('done', one));
+  await assert.rejects(alone.predict(heavyJob('refuse', one)), isError('invalid-argument', 'IMAGE_TOO_LARGE'));
+  const both = await load(one, other);
+  await loader.dispose(alone);
+  assert.equal((await both.predict(heavyJob('done', one))).distinctColours, pid);
+});
+
+test('a run that began when there was more for it is waited for, and its engine is renewed', async (t) => {
+  const [one, other] = [scriptedHeavy('S:1', 100e6, 100), scriptedHeavy('T:1', 200e6, 100)];
+  const { load } = bench(t, { memoryBytes: 2000e6 });
+  const alone = await load(one);
+  const [pid = 0] = pidsOf(alone, 'S:1');
+  const stop = new AbortController();
+  const running = heavyJob('wait', one, stop.signal);
+  const run = alone.predict(running);
+  await eventually(() => running.stages.length > 0);
+  let isLoaded = false;
+  const loading = load(one, other).finally(() => {
+    isLoaded = true;
+  });
+  await manyTurns();
+  assert.ok(!isLoaded && isRunning(pid));
+  stop.abort();
+  await assert.rejects(run, isError('cancelled', 'CANCELLED'));
+  const both = await loading;
+  assert.ok(!isRunning(pid));
+  assert.deepEqual((await both.predict(heavyJob('done', one))).flakes, []);
 });
 
 test('an image is bound by an engine that may hold less than its share', async (t) => {
