@@ -4,7 +4,7 @@ import { never } from '../registry/publish.ts';
 import { aliasAnswer, eventAnswer, expectedAlias, expectedEvent } from './answers.ts';
 import { allPages } from './pages.ts';
 import { type ReferenceEvent, type ReferenceRegistry, refuse } from './reference-registry.ts';
-import { names, type Verb } from './verb.ts';
+import { names, NEWEST, type Verb, versionOf } from './verb.ts';
 
 interface Move {
   readonly model: string;
@@ -32,14 +32,20 @@ const move = {
 
 export const promoteVersion: Verb<Promotion> = {
   name: 'promote',
-  steps: fc.record({ ...move, version: names.version, requireReady: fc.constantFrom(0, 0, 0, 0, 1, 2) }),
+  steps: fc.record({
+    ...move,
+    version: fc.oneof(names.version, fc.constant(NEWEST)),
+    requireReady: fc.constantFrom(0, 0, 0, 1, 1, 2),
+  }),
   perform: async (registry, step, _real, reference) => {
-    const { version, requireReady } = step;
+    const { requireReady } = step;
+    const version = versionOf(reference, step.model, step.version);
     const moved = await registry.promoteVersion({ ...commandOf(reference, step), version, requireReady }, never);
     return { ...moveAnswer(moved), deprecation: moved.deprecation };
   },
   expect: (reference, step, by) => {
-    const { model, alias, version, actor, reason, requireReady } = step;
+    const { model, alias, actor, reason, requireReady } = step;
+    const version = versionOf(reference, model, step.version);
     const expectedRevision = revisionOf(reference, step) ?? null;
     const content = [model, alias, version, expectedRevision, actor, reason, requireReady];
     const promoted = () => {

@@ -8,9 +8,12 @@ import { never } from '../registry/publish.ts';
 import { aliasAnswer } from './answers.ts';
 import { digestOfVersion, type ReferenceReport, SERVER_TTL_MS } from './reference-live.ts';
 import { type ReferenceRegistry, refuse } from './reference-registry.ts';
-import { names, type Verb } from './verb.ts';
+import { names, NEWEST, type Verb, versionOf } from './verb.ts';
 
 const FAILURE = { kind: 'unavailable' as const, reason: 'DOWNLOAD_FAILED', message: 'no way there' };
+
+/** Of other bytes than any version's. */
+const OTHER = refOf(Buffer.from('other')).digest;
 
 /** Patterns, and what they say. */
 const KEPT = [
@@ -33,11 +36,27 @@ export interface Report {
     /** Other bytes of that number. */
     readonly isOther: boolean;
   }[];
-  readonly served: readonly { readonly model: string; readonly alias: string; readonly version: number }[];
+  /** The newest one is the one that the alias points at here. */
+  readonly served: readonly {
+    readonly model: string;
+    readonly alias: string;
+    readonly version: number;
+    readonly isOther: boolean;
+  }[];
   readonly isStopping: boolean;
 }
 
-const STATES: readonly ServableState[] = ['wanted', 'fetching', 'fetched', 'loading', 'ready', 'draining', 'failed'];
+const STATES: readonly ServableState[] = [
+  'ready',
+  'ready',
+  'ready',
+  'fetched',
+  'loading',
+  'wanted',
+  'fetching',
+  'draining',
+  'failed',
+];
 
 export const reports = fc.record<Report>({
   server: fc.integer({ min: 0, max: 2 }),
@@ -47,19 +66,21 @@ export const reports = fc.record<Report>({
   servables: fc.uniqueArray(
     fc.record({
       model: names.model,
-      version: names.version,
+      version: fc.constantFrom(NEWEST, NEWEST, 1, 2, 3, 4),
       state: fc.constantFrom(...STATES),
       hasFailed: fc.constantFrom(false, false, true),
       isOther: fc.constantFrom(false, false, false, true),
     }),
-    { maxLength: 3, selector: ({ model, version }) => `${model}:${version}` },
+    { maxLength: 4, size: 'max', selector: ({ model, version }) => `${model}:${version}` },
   ),
   served: fc.uniqueArray(
-    fc.record({ model: names.model, alias: names.alias, version: fc.oneof(fc.constant(0), names.version) }),
-    {
-      maxLength: 2,
-      selector: ({ model, alias }) => `${model}@${alias}`,
-    },
+    fc.record({
+      model: names.model,
+      alias: names.alias,
+      version: fc.constantFrom(NEWEST, NEWEST, 0, 1, 2, 3),
+      isOther: fc.constantFrom(false, false, true),
+    }),
+    { maxLength: 3, size: 'max', selector: ({ model, alias }) => `${model}@${alias}` },
   ),
   isStopping: fc.constantFrom(false, false, false, false, true),
 });
@@ -104,18 +125,20 @@ function reportOf(reference: ReferenceRegistry, step: Report): ReferenceReport {
     keeps: KEPT[kept]?.keeps ?? (() => false),
     keptAliases: aliases,
     sequence,
-    servables: servables.map(({ model, version, state, hasFailed, isOther }) => {
-      const manifestDigest = isOther ? refOf(Buffer.from('other')).digest : digestOfVersion(reference, model, version);
-      return { model, version, manifestDigest, state, hasFailed, sinceMs: reference.nowMs - 1 };
+    servables: servables
+      .map((said) => ({ ...said, version: versionOf(reference, said.model, said.version) }))
+      // The newest one may have been named by its number too.
+      .filter(({ model, version }, at, all) => all.findIndex((one) => one.model === model && one.version === version) === at)
+      .map(({ model, version, state, hasFailed, isOther }) => {
+        const manifestDigest = isOther ? OTHER : digestOfVersion(reference, model, version);
+        return { model, version, manifestDigest, state, hasFailed, sinceMs: reference.nowMs - 1 };
+      }),
+    served: served.map(({ model, alias, version: meant, isOther }) => {
+      const version = meant === NEWEST ? (reference.current(model, alias)?.version ?? 0) : meant;
+      const digest = isOther ? OTHER : digestOfVersion(reference, model, version);
+      const desired = { desiredVersion: version + 1, desiredRevision: version + 2 };
+      return { model, alias, ...desired, servingVersion: version, servingDigest: version === 0 ? '' : digest };
     }),
-    served: served.map(({ model, alias, version }) => ({
-      model,
-      alias,
-      desiredVersion: version + 1,
-      desiredRevision: version + 2,
-      servingVersion: version,
-      servingDigest: version === 0 ? '' : digestOfVersion(reference, model, version),
-    })),
     reportTimeMs: reference.nowMs,
   };
 }
@@ -168,7 +191,11 @@ interface Prefetch {
 
 export const prefetchVersion: Verb<Prefetch> = {
   name: 'prefetch',
-  steps: fc.record({ model: names.model, version: names.version, holdSeconds: fc.constantFrom(0, 30, 60, 7 * 24 * 3600) }),
+  steps: fc.record({
+    model: names.model,
+    version: fc.constantFrom(1, 1, 2, 2, 3, 4),
+    holdSeconds: fc.constantFrom(0, 30, 60, 7 * 24 * 3600),
+  }),
   perform: async (registry: Registry, step) => {
     const { model, version, manifest, expireTimeMs } = await registry.prefetchVersion(step, never);
     return { model: String(model), version, digest: manifest.digest, expireTimeMs };

@@ -103,7 +103,7 @@ interface Passing {
 /** Time passes; sometimes a clock is set back. */
 export const passTime: Verb<Passing> = {
   name: 'time',
-  steps: fc.record({ seconds: fc.constantFrom(1, 9, 60, DAY_SECONDS, 9 * DAY_SECONDS, -3) }),
+  steps: fc.record({ seconds: fc.constantFrom(1, 1, 1, 9, 60, DAY_SECONDS, 9 * DAY_SECONDS, -3) }),
   perform: async (_registry, step, { clock }, reference) => clock.advance(passingMs(reference, step)),
   expect: (reference, step) => {
     reference.nowMs += passingMs(reference, step);

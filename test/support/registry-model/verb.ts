@@ -44,6 +44,14 @@ export const names = {
   pageSize: fc.integer({ min: 1, max: 3 }),
 } as const;
 
+/** In place of a version: the newest one. */
+export const NEWEST = 99;
+
+/** The version that is meant; 1 where there is none. */
+export function versionOf(reference: ReferenceRegistry, model: string, version: number): number {
+  return version === NEWEST ? Math.max(1, ...(reference.models.get(model)?.versions.keys() ?? [])) : version;
+}
+
 /** Three chunks, and one that is exactly full. */
 const LARGE = seededBytes('large', 2 * CHUNK_BYTES + 700);
 const FULL = seededBytes('full', CHUNK_BYTES);
