@@ -3,20 +3,29 @@ import { S3Client } from '@aws-sdk/client-s3';
 import type { AwsSettings } from './aws-settings.ts';
 
 const CONNECT_TIMEOUT_MS = 3_000;
-/** DynamoDB answers within milliseconds, or not at all. */
-const DYNAMO_TIMEOUT_MS = 5_000;
+/** DynamoDB answers within milliseconds, or not at all; nor does an answer that stands still go on. */
+const DYNAMO_IDLE_MS = 5_000;
 /** A transfer that stands still for so long does not go on. */
 const S3_IDLE_MS = 20_000;
 /** Uploads and reads of many callers at once. */
 const S3_SOCKETS = 200;
 
 /** Both clients make one attempt: who calls them knows what may be repeated, and for how long. */
-export function createDynamoClient({ region, dynamoEndpoint }: AwsSettings): DynamoDBClient {
+export function createDynamoClient(
+  { region, dynamoEndpoint }: AwsSettings,
+  { idleMs } = { idleMs: DYNAMO_IDLE_MS },
+): DynamoDBClient {
   return new DynamoDBClient({
     region,
     maxAttempts: 1,
     ...(dynamoEndpoint !== undefined && { endpoint: dynamoEndpoint }),
-    requestHandler: { connectionTimeout: CONNECT_TIMEOUT_MS, requestTimeout: DYNAMO_TIMEOUT_MS, throwOnRequestTimeout: true },
+    requestHandler: {
+      connectionTimeout: CONNECT_TIMEOUT_MS,
+      // The first ends with the answer's head, so the second is for its body.
+      requestTimeout: idleMs,
+      throwOnRequestTimeout: true,
+      socketTimeout: idleMs,
+    },
   });
 }
 
