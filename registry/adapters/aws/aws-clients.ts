@@ -15,7 +15,7 @@ export function createDynamoClient(
   { region, dynamoEndpoint }: AwsSettings,
   { idleMs } = { idleMs: DYNAMO_IDLE_MS },
 ): DynamoDBClient {
-  return new DynamoDBClient({
+  const client = new DynamoDBClient({
     region,
     maxAttempts: 1,
     ...(dynamoEndpoint !== undefined && { endpoint: dynamoEndpoint }),
@@ -27,10 +27,12 @@ export function createDynamoClient(
       socketTimeout: idleMs,
     },
   });
+  client.middlewareStack.add(nameRequest, { step: 'initialize', name: 'nameRequest' });
+  return client;
 }
 
 export function createS3Client({ region, s3Endpoint }: AwsSettings, { idleMs } = { idleMs: S3_IDLE_MS }): S3Client {
-  return new S3Client({
+  const client = new S3Client({
     region,
     maxAttempts: 1,
     // Every byte read is verified against a digest of our own.
@@ -43,4 +45,20 @@ export function createS3Client({ region, s3Endpoint }: AwsSettings, { idleMs } =
       httpsAgent: { keepAlive: true, maxSockets: S3_SOCKETS },
     },
   });
+  client.middlewareStack.add(nameRequest, { step: 'initialize', name: 'nameRequest' });
+  return client;
+}
+
+/** A failure says which request failed: a refusal of it can then name the permission that is missing. */
+function nameRequest<I, O>(
+  next: (args: I) => Promise<O>,
+  { commandName }: { readonly commandName?: string },
+): (args: I) => Promise<O> {
+  return async (args) => {
+    try {
+      return await next(args);
+    } catch (error) {
+      throw error instanceof Error ? Object.assign(error, { request: commandName }) : error;
+    }
+  };
 }
