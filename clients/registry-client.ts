@@ -206,7 +206,7 @@ export function createRegistryClient(settings: ConnectionSettings, deps: RetryDe
       const answer = await call((bounds) => callUnary(stub.prefetchVersion.bind(stub), request, bounds), options);
       return required(answer.expireTime, 'PrefetchVersion', 'expire_time');
     },
-    ...createUpkeep(stub, call, settings.timeoutMs),
+    ...createUpkeep({ stub, caller, retryDeps: deps }, settings),
     close: () => stub.close(),
   };
 }

@@ -3,8 +3,9 @@ import type { BlobRef } from '../proto/gen/maskterial/registry/v1/artifact.ts';
 import type { Version } from '../proto/gen/maskterial/registry/v1/model.ts';
 import type { CollectGarbageResponse, RegistryServiceClient } from '../proto/gen/maskterial/registry/v1/registry_service.ts';
 import { callServerStream, callUnary } from '../proto/wire/calls.ts';
-import type { Caller, ClientCallOptions } from './channel.ts';
+import type { Caller, ClientCallOptions, ConnectionSettings } from './channel.ts';
 import { required } from './required.ts';
+import { DEFAULT_RETRY, isRetryable, type RetryDeps, retryDelay } from './retry.ts';
 
 /** Who deletes a version and why. */
 export interface DeleteOptions extends ClientCallOptions {
@@ -19,19 +20,28 @@ export interface UpkeepCalls {
   undeprecate(model: string, version: number, options?: ClientCallOptions): Promise<Version>;
   /** @throws failed-precondition VERSION_IN_USE with metadata aliases. */
   deleteVersion(model: string, version: number, options?: DeleteOptions): Promise<void>;
-  /** All bytes of a blob that a version refers to; once, without another try. @throws not-found BLOB_NOT_FOUND; data-loss. */
-  readBlob(blob: BlobRef, options?: Pick<ClientCallOptions, 'signal' | 'timeoutMs'>): AsyncIterable<Uint8Array>;
+  /**
+   * All bytes of a blob that a version refers to. A stream that breaks is taken up where it ended, so whoever reads hashes: the
+   * registry verifies only what it sends whole. The time limit is that of one stream. @throws not-found BLOB_NOT_FOUND; data-loss.
+   */
+  readBlob(blob: BlobRef, options?: ClientCallOptions): AsyncIterable<Uint8Array>;
   /** Removes what nothing refers to, or only says what that is. `graceSeconds`: a week unless said otherwise. */
   collectGarbage(
     options?: ClientCallOptions & { readonly isDryRun?: boolean; readonly graceSeconds?: number | undefined },
   ): Promise<CollectGarbageResponse>;
 }
 
+export interface UpkeepDeps {
+  readonly stub: RegistryServiceClient;
+  readonly caller: Caller;
+  readonly retryDeps: RetryDeps;
+}
+
 export function createUpkeep(
-  stub: RegistryServiceClient,
-  call: Caller['call'],
-  defaultTimeoutMs: number | undefined,
+  { stub, caller, retryDeps }: UpkeepDeps,
+  settings: Pick<ConnectionSettings, 'timeoutMs' | 'retry'>,
 ): UpkeepCalls {
+  const { call } = caller;
   return {
     async deprecate(model, version, reason, options) {
       const request = { model, version, reason };
@@ -48,10 +58,24 @@ export function createUpkeep(
       const request = { model, version, reason, actor, requestId: randomUUID() };
       await call((bounds) => callUnary(stub.deleteVersion.bind(stub), request, bounds), options);
     },
-    async *readBlob(blob, { signal, timeoutMs = defaultTimeoutMs } = {}) {
-      const request = { blob, offsetBytes: 0n, lengthBytes: undefined };
-      for await (const { data } of callServerStream(stub.readBlob.bind(stub), request, { signal, timeoutMs })) {
-        yield data;
+    async *readBlob(blob, { timeoutMs = settings.timeoutMs, retry = settings.retry ?? DEFAULT_RETRY, ...options } = {}) {
+      let offsetBytes = 0n;
+      for (let failures = 0; ; ) {
+        try {
+          const request = { blob, offsetBytes, lengthBytes: undefined };
+          for await (const { data } of callServerStream(stub.readBlob.bind(stub), request, { ...options, timeoutMs })) {
+            failures = 0;
+            offsetBytes += BigInt(data.byteLength);
+            yield data;
+          }
+          return;
+        } catch (error) {
+          failures += 1;
+          if (!isRetryable(error) || failures >= retry.attempts) {
+            throw caller.explain(error);
+          }
+          await retryDeps.sleep(retryDelay(failures, error, retry, retryDeps), options.signal);
+        }
       }
     },
     collectGarbage({ isDryRun = false, graceSeconds, ...options } = {}) {

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { createCallLog, type Logger } from '../infra/process/log.ts';
 import { type RunningServer, serve } from '../infra/process/serve.ts';
 import { RegistryServiceService } from '../proto/gen/maskterial/registry/v1/registry_service.ts';
-import { isServiceError, ServiceError } from '../proto/wire/errors.ts';
+import { isMisconfigured, isServiceError, ServiceError } from '../proto/wire/errors.ts';
 import { createHandlers } from '../proto/wire/handlers.ts';
 import type { AwsSettings } from './adapters/aws/aws-settings.ts';
 import { FolderBlobStore } from './adapters/embedded/folder-blob-store.ts';
@@ -38,7 +38,7 @@ export interface RunningRegistry {
 
 /**
  * Starts the registry service on its store: on AWS where the settings name a bucket, else in a folder.
- * @throws ServiceError failed-precondition STORAGE_UNAVAILABLE, UNSUPPORTED_FORMAT or CANNOT_LISTEN when the store cannot be used
+ * @throws ServiceError failed-precondition STORAGE_UNAVAILABLE or as `isMisconfigured` knows, UNSUPPORTED_FORMAT or CANNOT_LISTEN when the store cannot be used
  *   or the address cannot be bound: starting again changes nothing; unavailable STORAGE_UNAVAILABLE while the catalog is busy or
  *   out of reach; resource-exhausted STORAGE_FULL.
  */
@@ -96,9 +96,16 @@ async function openStore({ dataFolder, aws }: RegistryConfig, logger: Logger): P
   } catch (error) {
     // To a caller of a running registry it may pass; to whoever starts one it is a store to put right, unless it is only busy.
     if (isServiceError(error, 'unavailable') && error.retryDelayMs === undefined) {
-      const advice = aws === undefined ? '' : '; "maskterial setup" creates what is missing';
-      const message = `cannot start on ${name}: ${error.message}${advice}`;
+      const message = `cannot start on ${name}: ${error.message}`;
       throw new ServiceError('failed-precondition', 'STORAGE_UNAVAILABLE', message, { cause: error });
+    }
+    if (isMisconfigured(error)) {
+      const advice = error.reason.endsWith('_NOT_FOUND') ? '; "maskterial setup" creates what is missing' : '';
+      const { cause, reason, metadata } = error;
+      throw new ServiceError('failed-precondition', reason, `cannot start on ${name}: ${error.message}${advice}`, {
+        cause,
+        metadata,
+      });
     }
     throw error;
   }

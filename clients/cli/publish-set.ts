@@ -1,4 +1,4 @@
-import { throwIfAborted } from '../../proto/wire/errors.ts';
+import { isMisconfigured, throwIfAborted } from '../../proto/wire/errors.ts';
 import { asModelName } from '../../proto/wire/names.ts';
 import type { RegistryClient } from '../registry-client.ts';
 import type { Candidate } from './candidate.ts';
@@ -90,7 +90,7 @@ async function publishCandidate(
     return row;
   } catch (error) {
     progress.print(errorLine(error));
-    return { ...row, error, endsSet: isWithRegistry && exitCodeOf(error) === EXIT.unavailable };
+    return { ...row, error, endsSet: isWithRegistry && (exitCodeOf(error) === EXIT.unavailable || isMisconfigured(error)) };
   }
 }
 

@@ -1,9 +1,12 @@
-import { isServiceError, ServiceError } from '../../proto/wire/errors.ts';
+import { isMisconfigured, isServiceError, ServiceError } from '../../proto/wire/errors.ts';
 import { formatReference, type ModelReference } from '../../proto/wire/names.ts';
 import type { AliasTable } from './alias-table.ts';
 import type { ModelSource } from './model-source.ts';
 import type { VersionKey } from './servable.ts';
 import type { VersionBook, VersionRecord } from './version-book.ts';
+
+/** Until something that is resident may have left. */
+const ROOM_RETRY_DELAY_MS = 2_000;
 
 /** What the watch or the book already says costs no call to the registry. */
 export function knownVersion(
@@ -21,7 +24,8 @@ export function knownVersion(
   }
 }
 
-/** @throws ServiceError unavailable REGISTRY_UNAVAILABLE saying what for; else as ModelSource.resolve does. */
+/** @throws ServiceError unavailable REGISTRY_UNAVAILABLE saying what for; failed-precondition where the registry's store refuses
+ * it, until the operator changes something; else as ModelSource.resolve does. */
 export async function resolveVersion(reference: ModelReference, source: ModelSource, signal: AbortSignal): Promise<VersionKey> {
   try {
     const { model, version, manifestRef } = await source.resolve(reference, signal);
@@ -33,6 +37,10 @@ export async function resolveVersion(reference: ModelReference, source: ModelSou
       const why = `${formatReference(reference)} is not loaded, and the registry cannot be reached to ask for it: ${error.message}`;
       throw new ServiceError('unavailable', 'REGISTRY_UNAVAILABLE', why, { cause: error });
     }
+    if (isMisconfigured(error)) {
+      const why = `${formatReference(reference)} is not loaded, and the registry cannot use its store: ${error.message}`;
+      throw new ServiceError(error.kind, error.reason, why, { cause: error });
+    }
     throw error;
   }
 }
@@ -43,7 +51,7 @@ export function notReady(reference: ModelReference, record: VersionRecord): Serv
   const what = `${formatReference(reference)} (version ${key.version}) is not ready: ${error?.message ?? 'unknown reason'}`;
   // Fits once something else left; the server's own back-off is no longer than the caller's.
   if (error?.kind === 'resource-exhausted') {
-    return new ServiceError('resource-exhausted', error.reason, what, { cause: error });
+    return new ServiceError('resource-exhausted', error.reason, what, { cause: error, retryDelayMs: ROOM_RETRY_DELAY_MS });
   }
   // What the version's own bytes cause will not pass by waiting; everything else may.
   return error?.kind === 'failed-precondition' || error?.kind === 'invalid-argument'

@@ -42,6 +42,6 @@ export interface ModelSource {
    * throwing ServiceError: `unavailable` when the source cannot be reached (call again), the signal's reason when aborted.
    */
   watch(signal: AbortSignal): AsyncIterable<SourceEvent>;
-  /** @throws ServiceError not-found naming what is missing; unavailable; data-loss when the manifest's bytes do not verify. */
+  /** @throws ServiceError not-found naming what is missing; unavailable; failed-precondition where the registry's store refuses it; data-loss when the manifest's bytes do not verify. */
   resolve(reference: ModelReference, signal: AbortSignal): Promise<ResolvedVersion>;
 }

@@ -1,4 +1,4 @@
-import { type ErrorKind, isServiceError, ServiceError } from '../../proto/wire/errors.ts';
+import { type ErrorKind, isMisconfigured, isServiceError, ServiceError } from '../../proto/wire/errors.ts';
 import type { Manifest } from '../../proto/wire/manifest.ts';
 import { pauseMs } from './backoff.ts';
 import type { FetchedVersion } from './fetch-version.ts';
@@ -123,7 +123,9 @@ export class VersionBook {
     this.#release(entry);
     entry.error = failure;
     entry.failures += 1;
-    entry.retryAtMs = this.#nowMs() + pauseMs(entry.failures + 1, PASSING.has(failure.kind) ? FETCH_RETRY : LOAD_RETRY);
+    // A store that its operator puts right is to be noticed as soon as a network.
+    const isPassing = PASSING.has(failure.kind) || isMisconfigured(failure);
+    entry.retryAtMs = this.#nowMs() + pauseMs(entry.failures + 1, isPassing ? FETCH_RETRY : LOAD_RETRY);
     return failure;
   }
 

@@ -1,4 +1,5 @@
 import { type Logger, pino } from 'pino';
+import { isMisconfigured } from '../../proto/wire/errors.ts';
 import type { CallReport } from '../../proto/wire/handlers.ts';
 import { codeName, toServiceError } from '../../proto/wire/status.ts';
 import { redact } from './redact.ts';
@@ -45,7 +46,7 @@ export function createCallLog(logger: Logger, level: 'info' | 'debug' = 'info'):
       log.error({ ...failure, err: error }, 'call failed');
     } else if (known.kind === 'data-loss' || defect !== undefined) {
       log.error({ ...failure, ...causeOf(known) }, 'call failed');
-    } else if (known.reason === 'STORAGE_FULL' || known.reason === 'STORAGE_UNAVAILABLE') {
+    } else if (known.reason === 'STORAGE_FULL' || known.reason === 'STORAGE_UNAVAILABLE' || isMisconfigured(known)) {
       log.warn({ ...failure, ...causeOf(known) }, 'call failed');
     } else {
       log[level](failure, 'call failed');

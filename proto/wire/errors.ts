@@ -26,6 +26,7 @@ export type ErrorReason =
   | 'BUCKET_NOT_VERSIONED'
   | 'CANCELLED'
   | 'CANNOT_LISTEN'
+  | 'CREDENTIALS_REFUSED'
   | 'DEADLINE_EXCEEDED'
   | 'DEADLINE_UNREACHABLE'
   | 'DIGEST_MISMATCH'
@@ -71,6 +72,8 @@ export type ErrorReason =
   | 'STAGING_NOT_FOUND'
   | 'STORAGE_FULL'
   | 'STORAGE_UNAVAILABLE'
+  | 'TABLE_ACCESS_DENIED'
+  | 'TABLE_NOT_FOUND'
   | 'UNDECODABLE_IMAGE'
   | 'UNREADABLE_FILE'
   | 'UNSUPPORTED_FORMAT'
@@ -123,6 +126,19 @@ export function invalid(violations: readonly FieldViolation[]): ServiceError {
 
 export function isServiceError(error: unknown, kind?: ErrorKind): error is ServiceError {
   return error instanceof ServiceError && (kind === undefined || error.kind === kind);
+}
+
+const MISCONFIGURED: ReadonlySet<string> = new Set([
+  'BUCKET_ACCESS_DENIED',
+  'BUCKET_NOT_FOUND',
+  'CREDENTIALS_REFUSED',
+  'TABLE_ACCESS_DENIED',
+  'TABLE_NOT_FOUND',
+]);
+
+/** Whether a store refuses its service until the operator changes something: every call will fail so, whoever makes it. */
+export function isMisconfigured(error: unknown): error is ServiceError {
+  return isServiceError(error, 'failed-precondition') && MISCONFIGURED.has(error.reason);
 }
 
 /** What an aborted wait throws: the signal's own reason where that is a ServiceError, else CANCELLED. */

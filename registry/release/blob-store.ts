@@ -11,7 +11,8 @@ export interface ChunkedBlob extends BlobRef {
  * Content-addressed storage. A blob is there whole and verified, or not at all; a crash at any point leaves no part of one
  * visible. Stored blobs never change.
  *
- * Errors of all methods: ServiceError resource-exhausted STORAGE_FULL, unavailable STORAGE_UNAVAILABLE, and cancelled or
+ * Errors of all methods: ServiceError resource-exhausted STORAGE_FULL, unavailable STORAGE_UNAVAILABLE, failed-precondition where
+ * the operator has to change something first (`isMisconfigured`), and cancelled or
  * deadline-exceeded when the signal aborts.
  */
 export interface BlobStore {
@@ -33,9 +34,14 @@ export interface BlobStore {
   /** Every stored blob, in any order; one that is stored or removed meanwhile may be left out. Walks. */
   list(signal: AbortSignal): AsyncIterable<StoredBlob>;
   /**
+   * To be asked before a collection ends anything.
+   * @throws failed-precondition BUCKET_NOT_VERSIONED where what is set aside could not be restored.
+   */
+  checkRestorable(signal: AbortSignal): Promise<void>;
+  /**
    * Makes a stored blob absent for everybody in such a way that it can be restored, and remembers it over a crash. Undefined when
    * there is none. The blob may be stored anew meanwhile; that one stays, and can be set aside by itself.
-   * @throws failed-precondition BUCKET_NOT_VERSIONED where it could not be restored.
+   * @throws as `checkRestorable`.
    */
   setAside(digest: Digest, signal: AbortSignal): Promise<SetAsideBlob | undefined>;
   /** What was set aside and not discarded yet. What others restored may be among it, until whoever set it aside discards it. */

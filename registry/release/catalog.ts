@@ -11,7 +11,8 @@ import type { Portion } from './portion.ts';
  * The registry's database. Every write is one transaction: all of it or nothing, durable once the promise resolves, and seen
  * by every later read of any instance on the same store. Reads see finished writes only. No method walks a whole table.
  *
- * Errors of all methods: ServiceError unavailable STORAGE_UNAVAILABLE (busy or unreachable: try again), resource-exhausted
+ * Errors of all methods: ServiceError unavailable STORAGE_UNAVAILABLE (busy or unreachable: try again), failed-precondition where
+ * the operator has to change something first (`isMisconfigured`), resource-exhausted
  * STORAGE_FULL, and cancelled or deadline-exceeded when the signal aborts. Where the store is at the other end of a network a write
  * that ended so may have taken effect all the same; its request's record says whether it did.
  */

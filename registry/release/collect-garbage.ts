@@ -60,6 +60,8 @@ export async function collectGarbage(
   const beforeMs = clock.nowMs() - graceSeconds * 1000;
   const report = new Report();
   if (!isDryRun) {
+    // Before anything ends: a run that cannot remove anything leaves all as it is.
+    await blobs.checkRestorable(signal);
     // A run that was cut off left it out of sight; this one decides anew. Where another one is under way its garbage stays for later.
     for (const { digest } of await blobs.listSetAside(signal)) {
       await blobs.restore(digest, signal);

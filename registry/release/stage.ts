@@ -25,7 +25,7 @@ export interface StagedVersion {
 
 /**
  * Declares a version: its manifest is stored as a blob, in place of a damaged one, and nothing of it is visible to readers.
- * @throws ServiceError not-found MODEL_NOT_FOUND; invalid-argument INVALID_REQUEST, INVALID_MANIFEST or REQUEST_ID_REUSED;
+ * @throws ServiceError not-found MODEL_NOT_FOUND, or STAGING_NOT_FOUND where what this request id staged was ended since; invalid-argument INVALID_REQUEST, INVALID_MANIFEST or REQUEST_ID_REUSED;
  *   failed-precondition KIND_MISMATCH.
  */
 export async function stageVersion(

@@ -3,25 +3,36 @@ import { S3Client } from '@aws-sdk/client-s3';
 import type { AwsSettings } from './aws-settings.ts';
 
 const CONNECT_TIMEOUT_MS = 3_000;
-/** DynamoDB answers within milliseconds, or not at all. */
-const DYNAMO_TIMEOUT_MS = 5_000;
+/** DynamoDB answers within milliseconds, or not at all; nor does an answer that stands still go on. */
+const DYNAMO_IDLE_MS = 5_000;
 /** A transfer that stands still for so long does not go on. */
 const S3_IDLE_MS = 20_000;
 /** Uploads and reads of many callers at once. */
 const S3_SOCKETS = 200;
 
 /** Both clients make one attempt: who calls them knows what may be repeated, and for how long. */
-export function createDynamoClient({ region, dynamoEndpoint }: AwsSettings): DynamoDBClient {
-  return new DynamoDBClient({
+export function createDynamoClient(
+  { region, dynamoEndpoint }: AwsSettings,
+  { idleMs } = { idleMs: DYNAMO_IDLE_MS },
+): DynamoDBClient {
+  const client = new DynamoDBClient({
     region,
     maxAttempts: 1,
     ...(dynamoEndpoint !== undefined && { endpoint: dynamoEndpoint }),
-    requestHandler: { connectionTimeout: CONNECT_TIMEOUT_MS, requestTimeout: DYNAMO_TIMEOUT_MS, throwOnRequestTimeout: true },
+    requestHandler: {
+      connectionTimeout: CONNECT_TIMEOUT_MS,
+      // The first ends with the answer's head, so the second is for its body.
+      requestTimeout: idleMs,
+      throwOnRequestTimeout: true,
+      socketTimeout: idleMs,
+    },
   });
+  client.middlewareStack.add(nameRequest, { step: 'initialize', name: 'nameRequest' });
+  return client;
 }
 
 export function createS3Client({ region, s3Endpoint }: AwsSettings, { idleMs } = { idleMs: S3_IDLE_MS }): S3Client {
-  return new S3Client({
+  const client = new S3Client({
     region,
     maxAttempts: 1,
     // Every byte read is verified against a digest of our own.
@@ -34,4 +45,20 @@ export function createS3Client({ region, s3Endpoint }: AwsSettings, { idleMs } =
       httpsAgent: { keepAlive: true, maxSockets: S3_SOCKETS },
     },
   });
+  client.middlewareStack.add(nameRequest, { step: 'initialize', name: 'nameRequest' });
+  return client;
+}
+
+/** A failure says which request failed: a refusal of it can then name the permission that is missing. */
+function nameRequest<I, O>(
+  next: (args: I) => Promise<O>,
+  { commandName }: { readonly commandName?: string },
+): (args: I) => Promise<O> {
+  return async (args) => {
+    try {
+      return await next(args);
+    } catch (error) {
+      throw error instanceof Error ? Object.assign(error, { request: commandName }) : error;
+    }
+  };
 }

@@ -1,8 +1,12 @@
 import { isServiceError, ServiceError } from '../../../proto/wire/errors.ts';
+import { codeOf, isClockCorrected, nameOf, statusOf } from './error-names.ts';
+import { type AwsPlace, refusalOf } from './refusal.ts';
 import { LostRaceError } from './retry.ts';
 
 /** Trying again at once would meet the same obstacle. */
 const RETRY_DELAY_MS = 1_000;
+/** Somebody has to make room, or a collection of garbage does. */
+const FULL_RETRY_DELAY_MS = 5_000;
 
 /** What AWS says when it is busy, or cannot say whether a request took effect. */
 const TRANSIENT = new Set([
@@ -43,28 +47,11 @@ const NETWORK = new Set([
   'ETIMEDOUT',
 ]);
 
-/** Nobody who calls the registry can help it; the operator can. */
-const REFUSED = new Set([
-  'AccessDenied',
-  'AccessDeniedException',
-  'CredentialsProviderError',
-  'ExpiredToken',
-  'ExpiredTokenException',
-  'Forbidden',
-  'InvalidAccessKeyId',
-  'InvalidSignatureException',
-  'NoSuchBucket',
-  'ResourceNotFoundException',
-  'SignatureDoesNotMatch',
-  'TokenRefreshRequired',
-  'UnrecognizedClientException',
-]);
-
 const FULL = new Set(['InsufficientStorage', 'QuotaExceeded', 'XMinioStorageFull']);
 
 /** Whether the same request may succeed a moment later. */
 export function isTransient(error: unknown): boolean {
-  if (error instanceof LostRaceError || TRANSIENT.has(nameOf(error)) || NETWORK.has(codeOf(error))) {
+  if (error instanceof LostRaceError || isClockCorrected(error) || TRANSIENT.has(nameOf(error)) || NETWORK.has(codeOf(error))) {
     return true;
   }
   const reasons = cancellationReasons(error);
@@ -77,17 +64,21 @@ export function isTransient(error: unknown): boolean {
 }
 
 /**
- * What a failure of AWS means to the callers of catalog and blob store; `store` says which, for the message. What stays as it is
- * is our own mistake. The service's text is in the cause alone: it names accounts and roles.
+ * What a failure of AWS means to the callers of catalog and blob store: unavailable where it may pass by itself, and
+ * failed-precondition where the operator has to change something. What stays as it is is our own mistake. The service's text is in
+ * the cause alone: it names accounts and roles.
  */
-export function translateAwsError(error: unknown, store: string): unknown {
+export function translateAwsError(error: unknown, place: AwsPlace): unknown {
   if (isServiceError(error) || !(error instanceof Error)) {
     return error;
   }
   const name = nameOf(error) || codeOf(error);
-  const status = statusOf(error);
-  if (FULL.has(name) || status === 507) {
-    return new ServiceError('resource-exhausted', 'STORAGE_FULL', `${store} is full: ${name}`, { cause: error });
+  const store = `${place.kind} ${place.name}`;
+  if (FULL.has(name) || statusOf(error) === 507) {
+    return new ServiceError('resource-exhausted', 'STORAGE_FULL', `${store} is full: ${name}`, {
+      cause: error,
+      retryDelayMs: FULL_RETRY_DELAY_MS,
+    });
   }
   if (isTransient(error)) {
     return new ServiceError('unavailable', 'STORAGE_UNAVAILABLE', `${store} is busy or cannot be reached: ${name}`, {
@@ -95,10 +86,7 @@ export function translateAwsError(error: unknown, store: string): unknown {
       retryDelayMs: RETRY_DELAY_MS,
     });
   }
-  if (REFUSED.has(name) || status === 401 || status === 403) {
-    return new ServiceError('unavailable', 'STORAGE_UNAVAILABLE', `${store} cannot be used: ${name}`, { cause: error });
-  }
-  return error;
+  return refusalOf(error, place) ?? error;
 }
 
 /** One code for each write of a cancelled transaction, in order; undefined for any other error. */
@@ -108,18 +96,4 @@ export function cancellationReasons(error: unknown): string[] | undefined {
   }
   const reasons = error.CancellationReasons;
   return Array.isArray(reasons) ? reasons.map((reason: { Code?: string }) => reason.Code ?? 'None') : undefined;
-}
-
-export function nameOf(error: unknown): string {
-  return error instanceof Error && error.name !== 'Error' ? error.name : '';
-}
-
-/** The HTTP status of the answer; 0 where there was none. */
-export function statusOf(error: unknown): number {
-  const metadata = error instanceof Error && '$metadata' in error ? (error.$metadata as { httpStatusCode?: number }) : undefined;
-  return metadata?.httpStatusCode ?? 0;
-}
-
-function codeOf(error: unknown): string {
-  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : '';
 }

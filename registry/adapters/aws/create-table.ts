@@ -8,7 +8,8 @@ import {
   UpdateTimeToLiveCommand,
 } from '@aws-sdk/client-dynamodb';
 import { ServiceError } from '../../../proto/wire/errors.ts';
-import { isTransient, nameOf, translateAwsError } from './aws-errors.ts';
+import { isTransient, translateAwsError } from './aws-errors.ts';
+import { nameOf } from './error-names.ts';
 import { LostRaceError, type Pace, retrying } from './retry.ts';
 import { TABLE_DEFINITION } from './table-definition.ts';
 
@@ -25,7 +26,7 @@ export interface CreatedTable {
  * Creates the catalog's table where there is none, waits until it can be used, and gives one of an earlier release the settings that
  * it lacks. Idempotent.
  * @throws ServiceError failed-precondition UNSUPPORTED_FORMAT for a table with other keys, or whose items end by another attribute;
- *   unavailable STORAGE_UNAVAILABLE.
+ *   or as `isMisconfigured` knows; unavailable STORAGE_UNAVAILABLE.
  */
 export async function createTable(
   client: Pick<DynamoDBClient, 'send'>,
@@ -49,7 +50,7 @@ export async function createTable(
       isExpiring: await attempt(() => makeExpiring(client, name, signal)),
     };
   } catch (error) {
-    throw translateAwsError(error, `table ${name}`);
+    throw translateAwsError(error, { kind: 'table', name });
   }
 }
 

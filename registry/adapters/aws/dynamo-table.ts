@@ -12,7 +12,8 @@ import {
 } from '@aws-sdk/client-dynamodb';
 import { throwIfAborted } from '../../../proto/wire/errors.ts';
 import { type Attributes, fromAttributes, integerOf, type Row, toAttribute, toAttributes, type Value } from './attributes.ts';
-import { cancellationReasons, isTransient, nameOf, translateAwsError } from './aws-errors.ts';
+import { cancellationReasons, isTransient, translateAwsError } from './aws-errors.ts';
+import { nameOf } from './error-names.ts';
 import { type Pace, retrying } from './retry.ts';
 import { type Key, ranges, type SortRange } from './table-layout.ts';
 
@@ -188,7 +189,7 @@ export class DynamoTable {
     try {
       return await retrying(this.#pace, signal, attempt, isTransient);
     } catch (error) {
-      throw translateAwsError(error, 'the catalog');
+      throw translateAwsError(error, { kind: 'table', name: this.#name });
     }
   }
 

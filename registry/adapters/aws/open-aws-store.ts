@@ -36,7 +36,8 @@ export interface AwsStoreDeps {
 
 /**
  * Catalog and live state in DynamoDB, blobs in S3. Both are asked once, so that a wrong name or a missing permission shows now.
- * @throws ServiceError unavailable STORAGE_UNAVAILABLE, with a retry delay where it may pass; failed-precondition UNSUPPORTED_FORMAT.
+ * @throws ServiceError unavailable STORAGE_UNAVAILABLE; failed-precondition UNSUPPORTED_FORMAT, or where the operator has to change
+ *   something first.
  */
 export async function openAwsStore(settings: AwsSettings, deps: AwsStoreDeps, signal: AbortSignal): Promise<AwsStore> {
   const pace: Pace = { clock: deps.clock, random: Math.random, settings: DEFAULT_RETRY };
@@ -74,7 +75,10 @@ async function checkBucket(bucket: S3Bucket, signal: AbortSignal): Promise<void>
   } catch (error) {
     // The answer to a HEAD has no body that could tell a bucket from an object.
     throw isAbsent(error)
-      ? translateAwsError(Object.assign(new Error('no such bucket'), { name: 'NoSuchBucket' }), 'the blob store')
+      ? translateAwsError(Object.assign(new Error('no such bucket'), { name: 'NoSuchBucket' }), {
+          kind: 'bucket',
+          name: bucket.name,
+        })
       : error;
   }
 }

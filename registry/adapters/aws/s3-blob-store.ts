@@ -14,7 +14,7 @@ import type {
 } from '../../release/blob-store.ts';
 import { verifyBytes } from '../../release/verify-chunks.ts';
 import { isAbsent, type S3Bucket, type StoredObject } from './s3-bucket.ts';
-import { discard, listBlobs, listSetAside, restore, restoreAbandoned, setAside } from './s3-garbage.ts';
+import { checkVersioned, discard, listBlobs, listSetAside, restore, restoreAbandoned, setAside } from './s3-garbage.ts';
 import type { S3Layout } from './s3-layout.ts';
 import { readObject } from './s3-read.ts';
 import { abortUploads, purge } from './s3-sweep.ts';
@@ -83,6 +83,11 @@ export class S3BlobStore implements BlobStore {
 
   list(signal: AbortSignal): AsyncIterable<StoredBlob> {
     return listBlobs(this.#bucket, this.#layout, signal);
+  }
+
+  async checkRestorable(signal: AbortSignal): Promise<void> {
+    throwIfAborted(signal);
+    await checkVersioned(this.#bucket, this.#layout, signal);
   }
 
   async setAside(digest: Digest, signal: AbortSignal): Promise<SetAsideBlob | undefined> {

@@ -8,7 +8,8 @@ import {
 } from '@aws-sdk/client-s3';
 import { type Digest, hexOf } from '../../../proto/wire/digest.ts';
 import type { ObjectPlace } from '../../model/object-place.ts';
-import { isTransient, nameOf, translateAwsError } from './aws-errors.ts';
+import { isTransient, translateAwsError } from './aws-errors.ts';
+import { nameOf } from './error-names.ts';
 import { type Pace, retrying } from './retry.ts';
 import { checksumOf } from './s3-layout.ts';
 
@@ -73,7 +74,7 @@ export class S3Bucket {
     try {
       return await retrying(this.pace, signal, () => send(this.#client, { abortSignal: signal }), isTransient);
     } catch (error) {
-      throw translateAwsError(error, 'the blob store');
+      throw translateAwsError(error, { kind: 'bucket', name: this.name });
     }
   }
 
@@ -102,8 +103,17 @@ export class S3Bucket {
     }
   }
 
-  /** S3 stores the bytes only if they have this digest, and fails with PreconditionFailed where it is told to spare an object. */
-  async put(key: string, bytes: Uint8Array, digest: Digest, signal: AbortSignal, onlyWhere?: 'absent'): Promise<void> {
+  /**
+   * S3 stores the bytes only if they have this digest, and fails with PreconditionFailed where it is told to spare an object. Gives
+   * the object's version, and nothing in a bucket that keeps none.
+   */
+  async put(
+    key: string,
+    bytes: Uint8Array,
+    digest: Digest,
+    signal: AbortSignal,
+    onlyWhere?: 'absent',
+  ): Promise<string | undefined> {
     const command = new PutObjectCommand({
       Bucket: this.name,
       Key: key,
@@ -121,7 +131,8 @@ export class S3Bucket {
       },
       { step: 'build', name: 'knownPayloadDigest' },
     );
-    await this.request(signal, (client, options) => client.send(command, options));
+    const { VersionId } = await this.request(signal, (client, options) => client.send(command, options));
+    return isVersion(VersionId) ? VersionId : undefined;
   }
 
   /** The sizes of the objects under `prefix`, by key. */
@@ -150,8 +161,7 @@ export class S3Bucket {
    * another one by now.
    */
   async deleteVersion({ key, versionId, etag }: ObjectPlace, signal: AbortSignal): Promise<boolean> {
-    const isVersioned = !['', 'null'].includes(versionId);
-    const which = isVersioned ? { VersionId: versionId } : { IfMatch: etag };
+    const which = isVersion(versionId) ? { VersionId: versionId } : { IfMatch: etag };
     const command = new DeleteObjectCommand({ Bucket: this.name, Key: key, ...which });
     try {
       await this.request(signal, (client, options) => client.send(command, options));
@@ -163,6 +173,11 @@ export class S3Bucket {
       throw error;
     }
   }
+}
+
+/** An object of before its bucket was versioned has the version `null`. */
+function isVersion(versionId: string | undefined): boolean {
+  return !['', 'null', undefined].includes(versionId);
 }
 
 /** Whether S3 says that the object, the version or the upload is not there. */

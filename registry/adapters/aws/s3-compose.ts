@@ -8,7 +8,7 @@ import {
 } from '@aws-sdk/client-s3';
 import { type Digest, refOf } from '../../../proto/wire/digest.ts';
 import { ServiceError } from '../../../proto/wire/errors.ts';
-import { nameOf } from './aws-errors.ts';
+import { nameOf } from './error-names.ts';
 import { inParallel } from './in-parallel.ts';
 import type { S3Bucket } from './s3-bucket.ts';
 import { checksumOf } from './s3-layout.ts';
@@ -41,7 +41,7 @@ export async function compose(bucket: S3Bucket, key: string, parts: readonly Par
   }
 }
 
-async function unlessThere(bucket: S3Bucket, key: string, write: () => Promise<void>, signal: AbortSignal): Promise<void> {
+async function unlessThere(bucket: S3Bucket, key: string, write: () => Promise<unknown>, signal: AbortSignal): Promise<void> {
   try {
     await write();
   } catch (error) {

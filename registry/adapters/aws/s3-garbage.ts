@@ -13,6 +13,8 @@ import type { S3Layout } from './s3-layout.ts';
 import { deleteAll, purge } from './s3-sweep.ts';
 
 const NOTHING = new Uint8Array(0);
+/** Among the objects that remember digests, and none of them. */
+const PROBE = 'is-versioned';
 
 export async function* listBlobs(bucket: S3Bucket, layout: S3Layout, signal: AbortSignal): AsyncGenerator<StoredBlob> {
   for await (const { Key = '', Size = 0, LastModified } of listed(bucket, layout.blobs, signal)) {
@@ -34,16 +36,11 @@ export async function setAside(
   signal: AbortSignal,
 ): Promise<SetAsideBlob | undefined> {
   const key = layout.blob(digest);
-  const stored = await bucket.head(key, signal);
-  if (stored === undefined) {
+  if ((await bucket.head(key, signal)) === undefined) {
     return undefined;
   }
-  if (['', 'null'].includes(stored.place.versionId)) {
-    const message = `bucket ${bucket.name} keeps no versions: what is removed could not be put back for a publish at the same time`;
-    throw new ServiceError('failed-precondition', 'BUCKET_NOT_VERSIONED', message);
-  }
   const copy = { digest, id: randomUUID() };
-  await bucket.put(keyOf(layout, copy), NOTHING, refOf(NOTHING).digest, signal);
+  await putVersion(bucket, keyOf(layout, copy), signal);
   await bucket.delete(key, signal);
   if ((await bucket.head(keyOf(layout, copy), signal)) === undefined) {
     // It took so long that this run was held to be gone: nothing remembers the mark, so it must not stay.
@@ -51,6 +48,22 @@ export async function setAside(
     return undefined;
   }
   return copy;
+}
+
+/** Asks by writing something, which needs no permission more: what counts is what the bucket keeps from now on. */
+export async function checkVersioned(bucket: S3Bucket, layout: S3Layout, signal: AbortSignal): Promise<void> {
+  const key = `${layout.setAside}${PROBE}`;
+  await putVersion(bucket, key, signal);
+  await purge(bucket, key, Number.POSITIVE_INFINITY, signal);
+}
+
+/** Writes an empty object. @throws ServiceError failed-precondition BUCKET_NOT_VERSIONED, and nothing stays. */
+async function putVersion(bucket: S3Bucket, key: string, signal: AbortSignal): Promise<void> {
+  if ((await bucket.put(key, NOTHING, refOf(NOTHING).digest, signal)) === undefined) {
+    await bucket.tidy(() => purge(bucket, key, Number.POSITIVE_INFINITY, signal));
+    const message = `bucket ${bucket.name} keeps no versions: what is removed could not be put back for a publish at the same time`;
+    throw new ServiceError('failed-precondition', 'BUCKET_NOT_VERSIONED', message);
+  }
 }
 
 export async function listSetAside(bucket: S3Bucket, layout: S3Layout, signal: AbortSignal): Promise<SetAsideBlob[]> {

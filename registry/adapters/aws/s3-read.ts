@@ -2,7 +2,8 @@ import type { Readable } from 'node:stream';
 import { GetObjectCommand } from '@aws-sdk/client-s3';
 import type { ByteRange } from '../../../proto/wire/chunks.ts';
 import { abortError, ServiceError, throwIfAborted } from '../../../proto/wire/errors.ts';
-import { isTransient, nameOf, translateAwsError } from './aws-errors.ts';
+import { isTransient, translateAwsError } from './aws-errors.ts';
+import { nameOf } from './error-names.ts';
 import { pauseAfter } from './retry.ts';
 import type { S3Bucket } from './s3-bucket.ts';
 
@@ -47,7 +48,7 @@ export async function* readObject(
     } catch (error) {
       throwIfAborted(signal);
       if (!isTransient(error)) {
-        throw translateAwsError(error, 'the blob store');
+        throw translateAwsError(error, { kind: 'bucket', name: bucket.name });
       }
     }
     if (at < end) {
@@ -55,7 +56,7 @@ export async function* readObject(
       failures++;
       if (!(await pauseAfter(bucket.pace, failures, sinceMs, signal))) {
         const error = Object.assign(new Error(`${object.key} broke off at byte ${at}`), { name: 'TimeoutError' });
-        throw translateAwsError(error, 'the blob store');
+        throw translateAwsError(error, { kind: 'bucket', name: bucket.name });
       }
     }
   }

@@ -8,7 +8,8 @@ import {
 import { ServiceError } from '../../../proto/wire/errors.ts';
 import type { Clock } from '../../release/clock.ts';
 import { createDynamoClient, createS3Client } from './aws-clients.ts';
-import { isTransient, nameOf, translateAwsError } from './aws-errors.ts';
+import { isTransient, translateAwsError } from './aws-errors.ts';
+import { nameOf } from './error-names.ts';
 import type { AwsSettings } from './aws-settings.ts';
 import { type CreatedTable, createTable } from './create-table.ts';
 import { renewIdentity } from './dynamo-catalog.ts';
@@ -26,7 +27,7 @@ export interface SetUp {
 /**
  * Creates what a registry on AWS needs and is not there, and opens it once: the table, and where `createBucket` says so a
  * versioned bucket. Idempotent, but that a table which was put back to an earlier moment gets another identity each time.
- * @throws ServiceError failed-precondition STORAGE_UNAVAILABLE when there is no such bucket; as `createTable` and `openAwsStore` do.
+ * @throws ServiceError failed-precondition BUCKET_NOT_FOUND when there is no such bucket; as `createTable` and `openAwsStore` do.
  */
 export async function setUpAws(
   settings: AwsSettings,
@@ -67,7 +68,7 @@ async function ensureBucket(
     }
     if (!mayCreate) {
       const message = `there is no bucket ${bucket} in ${region}; --create-bucket creates it`;
-      throw new ServiceError('failed-precondition', 'STORAGE_UNAVAILABLE', message);
+      throw new ServiceError('failed-precondition', 'BUCKET_NOT_FOUND', message);
     }
     // The oldest region goes without saying, and must not be said.
     const place = region === 'us-east-1' ? {} : { LocationConstraint: region as BucketLocationConstraint };
@@ -77,7 +78,7 @@ async function ensureBucket(
     await attempt(() => s3.send(versioning, options));
     return true;
   } catch (error) {
-    throw translateAwsError(error, `bucket ${bucket}`);
+    throw translateAwsError(error, { kind: 'bucket', name: bucket });
   }
 }
 

@@ -123,6 +123,11 @@ export class FolderBlobStore implements BlobStore {
     return listBlobs(this.#layout, signal);
   }
 
+  async checkRestorable(signal: AbortSignal): Promise<void> {
+    // A file that is renamed can be renamed again.
+    throwIfAborted(signal);
+  }
+
   async setAside(digest: Digest, signal: AbortSignal): Promise<SetAsideBlob | undefined> {
     throwIfAborted(signal);
     return translated(() => setAside(this.#layout, digest));

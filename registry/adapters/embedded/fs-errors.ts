@@ -1,5 +1,8 @@
 import { isServiceError, ServiceError } from '../../../proto/wire/errors.ts';
 
+/** Somebody has to make room, or a collection of garbage does. */
+export const FULL_RETRY_DELAY_MS = 5_000;
+
 /** What a failure of the file system means to the blob store's callers. Whether ENOENT means "absent" is for the caller to know. */
 export function translateFsError(error: unknown): unknown {
   if (isServiceError(error) || !(error instanceof Error)) {
@@ -11,6 +14,7 @@ export function translateFsError(error: unknown): unknown {
     case 'EFBIG':
       return new ServiceError('resource-exhausted', 'STORAGE_FULL', `the blob store's disk is full: ${error.message}`, {
         cause: error,
+        retryDelayMs: FULL_RETRY_DELAY_MS,
       });
     case 'EACCES':
     case 'EPERM':

@@ -1,4 +1,5 @@
 import { isServiceError, ServiceError } from '../../../proto/wire/errors.ts';
+import { FULL_RETRY_DELAY_MS } from './fs-errors.ts';
 
 /** When another process held the database for longer than we wait, trying again soon is worth it. */
 const BUSY_RETRY_MS = 200;
@@ -12,6 +13,7 @@ export function translateSqliteError(error: unknown): unknown {
   if (code === 'SQLITE_FULL') {
     return new ServiceError('resource-exhausted', 'STORAGE_FULL', `the catalog's disk is full: ${error.message}`, {
       cause: error,
+      retryDelayMs: FULL_RETRY_DELAY_MS,
     });
   }
   if (/^SQLITE_(BUSY|LOCKED|PROTOCOL)/.test(code)) {

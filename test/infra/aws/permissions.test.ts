@@ -8,31 +8,12 @@ import {
   REGISTRY_OBJECT_ACTIONS,
   REGISTRY_TABLE_ACTIONS,
 } from '../../../infra/aws/permissions.ts';
+import { REQUEST_ACTIONS } from '../../../registry/adapters/aws/request-actions.ts';
 import { repositoryRoot } from '../../support/reference-data.ts';
 
-/** The actions that AWS asks for at each request. A request of one object version needs the second one of those of `GetObject`. */
 const ACTIONS: Readonly<Record<string, readonly string[]>> = {
-  AbortMultipartUpload: ['s3:AbortMultipartUpload'],
-  BatchGetItem: ['dynamodb:BatchGetItem'],
-  CompleteMultipartUpload: ['s3:PutObject'],
-  CopyObject: ['s3:GetObject', 's3:PutObject'],
-  CreateMultipartUpload: ['s3:PutObject'],
-  DeleteItem: ['dynamodb:DeleteItem'],
-  DeleteObject: ['s3:DeleteObject'],
-  DeleteObjects: ['s3:DeleteObject', 's3:DeleteObjectVersion'],
-  GetItem: ['dynamodb:GetItem'],
-  GetObject: ['s3:GetObject'],
-  HeadBucket: ['s3:ListBucket'],
-  HeadObject: ['s3:GetObject', 's3:ListBucket'],
-  ListMultipartUploads: ['s3:ListBucketMultipartUploads'],
-  ListObjectVersions: ['s3:ListBucketVersions'],
-  ListObjectsV2: ['s3:ListBucket'],
-  PutItem: ['dynamodb:PutItem'],
-  PutObject: ['s3:PutObject'],
-  Query: ['dynamodb:Query'],
-  UpdateItem: ['dynamodb:UpdateItem'],
-  UploadPartCopy: ['s3:GetObject', 's3:PutObject'],
-  // A transaction needs what its writes need.
+  ...REQUEST_ACTIONS,
+  // What its writes need, and no more.
   TransactWriteItems: [],
   'transaction ConditionCheck': ['dynamodb:ConditionCheckItem'],
   'transaction Delete': ['dynamodb:DeleteItem'],

@@ -134,6 +134,14 @@ describe('call log', () => {
     });
   }
 
+  it('a store that its operator has to put right is a warning with the text of its cause', () => {
+    const { logger, lines } = memoryLog();
+    const cause = new Error('not authorized to perform: dynamodb:PutItem');
+    const error = new ServiceError('failed-precondition', 'TABLE_ACCESS_DENIED', 'text', { cause });
+    createCallLog(logger)({ ...CALL, fields: {}, error });
+    assert.deepEqual([lines[0]?.['level'], lines[0]?.['cause']], [40, cause.message]);
+  });
+
   it('a defect within a call that goes on makes its line an error with the stack', () => {
     const { logger, lines } = memoryLog();
     const report = createCallLog(logger);

@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
-import { after, before, describe, it } from 'node:test';
-import { CHUNK_BYTES } from '../../../proto/wire/chunks.ts';
+import { after, before, describe, it, type TestContext } from 'node:test';
 import { refOf } from '../../../proto/wire/digest.ts';
 import { createS3Client } from '../../../registry/adapters/aws/aws-clients.ts';
 import { openAwsStore } from '../../../registry/adapters/aws/open-aws-store.ts';
@@ -17,33 +16,20 @@ import {
   pace,
   startAwsTestServers,
 } from '../../support/aws/aws-test-store.ts';
-import { type Fault, type FaultProxy, startFaultProxy } from '../../support/aws/fault-proxy.ts';
-import { collect, createClassifier, never, promotion, publish } from '../../support/registry/publish.ts';
+import { DYNAMO_FAULTS, type FaultKind, S3_FAULTS, standsStill } from '../../support/aws/fault-kinds.ts';
+import { type FaultProxy, startFaultProxy } from '../../support/aws/fault-proxy.ts';
+import { comparable, stateOf } from '../../support/aws/store-state.ts';
+import { openTroubledStore } from '../../support/aws/troubled-store.ts';
+import { collect, createClassifier, never, publish } from '../../support/registry/publish.ts';
+import { tellStory } from '../../support/registry/release-story.ts';
 import { chunkedBlob, sampleVersion, seededBytes } from '../../support/registry/sample-version.ts';
 import { memoryLiveState } from '../../support/registry/live-state.ts';
 
-const DYNAMO_FAULTS: readonly Fault[] = [
-  { kind: 'answer', status: 400, body: '{"__type":"com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException"}' },
-  { kind: 'answer', status: 400, body: '{"__type":"com.amazonaws.dynamodb.v20120810#ThrottlingException"}' },
-  { kind: 'answer', status: 500, body: '{"__type":"com.amazonaws.dynamodb.v20120810#InternalServerError"}' },
-  {
-    kind: 'answer',
-    status: 400,
-    body: '{"__type":"com.amazonaws.dynamodb.v20120810#TransactionCanceledException","CancellationReasons":[{"Code":"TransactionConflict"}]}',
-  },
-  { kind: 'reset' },
-  { kind: 'lost-answer' },
-  { kind: 'cut', afterBytes: 1 },
-];
-
-const S3_FAULTS: readonly Fault[] = [
-  { kind: 'answer', status: 503, body: '<Error><Code>SlowDown</Code></Error>' },
-  { kind: 'answer', status: 500, body: '<Error><Code>InternalError</Code></Error>' },
-  { kind: 'answer', status: 502, body: 'no XML' },
-  { kind: 'reset' },
-  { kind: 'lost-answer' },
-  { kind: 'cut', afterBytes: 1000 },
-];
+/** Of these, and of waiting for what never comes less often: that takes time. */
+const EVERY = 3;
+const EVERY_STALL = 25;
+/** Those that concern any request and are over at once. */
+const QUICK = DYNAMO_FAULTS.filter((kind) => everyOf(kind) === EVERY && !kind.name.includes('transaction'));
 
 describe('a registry on AWS in trouble', needsLocalAws(), () => {
   let servers: AwsTestServers;
@@ -62,55 +48,37 @@ describe('a registry on AWS in trouble', needsLocalAws(), () => {
     return proxy;
   };
 
-  it('every third request failing in some way changes nothing but time', async () => {
-    const settings = await servers.newStore();
-    const [dynamo, s3] = [await through(settings.dynamoEndpoint), await through(settings.s3Endpoint)];
-    const faulty = { ...settings, dynamoEndpoint: dynamo.url, s3Endpoint: s3.url };
-    const { catalog, blobs, close } = await openAwsStore(faulty, { clock: systemClock, onLeftover: ignoreLeftover }, never);
-    let faults = 0;
-    for (const [proxy, kinds] of [
-      [dynamo, DYNAMO_FAULTS],
-      [s3, S3_FAULTS],
-    ] as const) {
-      // Each kind in turn; the one after a fault is let through.
-      proxy.setFault((_, index) => (index % 3 === 0 ? kinds[faults++ % kinds.length] : undefined));
+  // They mostly wait.
+  describe('every call of the contract, and what table and bucket hold after it', { concurrency: 3 }, () => {
+    const atMs = Date.now() + 3_600_000;
+    const tell = async (troubles: Omit<Parameters<typeof openTroubledStore>[1], 'every'>, every: number) => {
+      const settings = await servers.newStore();
+      await using store = await openTroubledStore(settings, { ...troubles, every });
+      const story = comparable(await tellStory(store, atMs), settings);
+      assert.deepEqual(store.leftovers, []);
+      return { story, state: await stateOf(settings), faults: store.faults() };
+    };
+    let calm: Awaited<ReturnType<typeof tell>>;
+    before(async () => {
+      calm = await tell({}, EVERY);
+    });
+    const check = async (t: TestContext, troubles: Parameters<typeof tell>[0], every: number): Promise<void> => {
+      const { story, state, faults } = await tell(troubles, every);
+      t.diagnostic(`${faults} requests failed`);
+      assert.ok(faults > 0);
+      assert.deepEqual(story, calm.story);
+      assert.deepEqual(state, calm.state);
+    };
+
+    it('are two times the same where nothing fails', async () => {
+      const again = await tell({}, EVERY);
+      assert.deepEqual(again, calm);
+    });
+    for (const kind of DYNAMO_FAULTS) {
+      it(`are the same with ${kind.name}, of DynamoDB`, (t) => check(t, { dynamo: kind }, everyOf(kind)));
     }
-    const registry = createRegistry(
-      { catalog, blobs, ...memoryLiveState(), clock: systemClock, newId: () => randomUUID() },
-      { feedPollMs: 10, serverTtlMs: 10_000 },
-    );
-    const files = [seededBytes('large', 2 * CHUNK_BYTES + 100), seededBytes('small', 100), Buffer.alloc(0)];
-    try {
-      await registry.createModel(
-        { name: 'm', kind: 'classification', description: '', labels: { a: 'b' }, requestId: 'c' },
-        never,
-      );
-      for (const count of [3, 2, 1]) {
-        const { version, isCreated } = await publish(registry, 'm', sampleVersion(files.slice(0, count)));
-        assert.deepEqual([version.version, isCreated], [4 - count, true]);
-        const moved = await registry.promoteVersion(promotion({ model: 'm', version: version.version }), never);
-        assert.equal(moved.alias.revision, version.version);
-      }
-      for (const bytes of files) {
-        const read = registry.readBlob({ blob: refOf(bytes), offsetBytes: 0, lengthBytes: undefined }, never);
-        assert.ok((await collect(read)).equals(bytes));
-      }
-      const { items } = await registry.listAliasEvents({ model: 'm', alias: '', pageSize: 0, pageToken: '' }, never);
-      assert.deepEqual(
-        items.map(({ state }) => [state.revision, state.version]),
-        [
-          [3, 3],
-          [2, 2],
-          [1, 1],
-        ],
-      );
-      assert.equal(
-        (await registry.listModels({ pageSize: 0, pageToken: '', labels: { a: 'b' } }, never)).items[0]?.latestVersion,
-        3,
-      );
-      assert.ok(faults > 50, `${faults} faults`);
-    } finally {
-      close();
+    for (const kind of S3_FAULTS) {
+      it(`are the same with ${kind.name}, of S3`, (t) => check(t, { s3: kind }, everyOf(kind)));
     }
   });
 
@@ -141,7 +109,7 @@ describe('a registry on AWS in trouble', needsLocalAws(), () => {
   it('two publishers of one model through two registries, one of them in trouble, get on', async () => {
     const settings = await servers.newStore();
     const dynamo = await through(settings.dynamoEndpoint);
-    dynamo.setFault((_, index) => (index % 4 === 0 ? DYNAMO_FAULTS[(index / 4) % DYNAMO_FAULTS.length] : undefined));
+    dynamo.setFault((_, index) => (index % 4 === 0 ? QUICK[(index / 4) % QUICK.length]?.fault : undefined));
     const stores = await Promise.all(
       [settings, { ...settings, dynamoEndpoint: dynamo.url }].map((each) =>
         openAwsStore(each, { clock: systemClock, onLeftover: ignoreLeftover }, never),
@@ -174,3 +142,7 @@ describe('a registry on AWS in trouble', needsLocalAws(), () => {
     }
   });
 });
+
+function everyOf(kind: FaultKind): number {
+  return standsStill(kind) ? EVERY_STALL : EVERY;
+}

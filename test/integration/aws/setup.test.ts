@@ -64,9 +64,13 @@ describe('setup', needsLocalAws(), () => {
 
   it('a registry does not start without its table or its bucket, and says what to do', async () => {
     const there = registryEnv(await servers.newStore());
-    for (const change of [{ MODELS_TABLE: 'not-there' }, { MODELS_S3_BUCKET: 'not-there' }]) {
+    const changes = [
+      [{ MODELS_TABLE: 'not-there' }, 'TABLE_NOT_FOUND'],
+      [{ MODELS_S3_BUCKET: 'not-there' }, 'BUCKET_NOT_FOUND'],
+    ] as const;
+    for (const [change, reason] of changes) {
       const error = await rejection(startRegistryServer('/nowhere', { ...servers.env, ...there, ...change }));
-      assert.ok(isError('failed-precondition', 'STORAGE_UNAVAILABLE')(error));
+      assert.ok(isError('failed-precondition', reason)(error));
       assert.match(error.message, /not-there.*maskterial setup/);
     }
   });

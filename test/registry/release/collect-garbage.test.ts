@@ -3,6 +3,7 @@ import { readdir, rm } from 'node:fs/promises';
 import { it } from 'node:test';
 import { CHUNK_BYTES } from '../../../proto/wire/chunks.ts';
 import type { Digest } from '../../../proto/wire/digest.ts';
+import { ServiceError } from '../../../proto/wire/errors.ts';
 import type { BlobStore } from '../../../registry/release/blob-store.ts';
 import type { Registry } from '../../../registry/release/registry.ts';
 import { type EmbeddedRegistry, openEmbedded } from '../../support/registry/embedded-registry.ts';
@@ -359,4 +360,29 @@ it('puts everything back when it fails, and settles what a crash left', async ()
   assert.equal(await isStored(embedded, smallVersion('gone')), false);
   await assertWhole(embedded);
   embedded[Symbol.dispose]();
+});
+
+it('ends nothing where what it set aside could not be restored', async () => {
+  await using folder = await temporaryFolder();
+  let isVersioned = false;
+  using embedded = await openEmbedded(folder.path, {
+    clock: new ManualClock(Date.now() + 10 * DAY * 1000),
+    wrapBlobs: (blobs) =>
+      overriding(blobs, {
+        checkRestorable: async () => {
+          if (!isVersioned) {
+            throw new ServiceError('failed-precondition', 'BUCKET_NOT_VERSIONED', 'no versions');
+          }
+        },
+      }),
+  });
+  const { registry } = embedded;
+  await createClassifier(registry, 'm');
+  const id = await stage(registry, 'm', smallVersion('left'));
+  const run = (isDryRun: boolean) => registry.collectGarbage({ isDryRun, graceSeconds: 0 }, never);
+  await assert.rejects(run(false), isError('failed-precondition', 'BUCKET_NOT_VERSIONED'));
+  assert.equal((await registry.getStaging(id, never)).staging.id, id);
+  assert.equal((await run(true)).stagingCount, 1);
+  isVersioned = true;
+  assert.equal((await run(false)).stagingCount, 1);
 });

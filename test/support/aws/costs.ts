@@ -70,6 +70,7 @@ export async function measureCosts(client: DynamoSender, table: string): Promise
     const run = <T>(call: string, action: () => Promise<T>): Promise<T> => (isFirst ? measure(call, action) : action());
     const id = await run('StageVersion, 2 new files', () => stage(registry, 'm', sample, `stage-${index}`));
     if (isFirst) {
+      await measure('GetStaging, 2 missing files', () => registry.getStaging(id, never));
       await measure('UploadBlob, 3 chunks', () => upload(registry, id, large));
       await measure('UploadBlob, 1 chunk', () => upload(registry, id, small));
     }
@@ -87,6 +88,7 @@ export async function measureCosts(client: DynamoSender, table: string): Promise
     registry.resolveVersion({ model: 'm', ref: { kind: 'alias', alias: 'production' } }, never),
   );
   await measure('GetModel', () => registry.getModel('m', never));
+  await measure('GetVersion', () => registry.getVersion({ model: 'm', version: 1 }, never));
   await measure('ListModels', () => registry.listModels({ pageSize: 0, pageToken: '', labels: {} }, never));
   await measure('ListModels, by 2 labels', () => registry.listModels({ pageSize: 0, pageToken: '', labels }, never));
   await measure('ListVersions', () => registry.listVersions({ model: 'm', pageSize: 0, pageToken: '', labels: {} }, never));
@@ -118,6 +120,11 @@ export async function measureCosts(client: DynamoSender, table: string): Promise
   over.abort();
   await Promise.all(watches);
   await measure('DeleteVersion, 1 file', () => registry.deleteVersion({ ...move, version: 2, requestId: 'd' }, never));
+  await registry.stageVersion({ model: 'm', manifestJson: sampleVersion([large]).manifestJson, labels: {}, requestId: '' }, never);
+  const collection = (isDryRun: boolean) => registry.collectGarbage({ isDryRun, graceSeconds: 0 }, never);
+  await measure('CollectGarbage, dry run: 2 of 5 blobs, 1 staging', () => collection(true));
+  await measure('CollectGarbage, 2 of 5 blobs, 1 staging', () => collection(false));
+  await measure('CollectGarbage, nothing of 3 blobs', () => collection(false));
   const report = (sequence: number, state: 'loading' | 'ready') => {
     const versions = Array.from({ length: 10 }, (_, index) => [index + 1, digestOf(Buffer.from(`${index}`))] as const);
     const servables = versions.map(([version, digest]) => servableOf(version, digest, { state }));

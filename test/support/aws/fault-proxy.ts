@@ -7,6 +7,8 @@ export type Fault =
   | { readonly kind: 'answer'; readonly status: number; readonly body: string }
   /** The connection breaks before the request is passed on, or after it took effect and before its answer. */
   | { readonly kind: 'reset' }
+  /** It is passed on to nobody, and nothing ever comes back. */
+  | { readonly kind: 'silence' }
   | { readonly kind: 'lost-answer' }
   /** The answer ends, or stands still, after this many bytes of its body. */
   | { readonly kind: 'cut'; readonly afterBytes: number }
@@ -17,6 +19,8 @@ export interface SeenRequest {
   readonly url: string;
   /** DynamoDB names its operation there. */
   readonly target: string;
+  /** S3 makes the bytes of another object, and may fail although it began its answer with 200. */
+  readonly isCopy: boolean;
 }
 
 export interface FaultProxy {
@@ -38,11 +42,14 @@ export async function startFaultProxy(serverUrl: string): Promise<FaultProxy> {
       method: incoming.method ?? '',
       url: incoming.url ?? '',
       target: String(incoming.headers['x-amz-target'] ?? ''),
+      isCopy: incoming.headers['x-amz-copy-source'] !== undefined,
     };
     requests.push(seen);
     const fault = choose(seen, requests.length - 1);
     if (fault?.kind === 'reset') {
       incoming.socket.destroy();
+    } else if (fault?.kind === 'silence') {
+      incoming.resume();
     } else if (fault?.kind === 'answer') {
       incoming.resume();
       answer.writeHead(fault.status, { 'content-type': 'application/x-amz-json-1.0' }).end(fault.body);
@@ -77,6 +84,7 @@ function passOn(response: IncomingMessage, answer: ServerResponse, fault: Fault 
     return;
   }
   answer.writeHead(response.statusCode ?? 500, response.headers);
+  answer.flushHeaders();
   if (fault === undefined) {
     response.pipe(answer);
     return;

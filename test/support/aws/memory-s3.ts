@@ -183,8 +183,9 @@ export class MemoryS3 {
     return found.bytes;
   }
 
-  #put(key: string, bytes: Buffer, checksum: string): { VersionId: string } {
-    return { VersionId: this.#push(key, { bytes, checksum, isMark: false }) };
+  #put(key: string, bytes: Buffer, checksum: string): { VersionId: string | undefined } {
+    const versionId = this.#push(key, { bytes, checksum, isMark: false });
+    return { VersionId: this.isVersioned ? versionId : undefined };
   }
 
   #push(key: string, version: Pick<StoredVersion, 'bytes' | 'checksum' | 'isMark'>): string {

@@ -193,6 +193,18 @@ test('a registry that is gone or full ends the set; what was done is said', asyn
   assert.match(err, /1 of 3 bundles failed:\n.*CLS_GMM_B: full \[STORAGE_FULL\]\n1 bundle not tried\n$/);
 });
 
+test('a registry whose store refuses it ends the set', async () => {
+  for (const name of ['CLS_GMM_A', 'CLS_GMM_B']) {
+    write(name, gmm(name.charCodeAt(8)));
+  }
+  registry.fail = () => {
+    throw new ServiceError('failed-precondition', 'BUCKET_ACCESS_DENIED', 'bucket lab cannot be used');
+  };
+  const { code, err } = await run([models()]);
+  assert.equal(code, EXIT.failed);
+  assert.match(err, /1 of 2 bundles failed:\n.*CLS_GMM_A: bucket lab .*\n1 bundle not tried\n$/);
+});
+
 test('ctrl-c ends the set after saying what was done', async () => {
   write('CLS_GMM_A', gmm(1));
   write('CLS_GMM_B', gmm(2));

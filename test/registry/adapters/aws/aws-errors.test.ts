@@ -7,6 +7,10 @@ import { awsError, cancelled } from '../../../support/aws/fake-client.ts';
 
 const network = (code: string): Error => Object.assign(new Error(`connect ${code} 10.0.0.1:443`), { code });
 
+/** The client has learned the right time from the answer. */
+const skewed = (name: string): Error => awsError(name, 403, { $metadata: { httpStatusCode: 403, clockSkewCorrected: true } });
+const table = { kind: 'table', name: 'models' } as const;
+
 const TABLE: readonly [error: unknown, isTransient: boolean, reason: string, kind: string][] = [
   [awsError('ProvisionedThroughputExceededException'), true, 'STORAGE_UNAVAILABLE', 'unavailable'],
   [awsError('ThrottlingException'), true, 'STORAGE_UNAVAILABLE', 'unavailable'],
@@ -22,12 +26,14 @@ const TABLE: readonly [error: unknown, isTransient: boolean, reason: string, kin
   [network('ENOTFOUND'), true, 'STORAGE_UNAVAILABLE', 'unavailable'],
   [cancelled('None', 'TransactionConflict', 'ThrottlingError'), true, 'STORAGE_UNAVAILABLE', 'unavailable'],
   [new LostRaceError('again'), true, 'STORAGE_UNAVAILABLE', 'unavailable'],
-  [awsError('AccessDeniedException'), false, 'STORAGE_UNAVAILABLE', 'unavailable'],
-  [awsError('AccessDenied', 403), false, 'STORAGE_UNAVAILABLE', 'unavailable'],
-  [awsError('SomethingNew', 403), false, 'STORAGE_UNAVAILABLE', 'unavailable'],
-  [awsError('ResourceNotFoundException'), false, 'STORAGE_UNAVAILABLE', 'unavailable'],
-  [awsError('NoSuchBucket', 404), false, 'STORAGE_UNAVAILABLE', 'unavailable'],
-  [awsError('CredentialsProviderError', 0), false, 'STORAGE_UNAVAILABLE', 'unavailable'],
+  [skewed('InvalidSignatureException'), true, 'STORAGE_UNAVAILABLE', 'unavailable'],
+  [awsError('AccessDeniedException'), false, 'TABLE_ACCESS_DENIED', 'failed-precondition'],
+  [awsError('AccessDenied', 403), false, 'TABLE_ACCESS_DENIED', 'failed-precondition'],
+  [awsError('SomethingNew', 403), false, 'TABLE_ACCESS_DENIED', 'failed-precondition'],
+  [awsError('ResourceNotFoundException'), false, 'TABLE_NOT_FOUND', 'failed-precondition'],
+  [awsError('CredentialsProviderError', 0), false, 'CREDENTIALS_REFUSED', 'failed-precondition'],
+  [awsError('ExpiredTokenException'), false, 'CREDENTIALS_REFUSED', 'failed-precondition'],
+  [awsError('UnrecognizedClientException'), false, 'CREDENTIALS_REFUSED', 'failed-precondition'],
   [awsError('InsufficientStorage', 507), false, 'STORAGE_FULL', 'resource-exhausted'],
 ];
 
@@ -35,10 +41,11 @@ it('tells what may pass from what has to be put right, and says neither account 
   for (const [error, mayPass, reason, kind] of TABLE) {
     const name = error instanceof Error ? `${error.name} ${String(Reflect.get(error, 'code'))}` : '';
     assert.equal(isTransient(error), mayPass, name);
-    const translated = translateAwsError(error, 'the catalog');
+    const translated = translateAwsError(error, table);
     assert.ok(translated instanceof ServiceError, name);
     assert.deepEqual([translated.kind, translated.reason, translated.cause], [kind, reason, error], name);
-    assert.equal(translated.retryDelayMs !== undefined, mayPass, name);
+    assert.equal(translated.retryDelayMs !== undefined, kind !== 'failed-precondition', name);
+    assert.match(translated.message, /\bmodels\b/);
     assert.doesNotMatch(translated.message, /arn:|10\.0\.0\.1/);
   }
 });
@@ -47,6 +54,6 @@ it('leaves our own mistakes and errors that say enough as they are', () => {
   const known = new ServiceError('not-found', 'BLOB_NOT_FOUND', 'x');
   for (const error of [awsError('ValidationException'), cancelled('ValidationError'), new TypeError('bug'), known, 'text']) {
     assert.equal(isTransient(error), false);
-    assert.equal(translateAwsError(error, 'the catalog'), error);
+    assert.equal(translateAwsError(error, table), error);
   }
 });

@@ -115,7 +115,7 @@ it('repeats what is refused for now, and says what is refused for good', async (
       }
     };
     const creating = createTable(refusing.sender, instantPace(), 'models', never);
-    await assert.rejects(creating, isError('unavailable', 'STORAGE_UNAVAILABLE'), denied);
+    await assert.rejects(creating, isError('failed-precondition', 'TABLE_ACCESS_DENIED'), denied);
   }
   const slow = service({ readyAfter: Number.POSITIVE_INFINITY });
   const waiting = createTable(slow.sender, instantPace({ budgetMs: 500 }), 'models', never);

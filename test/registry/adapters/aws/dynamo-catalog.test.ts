@@ -280,7 +280,7 @@ it('calls a staging open until all that its version refers to is visible, whoeve
       throw awsError('AccessDeniedException');
     }
   };
-  await assert.rejects(catalog.addVersion('s', DRAFT, undefined, never), isError('unavailable', 'STORAGE_UNAVAILABLE'));
+  await assert.rejects(catalog.addVersion('s', DRAFT, undefined, never), isError('failed-precondition', 'TABLE_ACCESS_DENIED'));
   assert.deepEqual([(await catalog.getVersion(m, 1, never))?.version, await isOpen()], [1, true]);
   // Who tries again ends it; so does a collection of garbage, which takes nothing away.
   const again = await catalog.addVersion('s', DRAFT, undefined, never);

@@ -86,6 +86,28 @@ it('sets nothing aside in a bucket that keeps no versions: it could not be resto
   assert.deepEqual([await stored(store), await store.listSetAside(never)], [true, []]);
 });
 
+it('says beforehand whether the bucket keeps versions, and leaves nothing of the question behind', async () => {
+  const { s3, store } = await published();
+  const left = (): number => [...s3.objects.values()].filter((versions) => versions.length > 0).length;
+  const before = left();
+  await store.checkRestorable(never);
+  s3.isVersioned = false;
+  await assert.rejects(store.checkRestorable(never), isError('failed-precondition', 'BUCKET_NOT_VERSIONED'));
+  assert.deepEqual([left(), await store.listSetAside(never)], [before, []]);
+});
+
+it('sets aside what was stored before its bucket was versioned', async () => {
+  const { s3, store } = await published();
+  s3.objects.set(
+    PLACE,
+    (s3.objects.get(PLACE) ?? []).map((version) => ({ ...version, versionId: 'null' })),
+  );
+  const copy = await store.setAside(BLOB.digest, never);
+  assert.ok(copy !== undefined);
+  assert.equal(await store.restore(BLOB.digest, never), true);
+  assert.ok(await stored(store));
+});
+
 it('restores a blob under the object version that was recorded for it', async () => {
   const { store } = await published();
   const place = await store.placeOf(BLOB.digest, never);

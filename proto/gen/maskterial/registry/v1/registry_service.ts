@@ -4636,7 +4636,9 @@ export const CollectGarbageResponse: MessageFns<CollectGarbageResponse> = {
  * listed, each RPC can answer CANCELLED [CANCELLED], DEADLINE_EXCEEDED [DEADLINE_EXCEEDED], INTERNAL [INTERNAL],
  * UNAVAILABLE [SHUTTING_DOWN, STORAGE_UNAVAILABLE] and INVALID_ARGUMENT [MESSAGE_TOO_LARGE, MALFORMED_MESSAGE] for a request of more
  * than 8 MiB or of other bytes than its message's, or one that is not framed, compressed or timed as gRPC has it; and each one that
- * writes RESOURCE_EXHAUSTED [STORAGE_FULL]. What reads stored bytes (GetStaging, UploadBlob, FinalizeVersion, ResolveVersion,
+ * writes RESOURCE_EXHAUSTED [STORAGE_FULL]. Where the operator of a registry on AWS has to change something first, each answers
+ * FAILED_PRECONDITION [TABLE_NOT_FOUND, TABLE_ACCESS_DENIED, BUCKET_NOT_FOUND, BUCKET_ACCESS_DENIED, CREDENTIALS_REFUSED] with
+ * metadata table or bucket, and permission where one is missing: trying again is of no use until then. What reads stored bytes (GetStaging, UploadBlob, FinalizeVersion, ResolveVersion,
  * ReadBlob) answers DATA_LOSS [DIGEST_MISMATCH, SIZE_MISMATCH] when they are not the ones that were stored, and NOT_FOUND
  * [BLOB_NOT_FOUND] when they are gone.
  * INVALID_ARGUMENT comes with google.rpc.BadRequest naming every violated field, as many as fit; texts never hold U+0000.
@@ -4705,7 +4707,7 @@ export const RegistryServiceService = {
   /**
    * Declares a version's manifest and learns which of its blobs are missing. Nothing of a staging is visible to readers.
    * A stored copy of this manifest that is damaged or gone is replaced by the bytes of the request.
-   * NOT_FOUND [MODEL_NOT_FOUND]; INVALID_ARGUMENT [INVALID_REQUEST, INVALID_MANIFEST, REQUEST_ID_REUSED];
+   * NOT_FOUND [MODEL_NOT_FOUND, STAGING_NOT_FOUND: what this request_id staged was ended since]; INVALID_ARGUMENT [INVALID_REQUEST, INVALID_MANIFEST, REQUEST_ID_REUSED];
    * FAILED_PRECONDITION [KIND_MISMATCH].
    */
   stageVersion: {
@@ -4999,7 +5001,7 @@ export interface RegistryServiceServer extends UntypedServiceImplementation {
   /**
    * Declares a version's manifest and learns which of its blobs are missing. Nothing of a staging is visible to readers.
    * A stored copy of this manifest that is damaged or gone is replaced by the bytes of the request.
-   * NOT_FOUND [MODEL_NOT_FOUND]; INVALID_ARGUMENT [INVALID_REQUEST, INVALID_MANIFEST, REQUEST_ID_REUSED];
+   * NOT_FOUND [MODEL_NOT_FOUND, STAGING_NOT_FOUND: what this request_id staged was ended since]; INVALID_ARGUMENT [INVALID_REQUEST, INVALID_MANIFEST, REQUEST_ID_REUSED];
    * FAILED_PRECONDITION [KIND_MISMATCH].
    */
   stageVersion: handleUnaryCall<StageVersionRequest, StageVersionResponse>;
@@ -5196,7 +5198,7 @@ export interface RegistryServiceClient extends Client {
   /**
    * Declares a version's manifest and learns which of its blobs are missing. Nothing of a staging is visible to readers.
    * A stored copy of this manifest that is damaged or gone is replaced by the bytes of the request.
-   * NOT_FOUND [MODEL_NOT_FOUND]; INVALID_ARGUMENT [INVALID_REQUEST, INVALID_MANIFEST, REQUEST_ID_REUSED];
+   * NOT_FOUND [MODEL_NOT_FOUND, STAGING_NOT_FOUND: what this request_id staged was ended since]; INVALID_ARGUMENT [INVALID_REQUEST, INVALID_MANIFEST, REQUEST_ID_REUSED];
    * FAILED_PRECONDITION [KIND_MISMATCH].
    */
   stageVersion(

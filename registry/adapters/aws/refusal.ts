@@ -1,0 +1,69 @@
+import { ServiceError } from '../../../proto/wire/errors.ts';
+import { codeOf, nameOf, statusOf } from './error-names.ts';
+import { REQUEST_ACTIONS } from './request-actions.ts';
+
+/** What a request was about, for the operator who has to put it right. */
+export interface AwsPlace {
+  readonly kind: 'table' | 'bucket';
+  readonly name: string;
+}
+
+const ABSENT = new Set(['NoSuchBucket', 'ResourceNotFoundException']);
+/** S3 says so of a bucket of another region. */
+const ELSEWHERE = new Set(['AuthorizationHeaderMalformed', 'IllegalLocationConstraintException', 'PermanentRedirect']);
+const CREDENTIALS = new Set([
+  'CredentialsProviderError',
+  'ExpiredToken',
+  'ExpiredTokenException',
+  'InvalidAccessKeyId',
+  'InvalidClientTokenId',
+  'InvalidSignatureException',
+  'InvalidToken',
+  'MissingAuthenticationToken',
+  'MissingAuthenticationTokenException',
+  'SignatureDoesNotMatch',
+  'TokenRefreshRequired',
+  'UnrecognizedClientException',
+]);
+const DENIED = new Set(['AccessDenied', 'AccessDeniedException', 'AllAccessDisabled', 'Forbidden']);
+
+/**
+ * The error for a refusal that lasts until the operator changes something, so that nobody tries again for ever; undefined for any
+ * other failure. Of the service's text only the action is said: the rest names accounts and roles.
+ */
+export function refusalOf(error: Error, { kind, name: place }: AwsPlace): ServiceError | undefined {
+  const name = nameOf(error) || codeOf(error);
+  const status = statusOf(error);
+  const details = { cause: error, metadata: { [kind]: place } };
+  if (ABSENT.has(name)) {
+    const reason = kind === 'table' ? 'TABLE_NOT_FOUND' : 'BUCKET_NOT_FOUND';
+    return new ServiceError('failed-precondition', reason, `there is no ${kind} ${place}: ${name}`, details);
+  }
+  if (ELSEWHERE.has(name) || status === 301) {
+    const message = `bucket ${place} is not in the region that is asked: ${name}`;
+    return new ServiceError('failed-precondition', 'BUCKET_NOT_FOUND', message, details);
+  }
+  if (CREDENTIALS.has(name)) {
+    const message = `${kind} ${place} cannot be used: the credentials are missing, expired or wrong: ${name}`;
+    return new ServiceError('failed-precondition', 'CREDENTIALS_REFUSED', message, details);
+  }
+  if (DENIED.has(name) || status === 401 || status === 403) {
+    const reason = kind === 'table' ? 'TABLE_ACCESS_DENIED' : 'BUCKET_ACCESS_DENIED';
+    const actions = actionsOf(error);
+    const what = actions.length === 0 ? 'a permission is missing' : `the permission ${actions.join(' or ')} is missing`;
+    const metadata = { ...details.metadata, ...(actions.length > 0 && { permission: actions.join(',') }) };
+    const message = `${kind} ${place} cannot be used, ${what}: ${name}`;
+    return new ServiceError('failed-precondition', reason, message, { ...details, metadata });
+  }
+  return undefined;
+}
+
+/** What the service itself says is missing, as for the key of an encrypted bucket, or else all that the request needs. */
+function actionsOf(error: Error): readonly string[] {
+  const said = /not authorized to perform: ([a-z0-9-]+:[A-Za-z]+)/.exec(error.message)?.[1];
+  if (said !== undefined) {
+    return [said];
+  }
+  const request = 'request' in error && typeof error.request === 'string' ? error.request : '';
+  return REQUEST_ACTIONS[request.replace(/Command$/, '')] ?? [];
+}

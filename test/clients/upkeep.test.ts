@@ -1,0 +1,90 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { createRegistryClient } from '../../clients/registry-client.ts';
+import { verifyModel } from '../../clients/verify.ts';
+import { ModelKind, type Version, VersionState } from '../../proto/gen/maskterial/registry/v1/model.ts';
+import { type ReadBlobRequest, RegistryServiceService } from '../../proto/gen/maskterial/registry/v1/registry_service.ts';
+import { refOf } from '../../proto/wire/digest.ts';
+import { ServiceError } from '../../proto/wire/errors.ts';
+import { createHandlers } from '../../proto/wire/handlers.ts';
+import { startGrpcServer } from '../support/grpc-server.ts';
+import { type ManualRetry, manualRetry } from '../support/manual-retry.ts';
+import { collect, never } from '../support/registry/publish.ts';
+import { isError } from '../support/service-errors.ts';
+
+const BYTES = Buffer.from('the bytes of a blob');
+const { digest, sizeBytes } = refOf(BYTES);
+const BLOB = { digest, sizeBytes: BigInt(sizeBytes) };
+const BUSY = new ServiceError('unavailable', 'STORAGE_UNAVAILABLE', 'busy', { retryDelayMs: 1000 });
+
+const VERSION: Version = {
+  model: 'm',
+  version: 1,
+  manifest: BLOB,
+  artifacts: [],
+  state: VersionState.VERSION_STATE_FINALIZED,
+  createTime: new Date(0),
+  labels: {},
+  family: 'AMM',
+  kind: ModelKind.MODEL_KIND_CLASSIFICATION,
+};
+
+/** A registry of one version that gives so many bytes of a stream and then fails. */
+async function start(failure: ServiceError, goodBytes: (stream: number) => number) {
+  const wire = createHandlers({ shutdown: new AbortController().signal, report: () => undefined });
+  const offsets: number[] = [];
+  async function* read({ offsetBytes }: ReadBlobRequest) {
+    const at = Number(offsetBytes);
+    offsets.push(at);
+    const end = at + goodBytes(offsets.length);
+    if (end > at) {
+      yield { data: BYTES.subarray(at, end) };
+    }
+    if (end < BYTES.byteLength) {
+      throw failure;
+    }
+  }
+  const server = await startGrpcServer(RegistryServiceService, {
+    readBlob: wire.serverStream(read),
+    listVersions: wire.unary(async () => ({ versions: [VERSION], nextPageToken: '' })),
+  });
+  const retry: ManualRetry = manualRetry();
+  const client = createRegistryClient({ address: server.address }, retry);
+  return {
+    client,
+    offsets,
+    retry,
+    [Symbol.asyncDispose]: async () => {
+      client.close();
+      await server[Symbol.asyncDispose]();
+    },
+  };
+}
+
+test('a blob is read on where its stream broke, as often as it goes on', async () => {
+  await using bench = await start(BUSY, (stream) => (stream % 2 === 0 ? 0 : 3));
+  assert.ok((await collect(bench.client.readBlob(BLOB))).equals(BYTES));
+  assert.deepEqual(bench.offsets, [0, 3, 3, 6, 6, 9, 9, 12, 12, 15, 15, 18, 18]);
+  assert.equal(bench.retry.waits.length, 12);
+});
+
+test('a blob of which nothing more comes is given up after a few tries', async () => {
+  await using bench = await start(BUSY, () => 0);
+  await assert.rejects(collect(bench.client.readBlob(BLOB)), isError('unavailable', 'STORAGE_UNAVAILABLE'));
+  assert.equal(bench.offsets.length, 5);
+});
+
+test('a blob that is gone is not asked for again', async () => {
+  await using bench = await start(new ServiceError('not-found', 'BLOB_NOT_FOUND', 'gone'), () => 0);
+  await assert.rejects(collect(bench.client.readBlob(BLOB)), isError('not-found', 'BLOB_NOT_FOUND'));
+  assert.equal(bench.offsets.length, 1);
+});
+
+test('a check of all blobs outlasts a registry that is busy', async () => {
+  await using bench = await start(BUSY, (stream) => (stream === 1 ? 5 : BYTES.byteLength));
+  const verified = [];
+  for await (const { findings } of verifyModel(bench.client, 'm', new Map(), never)) {
+    verified.push(findings);
+  }
+  assert.deepEqual([verified, bench.offsets], [[[]], [0, 5]]);
+});

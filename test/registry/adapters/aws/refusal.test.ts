@@ -1,0 +1,55 @@
+import assert from 'node:assert/strict';
+import { it } from 'node:test';
+import { isMisconfigured } from '../../../../proto/wire/errors.ts';
+import { refusalOf } from '../../../../registry/adapters/aws/refusal.ts';
+import { awsError } from '../../../support/aws/fake-client.ts';
+
+const bucket = { kind: 'bucket', name: 'lab' } as const;
+const table = { kind: 'table', name: 'models' } as const;
+
+const SAID = 'User: arn:aws:sts::1234:assumed-role/secret is not authorized to perform: kms:Decrypt on resource: arn:aws:kms:key';
+
+const REFUSALS = [
+  [awsError('NoSuchBucket', 404), bucket, 'BUCKET_NOT_FOUND', /there is no bucket lab/, undefined],
+  [awsError('PermanentRedirect', 301), bucket, 'BUCKET_NOT_FOUND', /lab is not in the region/, undefined],
+  [awsError('AuthorizationHeaderMalformed'), bucket, 'BUCKET_NOT_FOUND', /lab is not in the region/, undefined],
+  [awsError('ResourceNotFoundException'), table, 'TABLE_NOT_FOUND', /there is no table models/, undefined],
+  [awsError('ExpiredToken', 400), bucket, 'CREDENTIALS_REFUSED', /lab .*credentials/, undefined],
+  [awsError('AccessDenied', 403), bucket, 'BUCKET_ACCESS_DENIED', /a permission is missing/, undefined],
+  [denied('PutObjectCommand'), bucket, 'BUCKET_ACCESS_DENIED', /s3:PutObject is missing/, 's3:PutObject'],
+  [
+    denied('HeadObjectCommand', ''),
+    bucket,
+    'BUCKET_ACCESS_DENIED',
+    /s3:GetObject or s3:ListBucket/,
+    's3:GetObject,s3:ListBucket',
+  ],
+  [denied('GetItemCommand'), table, 'TABLE_ACCESS_DENIED', /dynamodb:GetItem is missing/, 'dynamodb:GetItem'],
+  [denied('GetObjectCommand', SAID), bucket, 'BUCKET_ACCESS_DENIED', /kms:Decrypt is missing/, 'kms:Decrypt'],
+] as const;
+
+it('names table or bucket, and the permission that is missing, but no account and no role', () => {
+  for (const [error, place, reason, message, permission] of REFUSALS) {
+    const refusal = refusalOf(error, place);
+    assert.ok(isMisconfigured(refusal), reason);
+    assert.deepEqual([refusal.reason, refusal.cause, refusal.metadata['permission']], [reason, error, permission]);
+    assert.equal(refusal.metadata[place.kind], place.name);
+    assert.match(refusal.message, message);
+    assert.doesNotMatch(refusal.message, /arn:|secret/);
+  }
+});
+
+it('is for nothing that may pass by itself or is our own mistake', () => {
+  for (const error of [
+    awsError('SlowDown', 503),
+    awsError('ValidationException'),
+    awsError('NoSuchKey', 404),
+    new TypeError('x'),
+  ]) {
+    assert.equal(refusalOf(error, bucket), undefined);
+  }
+});
+
+function denied(request: string, message = 'denied'): Error {
+  return Object.assign(awsError('AccessDenied', 403), { message, request });
+}
