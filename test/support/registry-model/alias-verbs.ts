@@ -3,8 +3,9 @@ import type { AliasMove } from '../../../registry/release/promote.ts';
 import { never } from '../registry/publish.ts';
 import { aliasAnswer, eventAnswer, expectedAlias, expectedEvent } from './answers.ts';
 import { allPages } from './pages.ts';
-import { type ReferenceEvent, type ReferenceRegistry, refuse } from './reference-registry.ts';
-import { names, NEWEST, type Verb, versionOf } from './verb.ts';
+import { type ReferenceEvent, refuse } from './reference-records.ts';
+import type { ReferenceRegistry } from './reference-registry.ts';
+import { NEWEST, names, type Verb, versionOf } from './verb.ts';
 
 interface Move {
   readonly model: string;

@@ -3,7 +3,8 @@ import type { AliasEvent, AliasState } from '../../../registry/model/alias.ts';
 import type { Model } from '../../../registry/model/model.ts';
 import type { Version } from '../../../registry/model/version.ts';
 import type { BlobUploadState } from '../../../registry/release/declared-blobs.ts';
-import type { ReferenceEvent, ReferenceRegistry, ReferenceVersion } from './reference-registry.ts';
+import type { ReferenceCatalog } from './reference-catalog.ts';
+import type { ReferenceEvent, ReferenceVersion } from './reference-records.ts';
 
 /** Each thing that registries answer with, said the same way for a registry and for the reference. */
 
@@ -11,7 +12,7 @@ export function modelAnswer({ name, kind, description, labels, createTimeMs, lat
   return { name: String(name), kind, description, labels, createTimeMs, latestVersion, aliases: aliases.map(aliasAnswer) };
 }
 
-export function expectedModel(reference: ReferenceRegistry, name: string) {
+export function expectedModel(reference: ReferenceCatalog, name: string) {
   const { kind, description, labels, createTimeMs } = reference.model(name);
   const aliases = reference.aliases(name).map(expectedAlias);
   return { name, kind, description, labels, createTimeMs, latestVersion: reference.latest(name), aliases };

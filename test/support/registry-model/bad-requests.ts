@@ -3,7 +3,7 @@ import type { ErrorReason } from '../../../proto/wire/errors.ts';
 import type { Registry } from '../../../registry/release/registry.ts';
 import { bytesOf, collect, never, promotion } from '../registry/publish.ts';
 import { reportOf } from '../registry/server-report.ts';
-import { refuse } from './reference-registry.ts';
+import { refuse } from './reference-records.ts';
 import type { Verb } from './verb.ts';
 
 const blob = { digest: `sha256:${'0'.repeat(64)}`, sizeBytes: 10 };

@@ -1,5 +1,5 @@
 import { isServiceError } from '../../../proto/wire/errors.ts';
-import { Refusal } from './reference-registry.ts';
+import { Refusal } from './reference-records.ts';
 
 export type Outcome =
   | { readonly answer: unknown }

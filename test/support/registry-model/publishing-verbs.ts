@@ -4,7 +4,8 @@ import type { ModelKind } from '../../../registry/model/model.ts';
 import type { FinalizedVersion } from '../../../registry/release/finalize.ts';
 import { bytesOf, never } from '../registry/publish.ts';
 import { expectedModel, expectedVersion, modelAnswer, versionAnswer } from './answers.ts';
-import { blobsOf, filesOf, type Labels, type ReferenceRegistry, type ReferenceStaging, refuse } from './reference-registry.ts';
+import { blobsOf, filesOf, type Labels, type ReferenceStaging, refuse } from './reference-records.ts';
+import type { ReferenceRegistry } from './reference-registry.ts';
 import { expectStage, requireStaging, type Staging, stagedAnswer } from './staging-verbs.ts';
 import { contentOf, names, stagingOf, type Verb } from './verb.ts';
 

@@ -5,7 +5,7 @@ import type { ResolveVersionQuery } from '../../../registry/release/resolve.ts';
 import { collect, never } from '../registry/publish.ts';
 import { aliasAnswer, expectedAlias, expectedModel, expectedVersion, modelAnswer, versionAnswer } from './answers.ts';
 import { allPages } from './pages.ts';
-import { blobsOf, filesOf, type Labels, refuse } from './reference-registry.ts';
+import { blobsOf, filesOf, type Labels, refuse } from './reference-records.ts';
 import { contentOf, names, type Verb } from './verb.ts';
 
 interface Resolution {

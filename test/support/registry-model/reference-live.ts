@@ -1,7 +1,8 @@
 import { type Digest, refOf } from '../../../proto/wire/digest.ts';
 import type { ServableState } from '../../../registry/model/server-report.ts';
 import { expectedAlias } from './answers.ts';
-import { type ReferenceEvent, type ReferenceRegistry, refuse } from './reference-registry.ts';
+import type { ReferenceCatalog } from './reference-catalog.ts';
+import { type ReferenceEvent, refuse } from './reference-records.ts';
 
 /** How long a report holds, as the registries are set up. */
 export const SERVER_TTL_MS = 10_000;
@@ -99,7 +100,7 @@ export class ReferenceLive {
   }
 
   /** @throws Refusal unless as many servers that keep the alias loaded hold the version ready. */
-  requireReady(reference: ReferenceRegistry, { model, alias, version }: Target, required: number): void {
+  requireReady(reference: ReferenceCatalog, { model, alias, version }: Target, required: number): void {
     const digest = digestOfVersion(reference, model, version);
     const ready = this.#keeping(model, alias, reference.nowMs).filter((report) =>
       holds(report, { model, version, digest }, isReady),
@@ -110,7 +111,7 @@ export class ReferenceLive {
   }
 
   /** One model on all servers. */
-  rollout(reference: ReferenceRegistry, model: string, alias: string, atMs: number) {
+  rollout(reference: ReferenceCatalog, model: string, alias: string, atMs: number) {
     reference.model(model);
     const aliases = reference.aliases(model).filter((event) => alias === '' || event.alias === alias);
     if (alias !== '' && aliases.length === 0) {
@@ -177,7 +178,7 @@ export class ReferenceLive {
 }
 
 /** Of any version, so that reports can speak of one that is not there. */
-export function digestOfVersion(reference: ReferenceRegistry, model: string, version: number): Digest {
+export function digestOfVersion(reference: ReferenceCatalog, model: string, version: number): Digest {
   const content = reference.models.get(model)?.versions.get(version)?.content;
   return refOf(content?.manifestJson ?? Buffer.from('of another registry')).digest;
 }

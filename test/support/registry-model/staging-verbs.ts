@@ -3,7 +3,8 @@ import { refOf } from '../../../proto/wire/digest.ts';
 import type { StagedVersion } from '../../../registry/release/stage.ts';
 import { never } from '../registry/publish.ts';
 import { uploadAnswer } from './answers.ts';
-import { filesOf, type Labels, type ReferenceRegistry, type ReferenceStaging, refuse } from './reference-registry.ts';
+import { filesOf, type Labels, type ReferenceStaging, refuse } from './reference-records.ts';
+import type { ReferenceRegistry } from './reference-registry.ts';
 import { contentOf, names, type RealRegistry, stagingOf, type Verb } from './verb.ts';
 
 export interface Staging {

@@ -2,7 +2,8 @@ import * as fc from 'fast-check';
 import type { Digest } from '../../../proto/wire/digest.ts';
 import { never } from '../registry/publish.ts';
 import { expectedVersion, versionAnswer } from './answers.ts';
-import { blobsOf, filesOf, type ReferenceRegistry, refuse } from './reference-registry.ts';
+import { blobsOf, filesOf, refuse } from './reference-records.ts';
+import type { ReferenceRegistry } from './reference-registry.ts';
 import { names, type Verb } from './verb.ts';
 
 const DAY_SECONDS = 24 * 3600;

@@ -3,7 +3,8 @@ import { CHUNK_BYTES } from '../../../proto/wire/chunks.ts';
 import type { Registry } from '../../../registry/release/registry.ts';
 import type { ManualClock } from '../registry/manual-clock.ts';
 import { type SampleVersion, sampleVersion, seededBytes } from '../registry/sample-version.ts';
-import type { Labels, ReferenceRegistry } from './reference-registry.ts';
+import type { Labels } from './reference-records.ts';
+import type { ReferenceRegistry } from './reference-registry.ts';
 
 /** What is tested: registries on one store, and what their answers are needed for later. */
 export interface RealRegistry {

@@ -2,9 +2,10 @@ import assert from 'node:assert/strict';
 import * as fc from 'fast-check';
 import type { WatchEvent } from '../../../registry/release/watch.ts';
 import { aliasAnswer, expectedAlias } from './answers.ts';
-import { outcomeOf } from './outcome.ts';
 import { commandOf, expectReport, type Report, type RolloutOf, reports, rolloutAnswer, rolloutSteps } from './live-verbs.ts';
-import type { ReferenceEvent, ReferenceRegistry } from './reference-registry.ts';
+import { outcomeOf } from './outcome.ts';
+import type { ReferenceEvent } from './reference-records.ts';
+import type { ReferenceRegistry } from './reference-registry.ts';
 import type { RealRegistry, Verb } from './verb.ts';
 
 /** Between two questions of a registry that watches for what another one did. */
