@@ -35,10 +35,16 @@ function erodeDown(mask: RunMask): RunMask {
   const { height, rowStart } = mask;
   const eroded = new RunBuilder(mask.width, height);
   const line = new Line();
+  const alike = new AlikeRows(mask);
   for (let row = 0; row < height; row++) {
     const first = Math.max(0, row - RADIUS);
     const last = Math.min(height - 1, row + RADIUS);
     line.set(mask, first);
+    if (alike.reach(first, last)) {
+      line.addTo(eroded);
+      eroded.nextRow();
+      continue;
+    }
     for (let other = first + 1; other <= last && line.count > 0; other++) {
       if (rowStart[other] === rowStart[other + 1]) {
         line.count = 0;
@@ -81,10 +87,17 @@ function dilateDown(mask: RunMask): RunMask {
   const { height, rowStart } = mask;
   const dilated = new RunBuilder(mask.width, height);
   const line = new Line();
+  const alike = new AlikeRows(mask);
   for (let row = 0; row < height; row++) {
+    const first = Math.max(0, row - RADIUS);
     const last = Math.min(height - 1, row + RADIUS);
-    line.count = 0;
-    for (let other = Math.max(0, row - RADIUS); other <= last; other++) {
+    line.set(mask, first);
+    if (alike.reach(first, last)) {
+      line.addTo(dilated);
+      dilated.nextRow();
+      continue;
+    }
+    for (let other = first + 1; other <= last; other++) {
       if (rowStart[other] !== rowStart[other + 1]) {
         line.unite(mask, other);
       }
@@ -93,6 +106,48 @@ function dilateDown(mask: RunMask): RunMask {
     dilated.nextRow();
   }
   return dilated.finish();
+}
+
+/**
+ * Where the rows of a window are all alike, each is what they give: nothing has to be combined. In a picture that is much higher than
+ * wide most windows are so, and rows are what it has.
+ */
+class AlikeRows {
+  readonly #mask: RunMask;
+  /** Row `#upTo` is like each one from `#since` on. */
+  #since = 0;
+  #upTo = 0;
+
+  constructor(mask: RunMask) {
+    this.#mask = mask;
+  }
+
+  /** Whether rows `first` to `last` are alike; windows come from the top to the bottom. */
+  reach(first: number, last: number): boolean {
+    while (this.#upTo < last) {
+      this.#upTo++;
+      if (!this.#isLikeAbove(this.#upTo)) {
+        this.#since = this.#upTo;
+      }
+    }
+    return this.#since <= first;
+  }
+
+  #isLikeAbove(row: number): boolean {
+    const { rowStart, start, end } = this.#mask;
+    const above = rowStart[row - 1] ?? 0;
+    const here = rowStart[row] ?? 0;
+    const count = here - above;
+    if ((rowStart[row + 1] ?? 0) - here !== count) {
+      return false;
+    }
+    for (let run = 0; run < count; run++) {
+      if (start[above + run] !== start[here + run] || end[above + run] !== end[here + run]) {
+        return false;
+      }
+    }
+    return true;
+  }
 }
 
 /** The runs of one row while they are combined with those of its neighbours. */

@@ -1,3 +1,4 @@
+import { IntList } from './int-list.ts';
 import type { Region } from './regions.ts';
 import { rowCount } from './runs.ts';
 
@@ -24,7 +25,8 @@ export function traceOutline(region: Region): Points {
   const bitmap = paint(region, stride);
   const jump = STEP_X.map((dx, direction) => dx + (STEP_Y[direction] ?? 0) * stride);
   const first = stride + 1 + (region.mask.start[0] ?? 0) - box.x;
-  const chain: number[] = [first];
+  const border = new IntList();
+  border.push(first);
   let direction = firstDirection(bitmap, first, jump);
   if (direction >= 0) {
     const last = first + (jump[direction] ?? 0);
@@ -38,11 +40,12 @@ export function traceOutline(region: Region): Points {
       if (next === first && at === last) {
         break;
       }
-      chain.push(next);
+      border.push(next);
       at = next;
       direction ^= WEST;
     }
   }
+  const chain = border.toArray();
   const x = new Int32Array(chain.length);
   const y = new Int32Array(chain.length);
   for (let index = 0; index < chain.length; index++) {

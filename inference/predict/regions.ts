@@ -1,4 +1,5 @@
 import { labelComponents } from './components.ts';
+import { IntList } from './int-list.ts';
 import { pixelCount, RunBuilder, type RunMask, rowCount, runCount } from './runs.ts';
 
 /** Columns `x` to `x + width - 1`, rows `y` to `y + height - 1`. */
@@ -94,13 +95,13 @@ function findOutside(gaps: RunMask, root: Int32Array): Uint8Array {
 
 /** One mask a component, in raster order of their first pixels. */
 function split(mask: RunMask, root: Int32Array): Region[] {
-  const parts = new Map<number, { top: number; rowStart: number[]; start: number[]; end: number[] }>();
+  const parts = new Map<number, { top: number; rowStart: IntList; start: IntList; end: IntList }>();
   for (let row = 0; row < rowCount(mask); row++) {
     for (let run = mask.rowStart[row] ?? 0; run < (mask.rowStart[row + 1] ?? 0); run++) {
       const of = root[run] ?? 0;
       let part = parts.get(of);
       if (part === undefined) {
-        part = { top: row, rowStart: [], start: [], end: [] };
+        part = { top: row, rowStart: new IntList(), start: new IntList(), end: new IntList() };
         parts.set(of, part);
       }
       if (part.rowStart.length <= row - part.top) {
@@ -110,16 +111,11 @@ function split(mask: RunMask, root: Int32Array): Region[] {
       part.end.push(mask.end[run] ?? 0);
     }
   }
-  return Array.from(parts.values(), (part) =>
-    region({
-      width: mask.width,
-      height: mask.height,
-      top: part.top,
-      rowStart: Int32Array.from([...part.rowStart, part.start.length]),
-      start: Int32Array.from(part.start),
-      end: Int32Array.from(part.end),
-    }),
-  );
+  return Array.from(parts.values(), ({ top, rowStart, start, end }) => {
+    rowStart.push(start.length);
+    const { width, height } = mask;
+    return region({ width, height, top, rowStart: rowStart.toArray(), start: start.toArray(), end: end.toArray() });
+  });
 }
 
 function region(mask: RunMask): Region {
