@@ -120,7 +120,10 @@ export async function measureCosts(client: DynamoSender, table: string): Promise
   over.abort();
   await Promise.all(watches);
   await measure('DeleteVersion, 1 file', () => registry.deleteVersion({ ...move, version: 2, requestId: 'd' }, never));
-  await registry.stageVersion({ model: 'm', manifestJson: sampleVersion([large]).manifestJson, labels: {}, requestId: '' }, never);
+  await registry.stageVersion(
+    { model: 'm', manifestJson: sampleVersion([large]).manifestJson, labels: {}, requestId: '' },
+    never,
+  );
   const collection = (isDryRun: boolean) => registry.collectGarbage({ isDryRun, graceSeconds: 0 }, never);
   await measure('CollectGarbage, dry run: 2 of 5 blobs, 1 staging', () => collection(true));
   await measure('CollectGarbage, 2 of 5 blobs, 1 staging', () => collection(false));
