@@ -333,3 +333,10 @@ it('gives one identity at a time to a table that was put back', async () => {
   // Identity and model at first; then the one that came too late, the other and the second try.
   assert.equal(client.names.filter((name) => name === 'TransactWriteItems').length, 5);
 });
+
+it('takes a table without an identity for none that was restored', async () => {
+  const dynamo = new MemoryDynamo();
+  const renewing = renewIdentity({ client: dynamo.sender, pace: instantPace() }, { table: 'catalog' }, never);
+  await assert.rejects(renewing, isError('failed-precondition', 'UNSUPPORTED_FORMAT'));
+  assert.equal(dynamo.items.size, 0);
+});
