@@ -25,6 +25,7 @@ const IDLE_TIMEOUT_MS = 20_000;
 const ATTEMPTS = 2;
 /** Without credentials, or without a way to S3, every further try would cost the same seconds in vain. */
 const REST_MS = 300_000;
+const BROKEN = new Set(['ECONNRESET', 'EPIPE']);
 
 /** What this server can read of S3: one client, loaded when an object is first asked for. */
 export class S3Access {
@@ -165,6 +166,10 @@ class S3Source implements BlobSource {
 
 /** Whether the failure says something about this server's way to S3, and not about one object. */
 function isOutOfReach(error: unknown): boolean {
+  // The SDK calls a connection that broke a timeout too; the next one may hold.
+  if (BROKEN.has(codeOf(error))) {
+    return false;
+  }
   const names = [
     'CredentialsProviderError',
     'ECONNREFUSED',
@@ -182,5 +187,9 @@ function nameOf(error: unknown): string {
   if (!(error instanceof Error)) {
     return String(error);
   }
-  return 'code' in error && typeof error.code === 'string' && error.name === 'Error' ? error.code : error.name;
+  return error.name === 'Error' ? codeOf(error) || error.name : error.name;
+}
+
+function codeOf(error: unknown): string {
+  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : '';
 }

@@ -4,6 +4,9 @@ import { ServiceError } from '../../proto/wire/errors.ts';
 /** What a token belongs to: the method and the parts of its request that choose and order the items. */
 export type Query = readonly unknown[];
 
+/** As many digits as a number of the feed has. */
+const NUMBER = /^[1-9]\d{0,14}$/;
+
 /** The token that continues `query` after the item at `position`. It names an item, not an offset, so pages neither skip nor repeat when items are added. */
 export function encodePageToken(query: Query, position: string): string {
   return Buffer.from(JSON.stringify([queryKey(query), position])).toString('base64url');
@@ -19,12 +22,26 @@ export function decodePageToken(query: Query, token: string): string | undefined
   }
   const [key, position] = parse(token);
   if (key !== queryKey(query) || typeof position !== 'string') {
-    const description = 'not a token that this method gave for the same request';
-    throw new ServiceError('invalid-argument', 'INVALID_PAGE_TOKEN', `page_token: ${description}`, {
-      violations: [{ field: 'page_token', description }],
-    });
+    throw invalidPageToken();
   }
   return position;
+}
+
+/** The same for items that are ordered by a number from 1 on. */
+export function decodePageNumber(query: Query, token: string): number | undefined {
+  const position = decodePageToken(query, token);
+  if (position !== undefined && !NUMBER.test(position)) {
+    throw invalidPageToken();
+  }
+  return position === undefined ? undefined : Number(position);
+}
+
+/** For a position that no token of ours names, whoever finds that out. */
+export function invalidPageToken(): ServiceError {
+  const description = 'not a token that this method gave for the same request';
+  return new ServiceError('invalid-argument', 'INVALID_PAGE_TOKEN', `page_token: ${description}`, {
+    violations: [{ field: 'page_token', description }],
+  });
 }
 
 function parse(token: string): readonly unknown[] {

@@ -128,7 +128,10 @@ export interface AliasRecords {
    * its events never go back in time. Takes a few reads, however long the history is.
    */
   aliasEventAt(model: ModelName, alias: AliasName, timeMs: number, signal: AbortSignal): Promise<FeedEntry | undefined>;
-  /** Newest first, of one alias or of all of the model; `before` is a feed sequence number. */
+  /**
+   * Newest first, of one alias or of all of the model; `before` is the feed's number of an event of the list.
+   * @throws ServiceError invalid-argument INVALID_PAGE_TOKEN where one alias has no such event.
+   */
   listAliasEvents(
     query: {
       readonly model: ModelName;

@@ -1,5 +1,5 @@
 import type { AliasEvent } from '../model/alias.ts';
-import { decodePageToken, encodePageToken } from '../model/page-token.ts';
+import { decodePageNumber, encodePageToken } from '../model/page-token.ts';
 import { RequestCheck } from '../model/request-check.ts';
 import type { FeedEntry } from './catalog.ts';
 import type { RegistryDeps } from './dependencies.ts';
@@ -37,8 +37,7 @@ export async function listAliasEvents(
     throw check.error();
   }
   const scope = ['ListAliasEvents', model, alias ?? '', ...(atMs === undefined ? [] : [atMs])];
-  const position = decodePageToken(scope, query.pageToken);
-  const start = position === undefined ? undefined : Number(position);
+  const start = decodePageNumber(scope, query.pageToken);
   await requireModel(catalog, model, signal);
   const isAtTime = start === undefined && alias !== undefined && atMs !== undefined;
   const newest = isAtTime ? await catalog.aliasEventAt(model, alias, atMs, signal) : undefined;

@@ -1,6 +1,7 @@
+import { asModelName, MAX_VERSION } from '../../proto/wire/names.ts';
 import { type Labels, sortedLabels } from '../model/labels.ts';
 import type { Model } from '../model/model.ts';
-import { decodePageToken, encodePageToken } from '../model/page-token.ts';
+import { decodePageNumber, decodePageToken, encodePageToken, invalidPageToken } from '../model/page-token.ts';
 import { RequestCheck } from '../model/request-check.ts';
 import type { Version } from '../model/version.ts';
 import type { RegistryDeps } from './dependencies.ts';
@@ -39,6 +40,9 @@ export async function listModels({ catalog }: RegistryDeps, query: ListModelsQue
   check.throwIfBad();
   const scope = ['ListModels', sortedLabels(labels)];
   const start = decodePageToken(scope, query.pageToken);
+  if (start !== undefined && asModelName(start) === undefined) {
+    throw invalidPageToken();
+  }
   return collectPage<Model, string>(pageSize, {
     start,
     read: (after, limit) => catalog.listModels({ labels, after, limit }, signal),
@@ -80,8 +84,10 @@ export async function listVersions(
     throw check.error();
   }
   const scope = ['ListVersions', name, sortedLabels(labels)];
-  const position = decodePageToken(scope, query.pageToken);
-  const start = position === undefined ? undefined : Number(position);
+  const start = decodePageNumber(scope, query.pageToken);
+  if (start !== undefined && start > MAX_VERSION) {
+    throw invalidPageToken();
+  }
   await requireModel(catalog, name, signal);
   return collectPage<Version, number>(pageSize, {
     start,

@@ -297,6 +297,9 @@ export function describeCatalog(name: string, create: () => Promise<CatalogFixtu
         assert.deepEqual(await list(undefined, undefined, 10), [5, 4, 3, 1]);
         assert.deepEqual(await list(production, undefined, 2), [5, 4]);
         assert.deepEqual(await list(production, 4, 10), [1]);
+        for (const position of [2, 3, 6, 999_999_999_999_999]) {
+          await assert.rejects(list(production, position, 10), isError('invalid-argument', 'INVALID_PAGE_TOKEN'));
+        }
         const [newest] = await catalog.listAliasEvents(
           { model: one.model, alias: undefined, before: undefined, limit: 1 },
           never,

@@ -54,6 +54,29 @@ export async function createTable(
   }
 }
 
+/**
+ * For what must be there already.
+ * @throws ServiceError failed-precondition TABLE_NOT_FOUND; else as `createTable` does.
+ */
+export async function requireTable(
+  client: Pick<DynamoDBClient, 'send'>,
+  pace: Pace,
+  name: string,
+  signal: AbortSignal,
+): Promise<void> {
+  try {
+    const table = await retrying(pace, signal, () => describe(client, name, signal), isTransient);
+    if (table === undefined) {
+      throw new ServiceError('failed-precondition', 'TABLE_NOT_FOUND', `there is no table ${name}`, {
+        metadata: { table: name },
+      });
+    }
+    checkKeys(name, table);
+  } catch (error) {
+    throw translateAwsError(error, { kind: 'table', name });
+  }
+}
+
 async function create(client: Pick<DynamoDBClient, 'send'>, name: string, signal: AbortSignal): Promise<boolean> {
   const { partitionKey, sortKey, billingMode, hasDeletionProtection } = TABLE_DEFINITION;
   const command = new CreateTableCommand({

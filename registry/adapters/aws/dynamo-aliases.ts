@@ -1,5 +1,6 @@
 import type { AliasName, ModelName } from '../../../proto/wire/names.ts';
 import type { AliasEvent, AliasState } from '../../model/alias.ts';
+import { invalidPageToken } from '../../model/page-token.ts';
 import type { AliasRecords, FeedEntry, MoveResult, RequestIdentity } from '../../release/catalog.ts';
 import { type Attributes, integerOf, type Row, textOf } from './attributes.ts';
 import { requestWrites } from './dynamo-requests.ts';
@@ -65,27 +66,28 @@ export async function readAliasEvents(
   { model, alias, before, limit }: Parameters<AliasRecords['listAliasEvents']>[0],
   signal: AbortSignal,
 ): Promise<FeedEntry[]> {
-  const position = before === undefined ? undefined : keys.event(model, before);
   if (alias === undefined) {
     const { pk } = keys.event(model, 0);
-    const range = position === undefined ? ranges.all : ranges.before(position.sk);
+    const range = before === undefined ? ranges.all : ranges.before(keys.event(model, before).sk);
     return (await table.query({ pk, range, limit, isDescending: true }, signal)).map(toEntry);
   }
-  // One alias's events are kept by revision. A position is nearly always one of them; from any other the first pages are passed over.
-  const found = position === undefined ? undefined : await table.get(position, signal);
-  const start = found !== undefined && found['alias'] === alias ? integerOf(found, 'revision') : undefined;
+  // One alias's events are kept by revision.
   const { pk } = keys.aliasEvent(model, alias, 0);
-  const entries: FeedEntry[] = [];
-  let range = start === undefined ? ranges.all : ranges.before(keys.aliasEvent(model, alias, start).sk);
-  for (;;) {
-    const rows = await table.query({ pk, range, limit, isDescending: true }, signal);
-    entries.push(...rows.map(toEntry).filter(({ sequence }) => before === undefined || sequence < before));
-    const last = rows.at(-1);
-    if (entries.length >= limit || last === undefined || rows.length < limit) {
-      return entries.slice(0, limit);
-    }
-    range = ranges.before(textOf(last, 'sk'));
+  const range = before === undefined ? ranges.all : ranges.before(await revisionKey(table, { model, alias, before }, signal));
+  return (await table.query({ pk, range, limit, isDescending: true }, signal)).map(toEntry);
+}
+
+async function revisionKey(
+  table: DynamoTable,
+  { model, alias, before }: { readonly model: ModelName; readonly alias: AliasName; readonly before: number },
+  signal: AbortSignal,
+): Promise<string> {
+  const found = await table.get(keys.event(model, before), signal);
+  if (found === undefined || found['alias'] !== alias) {
+    // A search from anywhere else would read the whole history.
+    throw invalidPageToken();
   }
+  return keys.aliasEvent(model, alias, integerOf(found, 'revision')).sk;
 }
 
 export function toAliasState(row: Row): AliasState {

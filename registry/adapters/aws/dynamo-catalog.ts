@@ -68,7 +68,7 @@ export async function openDynamoCatalog(
  * Gives a table that was put back to an earlier moment another identity: a cursor of after that moment is none of this store then, and
  * whoever comes with it gets a snapshot instead of the changes that happen to stand beyond its number. Registries that are open on
  * the table keep the old identity until they start again.
- * @throws ServiceError as `openDynamoCatalog` does.
+ * @throws ServiceError as `openDynamoCatalog` does; failed-precondition UNSUPPORTED_FORMAT also for a table that holds no catalog.
  */
 export async function renewIdentity(
   deps: { readonly client: DynamoSender; readonly pace: Pace },
@@ -77,7 +77,12 @@ export async function renewIdentity(
 ): Promise<void> {
   const table = new DynamoTable(deps.client, deps.pace, settings.table);
   await table.race(signal, async () => {
-    const equals = await readIdentity(table, settings.table, signal);
+    const found = await table.get(keys.identity, signal);
+    if (found === undefined) {
+      const message = `table ${settings.table} holds no catalog: it is not the one that was restored`;
+      throw new ServiceError('failed-precondition', 'UNSUPPORTED_FORMAT', message);
+    }
+    const equals = checkedIdentity(found, settings.table);
     const condition = { attribute: 'storeId', equals };
     const renewal = { kind: 'set', key: keys.identity, attribute: 'storeId', value: randomUUID(), condition } as const;
     if ((await table.transact([renewal], signal)).size > 0) {

@@ -11,7 +11,7 @@ import { createDynamoClient, createS3Client } from './aws-clients.ts';
 import { isTransient, translateAwsError } from './aws-errors.ts';
 import { nameOf } from './error-names.ts';
 import type { AwsSettings } from './aws-settings.ts';
-import { type CreatedTable, createTable } from './create-table.ts';
+import { type CreatedTable, createTable, requireTable } from './create-table.ts';
 import { renewIdentity } from './dynamo-catalog.ts';
 import { openAwsStore } from './open-aws-store.ts';
 import { DEFAULT_RETRY, type Pace, retrying } from './retry.ts';
@@ -27,7 +27,8 @@ export interface SetUp {
 /**
  * Creates what a registry on AWS needs and is not there, and opens it once: the table, and where `createBucket` says so a
  * versioned bucket. Idempotent, but that a table which was put back to an earlier moment gets another identity each time.
- * @throws ServiceError failed-precondition BUCKET_NOT_FOUND when there is no such bucket; as `createTable` and `openAwsStore` do.
+ * @throws ServiceError failed-precondition BUCKET_NOT_FOUND when there is no such bucket, TABLE_NOT_FOUND or UNSUPPORTED_FORMAT when
+ *   what is said to be restored is no catalog; as `createTable` and `openAwsStore` do.
  */
 export async function setUpAws(
   settings: AwsSettings,
@@ -39,6 +40,10 @@ export async function setUpAws(
   const dynamo = createDynamoClient(settings);
   const s3 = createS3Client(settings);
   try {
+    if (isRestored) {
+      // A wrong name must not make an empty catalog of that name.
+      await requireTable(dynamo, pace, settings.table, signal);
+    }
     const isBucketCreated = await ensureBucket(s3, pace, settings, createBucket, signal);
     const table = await createTable(dynamo, pace, settings.table, signal);
     if (isRestored) {

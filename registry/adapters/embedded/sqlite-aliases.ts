@@ -1,5 +1,6 @@
 import type { AliasName, ModelName } from '../../../proto/wire/names.ts';
 import type { AliasEvent, AliasState } from '../../model/alias.ts';
+import { invalidPageToken } from '../../model/page-token.ts';
 import type { AliasRecords, ChangeFeed, FeedEntry, MoveResult, RequestIdentity } from '../../release/catalog.ts';
 import { integerOf, type Row, type SqliteDatabase, textOf } from './sqlite-database.ts';
 import { insertRequest, isRecorded } from './sqlite-requests.ts';
@@ -71,6 +72,12 @@ export function selectEventAt(database: SqliteDatabase, model: string, alias: st
 export function selectEvents(database: SqliteDatabase, query: Parameters<AliasRecords['listAliasEvents']>[0]): FeedEntry[] {
   const { model, alias, limit } = query;
   const before = query.before ?? Number.MAX_SAFE_INTEGER;
+  if (alias !== undefined && query.before !== undefined) {
+    const own = 'SELECT 1 FROM alias_events WHERE model = ? AND alias = ? AND sequence = ?';
+    if (database.row(own, model, alias, before) === undefined) {
+      throw invalidPageToken();
+    }
+  }
   const rows =
     alias === undefined
       ? database.rows(

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { beforeEach, describe, it } from 'node:test';
 import { digestOf } from '../../../proto/wire/digest.ts';
+import { encodePageToken } from '../../../registry/model/page-token.ts';
 import type { Registry } from '../../../registry/release/registry.ts';
 import { createClassifier, never, promotion, publish } from '../../support/registry/publish.ts';
 import { smallVersion } from '../../support/registry/sample-version.ts';
@@ -154,6 +155,11 @@ export function describeAliases(registry: () => Registry): void {
       const names = [...first.items, ...second.items].map(({ actor }) => actor.name);
       assert.deepEqual([names, second.nextPageToken], [['dan', 'cyd', 'bob', 'ada'], '']);
       await assert.rejects(list('canary', 3, first.nextPageToken), hasViolationAt('INVALID_PAGE_TOKEN', 'page_token'));
+      // As somebody makes them who knows how: of no number, of none that there is, and of another alias's event.
+      for (const position of ['', 'x', '-1', '0', '1e3', '9'.repeat(16), '9'.repeat(15), '2']) {
+        const forged = encodePageToken(['ListAliasEvents', 'AMM', 'production'], position);
+        await assert.rejects(list('production', 3, forged), hasViolationAt('INVALID_PAGE_TOKEN', 'page_token'), position);
+      }
       await assert.rejects(list('Latest'), hasViolationAt('INVALID_REQUEST', 'alias'));
       await assert.rejects(
         registry().listAliasEvents({ model: 'none', alias: '', pageSize: 0, pageToken: '' }, never),

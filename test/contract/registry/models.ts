@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { encodePageToken } from '../../../registry/model/page-token.ts';
 import type { Registry } from '../../../registry/release/registry.ts';
 import { createClassifier, never, promotion, publish } from '../../support/registry/publish.ts';
 import { smallVersion } from '../../support/registry/sample-version.ts';
@@ -130,6 +131,13 @@ export function describeModels(registry: () => Registry): void {
       await assert.rejects(other, hasViolationAt('INVALID_PAGE_TOKEN', 'page_token'));
       const nonsense = registry().listModels({ pageSize: 1, pageToken: 'nonsense', labels: {} }, never);
       await assert.rejects(nonsense, hasViolationAt('INVALID_PAGE_TOKEN', 'page_token'));
+      const forged = { pageSize: 1, pageToken: encodePageToken(['ListModels', []], 'no model'), labels: {} };
+      await assert.rejects(registry().listModels(forged, never), hasViolationAt('INVALID_PAGE_TOKEN', 'page_token'));
+      const far = encodePageToken(['ListVersions', 'a', []], '4294967296');
+      await assert.rejects(
+        registry().listVersions({ model: 'a', pageSize: 1, pageToken: far, labels: {} }, never),
+        hasViolationAt('INVALID_PAGE_TOKEN', 'page_token'),
+      );
       await assert.rejects(
         registry().listModels({ pageSize: 1001, pageToken: '', labels: {} }, never),
         hasViolationAt('INVALID_REQUEST', 'page_size'),

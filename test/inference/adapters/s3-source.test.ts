@@ -170,6 +170,14 @@ test('leaves S3 alone for five minutes where it is out of reach', async () => {
   await assert.rejects(reading, (error) => error instanceof Error && !error.message.includes('a while ago'));
 });
 
+test('asks again where connections only broke', async () => {
+  const { read } = open();
+  answer = (request) => void request.socket.destroy();
+  await assert.rejects(read(), isError('unavailable', 'STORAGE_UNAVAILABLE'));
+  answer = give(BYTES);
+  assert.ok((await read()).equals(BYTES));
+});
+
 test('a server without credentials asks once and then leaves S3 alone', async () => {
   for (const name of Object.keys(CREDENTIALS)) {
     delete process.env[name];

@@ -33,6 +33,20 @@ describe('setup', needsLocalAws(), () => {
     await createClassifier(server.registry, 'm');
   });
 
+  it('takes no table for a restored one that is not there or holds no catalog, and creates nothing', async () => {
+    const env = { ...servers.env, ...settings() };
+    const run = () => runCommand(['setup', '--restored', '--create-bucket'], env);
+    for (let round = 0; round < 2; round++) {
+      const { code, err } = await run();
+      assert.equal(code, 1);
+      assert.match(err, /there is no table new-.*\[TABLE_NOT_FOUND\]/);
+    }
+    const place = { ...(await servers.newStore()), bucket: env.MODELS_S3_BUCKET };
+    const { code, err } = await runCommand(['setup', '--restored', '--create-bucket'], { ...servers.env, ...registryEnv(place) });
+    assert.equal(code, 1);
+    assert.match(err, /holds no catalog.*\[UNSUPPORTED_FORMAT\]/);
+  });
+
   it('creates no bucket unless told to', async () => {
     const { code, err } = await runCommand(['setup'], { ...servers.env, ...settings() });
     assert.equal(code, 1);

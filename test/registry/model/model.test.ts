@@ -7,7 +7,7 @@ import { type AliasState, checkRevision, promotion, rollback } from '../../../re
 import { toChunkRanges } from '../../../registry/model/chunk-ranges.ts';
 import { decodeCursor, encodeCursor } from '../../../registry/model/cursor.ts';
 import { labelViolations, sortedLabels } from '../../../registry/model/labels.ts';
-import { decodePageToken, encodePageToken } from '../../../registry/model/page-token.ts';
+import { decodePageNumber, decodePageToken, encodePageToken } from '../../../registry/model/page-token.ts';
 import { RequestCheck } from '../../../registry/model/request-check.ts';
 import { hasViolationAt, isError } from '../../support/service-errors.ts';
 
@@ -43,6 +43,17 @@ describe('page tokens', () => {
       () => decodePageToken(['ListModels', []], encodePageToken(query, 'x')),
       hasViolationAt('INVALID_PAGE_TOKEN', 'page_token'),
     );
+  });
+
+  it('of a list by numbers carry numbers only', () => {
+    assert.equal(decodePageNumber(['q'], encodePageToken(['q'], '12')), 12);
+    assert.equal(decodePageNumber(['q'], ''), undefined);
+    for (const position of ['', 'NaN', '-1', '0', '01', '1.5', '1e3', '9'.repeat(16)]) {
+      assert.throws(
+        () => decodePageNumber(['q'], encodePageToken(['q'], position)),
+        isError('invalid-argument', 'INVALID_PAGE_TOKEN'),
+      );
+    }
   });
 
   it('take no other text', () => {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
-import { createTable } from '../../../../registry/adapters/aws/create-table.ts';
+import { createTable, requireTable } from '../../../../registry/adapters/aws/create-table.ts';
 import type { DynamoSender } from '../../../../registry/adapters/aws/dynamo-table.ts';
 import { awsError, FakeClient, instantPace } from '../../../support/aws/fake-client.ts';
 import { never } from '../../../support/registry/publish.ts';
@@ -120,4 +120,15 @@ it('repeats what is refused for now, and says what is refused for good', async (
   const slow = service({ readyAfter: Number.POSITIVE_INFINITY });
   const waiting = createTable(slow.sender, instantPace({ budgetMs: 500 }), 'models', never);
   await assert.rejects(waiting, isError('unavailable', 'STORAGE_UNAVAILABLE'));
+});
+
+it('asks for a table that must be there, and creates none', async () => {
+  const { client, sender } = service();
+  const missing = requireTable(sender, instantPace(), 'models', never);
+  await assert.rejects(missing, isError('failed-precondition', 'TABLE_NOT_FOUND'));
+  assert.deepEqual(client.names, ['DescribeTable']);
+  await requireTable(service({ exists: true }).sender, instantPace(), 'models', never);
+  const foreign = service({ exists: true, keys: [{ AttributeName: 'id', KeyType: 'HASH' }] });
+  const wrong = requireTable(foreign.sender, instantPace(), 'models', never);
+  await assert.rejects(wrong, isError('failed-precondition', 'UNSUPPORTED_FORMAT'));
 });

@@ -212,28 +212,6 @@ it('shares one identity among all who open a new table at once, and refuses a la
   await assert.rejects(openOne(), isError('failed-precondition', 'UNSUPPORTED_FORMAT'));
 });
 
-it('finds an alias’s events before a position that is not one of its own', async () => {
-  const { catalog } = await open();
-  const versions = [await add(catalog), await add(catalog, draftFor(m, 'second'))];
-  const canary = aliasName('canary');
-  for (const [version, alias] of [
-    [0, production],
-    [0, canary],
-    [1, canary],
-    [1, production],
-    [0, production],
-    [0, canary],
-  ] as const) {
-    await promote(catalog, versions[version] as Version, alias);
-  }
-  const list = async (before: number, limit: number) =>
-    (await catalog.listAliasEvents({ model: m, alias: production, before, limit }, never)).map(({ sequence }) => sequence);
-  assert.deepEqual(await list(3, 10), [1]);
-  assert.deepEqual(await list(6, 1), [5]);
-  assert.deepEqual(await list(100, 2), [5, 4]);
-  assert.deepEqual(await list(2, 1), [1]);
-});
-
 it('finds where an alias pointed by halves, and waits for a move that is not visible yet', async () => {
   const { dynamo, client, catalog } = await open();
   const versions = [await add(catalog), await add(catalog, draftFor(m, 'second'))];
@@ -354,4 +332,11 @@ it('gives one identity at a time to a table that was put back', async () => {
   await renewIdentity(deps, { table: 'catalog' }, never);
   // Identity and model at first; then the one that came too late, the other and the second try.
   assert.equal(client.names.filter((name) => name === 'TransactWriteItems').length, 5);
+});
+
+it('takes a table without an identity for none that was restored', async () => {
+  const dynamo = new MemoryDynamo();
+  const renewing = renewIdentity({ client: dynamo.sender, pace: instantPace() }, { table: 'catalog' }, never);
+  await assert.rejects(renewing, isError('failed-precondition', 'UNSUPPORTED_FORMAT'));
+  assert.equal(dynamo.items.size, 0);
 });
