@@ -151,17 +151,22 @@ export function describeBlobStore(name: string, create: () => Promise<BlobStoreF
       assert.ok((await bytesIn(blob)).equals(bytes));
     });
 
-    it('takes one blob from two uploads that each bring a part', async () => {
-      const bytes = seededBytes('halves', 2 * CHUNK_BYTES);
-      const blob = chunkedBlob(bytes);
-      const first = await store.openUpload(blob, never);
-      const second = await store.openUpload(blob, never);
-      await first.putChunk(0, chunk(bytes, 0), never);
-      await second.putChunk(1, chunk(bytes, 1), never);
-      await first.close();
-      assert.equal(await second.commit(never), true);
-      await second.close();
-      assert.ok((await bytesIn(blob)).equals(bytes));
+    it('takes one blob from two uploads that each bring a part, at one registry or at two', async () => {
+      for (const [seed, other] of [
+        ['halves', store],
+        ['halves of two', await fixture.openAnother()],
+      ] as const) {
+        const bytes = seededBytes(seed, 2 * CHUNK_BYTES);
+        const blob = chunkedBlob(bytes);
+        const first = await store.openUpload(blob, never);
+        const second = await other.openUpload(blob, never);
+        await first.putChunk(0, chunk(bytes, 0), never);
+        await second.putChunk(1, chunk(bytes, 1), never);
+        await first.close();
+        assert.equal(await second.commit(never), true);
+        await second.close();
+        assert.ok((await bytesIn(blob)).equals(bytes));
+      }
     });
 
     it('tells a wrong declaration from wrong bytes', async (context) => {
@@ -290,6 +295,18 @@ export function describeBlobStore(name: string, create: () => Promise<BlobStoreF
       await store.discard(third, never);
       assert.ok((await bytesIn(chunkedBlob(bytes))).equals(bytes));
       assert.deepEqual(await store.listSetAside(never), []);
+    });
+
+    it('stores a blob of any size again once it was set aside', async () => {
+      for (const sizeBytes of [0, 100, CHUNK_BYTES + 100]) {
+        const bytes = seededBytes('again', sizeBytes);
+        await put(store, bytes);
+        const copy = await store.setAside(refOf(bytes).digest, never);
+        assert.ok(copy !== undefined);
+        await store.discard(copy, never);
+        await put(store, bytes);
+        assert.ok((await bytesIn(chunkedBlob(bytes))).equals(bytes));
+      }
     });
 
     it('names places where the bytes are', async () => {

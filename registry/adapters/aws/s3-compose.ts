@@ -33,31 +33,43 @@ export async function compose(bucket: S3Bucket, key: string, parts: readonly Par
   const [only] = parts;
   if (only === undefined) {
     const nothing = new Uint8Array(0);
-    await unlessThere(bucket, key, () => bucket.put(key, nothing, refOf(nothing).digest, signal, 'absent'), signal);
+    await unlessThere(bucket, key, (where) => bucket.put(key, nothing, refOf(nothing).digest, signal, where), signal);
   } else if (parts.length === 1) {
-    await unlessThere(bucket, key, () => copy(bucket, key, only, signal), signal);
+    await unlessThere(bucket, key, (where) => copy(bucket, key, only, where, signal), signal);
   } else {
     await composeMany(bucket, key, parts, signal);
   }
 }
 
-async function unlessThere(bucket: S3Bucket, key: string, write: () => Promise<unknown>, signal: AbortSignal): Promise<void> {
+/** Unset: whether or not there is an object. */
+type Where = 'absent' | undefined;
+
+async function unlessThere(
+  bucket: S3Bucket,
+  key: string,
+  write: (where: Where) => Promise<unknown>,
+  signal: AbortSignal,
+): Promise<void> {
   try {
-    await write();
+    await write('absent');
   } catch (error) {
-    if (!(await isThere(bucket, key, error, signal))) {
+    if (await isThere(bucket, key, error, signal)) {
+      return;
+    }
+    if (!wasThere(error)) {
       throw error;
     }
+    await write(undefined);
   }
 }
 
-async function copy(bucket: S3Bucket, key: string, part: Part, signal: AbortSignal): Promise<void> {
+async function copy(bucket: S3Bucket, key: string, part: Part, where: Where, signal: AbortSignal): Promise<void> {
   const command = new CopyObjectCommand({
     Bucket: bucket.name,
     Key: key,
     CopySource: `${bucket.name}/${part.key}`,
     ChecksumAlgorithm: 'SHA256',
-    IfNoneMatch: '*',
+    ...(where === 'absent' && { IfNoneMatch: '*' }),
     ...bucket.encryption,
   });
   const { CopyObjectResult } = await bucket.request(signal, (client, options) => client.send(command, options));
@@ -76,24 +88,31 @@ async function composeMany(bucket: S3Bucket, key: string, parts: readonly Part[]
     throw new Error('S3 began an upload without an id');
   }
   let isComplete = false;
-  // Each copy listens for the caller to leave.
-  setMaxListeners(2 * COPIES_AT_ONCE, signal);
-  try {
-    const copied = await inParallel(parts, COPIES_AT_ONCE, (part, index) =>
-      copyPart(bucket, { key, uploadId: UploadId, number: index + 1 }, part, signal),
-    );
-    const complete = new CompleteMultipartUploadCommand({
+  let copied: CompletedPart[] = [];
+  const complete = async (where: Where): Promise<void> => {
+    const command = new CompleteMultipartUploadCommand({
       Bucket: bucket.name,
       Key: key,
       UploadId,
       MultipartUpload: { Parts: copied },
-      IfNoneMatch: '*',
+      ...(where === 'absent' && { IfNoneMatch: '*' }),
     });
-    await bucket.request(signal, (client, options) => client.send(complete, options));
+    await bucket.request(signal, (client, options) => client.send(command, options));
     isComplete = true;
+  };
+  // Each copy listens for the caller to leave.
+  setMaxListeners(2 * COPIES_AT_ONCE, signal);
+  try {
+    copied = await inParallel(parts, COPIES_AT_ONCE, (part, index) =>
+      copyPart(bucket, { key, uploadId: UploadId, number: index + 1 }, part, signal),
+    );
+    await complete('absent');
   } catch (error) {
     if (!(await isThere(bucket, key, error, signal))) {
-      throw error;
+      if (!wasThere(error)) {
+        throw error;
+      }
+      await complete(undefined);
     }
   } finally {
     if (!isComplete) {
@@ -132,4 +151,13 @@ function checkCopied({ key, digest }: Part, checksum: string | undefined): void 
 async function isThere(bucket: S3Bucket, key: string, error: unknown, signal: AbortSignal): Promise<boolean> {
   const mayBe = ['PreconditionFailed', 'NoSuchUpload', 'NoSuchKey'].includes(nameOf(error));
   return mayBe && (await bucket.head(key, signal)) !== undefined;
+}
+
+/**
+ * Whether the write was refused because there was an object. Where `isThere` finds none, a collection took it away in between; or
+ * the server takes the mark of a deletion for an object, which S3 does not. Then it can be written all the same: an object of this
+ * name has these bytes, whoever writes it.
+ */
+function wasThere(error: unknown): boolean {
+  return nameOf(error) === 'PreconditionFailed';
 }

@@ -175,7 +175,7 @@ export class FolderBlobStore implements BlobStore {
       if ((await this.stat(blob.digest, signal)) !== undefined) {
         return true;
       }
-      if (!partial.isWhole) {
+      if (!(await translated(() => partial.isWhole()))) {
         return false;
       }
       await translated(() => partial.publish(this.#layout.blob(blob.digest), signal));

@@ -60,7 +60,7 @@ export class PartialBlob {
       const data = await open(join(folder, 'data'), constants.O_RDWR | constants.O_CREAT, 0o644);
       opened.push(data);
       const verified = await readJournal(folder, blob);
-      const journal = await open(join(folder, 'journal'), constants.O_WRONLY | constants.O_CREAT | constants.O_APPEND, 0o644);
+      const journal = await open(join(folder, 'journal'), constants.O_RDWR | constants.O_CREAT | constants.O_APPEND, 0o644);
       opened.push(journal);
       const partial = new PartialBlob(folder, blob, data, journal, verified);
       await partial.#rewriteJournal();
@@ -71,7 +71,18 @@ export class PartialBlob {
     }
   }
 
-  get isWhole(): boolean {
+  /** Whether every chunk is held, by whichever process it came. */
+  async isWhole(): Promise<boolean> {
+    if (!this.#hasAll) {
+      // By our own files: what lies at their places may be another upload by now.
+      for (const index of chunksIn(await readWhole(this.#journal), (await this.#data.stat()).size, this.#blob)) {
+        this.#verified.add(index);
+      }
+    }
+    return this.#hasAll;
+  }
+
+  get #hasAll(): boolean {
     return this.#verified.size === chunkCount(this.#blob.sizeBytes);
   }
 
@@ -181,21 +192,22 @@ export class PartialBlob {
 
 /** The chunks that the journal in `folder` names and the data reaches to; none where there is no such folder. */
 export async function readJournal(folder: string, blob: ChunkedBlob): Promise<Set<number>> {
-  const verified = new Set<number>();
-  let text: string;
-  let dataBytes: number;
   try {
-    text = await readFile(join(folder, 'journal'), 'utf8');
-    dataBytes = (await stat(join(folder, 'data'))).size;
+    const text = await readFile(join(folder, 'journal'), 'utf8');
+    return chunksIn(text, (await stat(join(folder, 'data'))).size, blob);
   } catch (error) {
     if (isAbsent(error)) {
-      return verified;
+      return new Set();
     }
     throw error;
   }
+}
+
+function chunksIn(journal: string, dataBytes: number, blob: ChunkedBlob): Set<number> {
+  const verified = new Set<number>();
   // The last piece is empty, or a line that a crash cut short. Each line repeats its chunk's digest, so that the remains of
   // two lines are not taken for one.
-  for (const line of text.split('\n').slice(0, -1)) {
+  for (const line of journal.split('\n').slice(0, -1)) {
     const index = Number(line.split(' ')[0]);
     const isWhole = blob.chunks[index] !== undefined && `${line}\n` === journalLine(blob, index);
     const { offsetBytes, lengthBytes } = chunkRange(index, blob.sizeBytes);
@@ -204,6 +216,13 @@ export async function readJournal(folder: string, blob: ChunkedBlob): Promise<Se
     }
   }
   return verified;
+}
+
+/** Wherever the handle stands. */
+async function readWhole(file: FileHandle): Promise<string> {
+  const bytes = Buffer.alloc((await file.stat()).size);
+  const { bytesRead } = await file.read(bytes, 0, bytes.byteLength, 0);
+  return bytes.toString('utf8', 0, bytesRead);
 }
 
 function journalLine(blob: ChunkedBlob, index: number): string {

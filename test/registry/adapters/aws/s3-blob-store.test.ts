@@ -194,6 +194,28 @@ it('writes no small object again that another upload published first', async () 
   }
 });
 
+it('writes what another upload published first and a collection then took away', async () => {
+  for (const bytes of [Buffer.alloc(0), Buffer.from('small'), BIG]) {
+    const { client, store } = open();
+    const blob = chunkedBlob(bytes);
+    const upload = await store.openUpload(blob, never);
+    for (const index of blob.chunks.keys()) {
+      const { offsetBytes, lengthBytes } = chunkRange(index, bytes.byteLength);
+      await upload.putChunk(index, bytes.subarray(offsetBytes, offsetBytes + lengthBytes), never);
+    }
+    let refusals = 0;
+    client.before = ({ input }) => {
+      if (input['IfNoneMatch'] === '*') {
+        refusals++;
+        throw awsError('PreconditionFailed', 412);
+      }
+    };
+    assert.equal(await upload.commit(never), true);
+    assert.equal(refusals, 1);
+    assert.equal((await store.verify(blob, never)).kind, 'valid');
+  }
+});
+
 it('asks to read again when the object was stored anew while it is read', async () => {
   const { s3, client, store } = await published();
   client.before = ({ name }) => {
