@@ -45,9 +45,9 @@ export class DynamoReports implements ServerReports {
 
   async remove(serverId: string, signal: AbortSignal): Promise<number | undefined> {
     return this.#replace(serverId, signal, (known) => {
-      // An item that has ended is one that is gone.
-      const isThere = known !== undefined && integerOf(known, 'expireTimeMs') > 0;
-      return isThere ? { item: { ...(known as Attributes), expireTimeMs: 0, ...expiresAt(0) }, isNews: true } : undefined;
+      const endMs = known === undefined ? 0 : integerOf(known, 'expireTimeMs');
+      // An item that has ended is one that is gone. When DynamoDB removes it stays: what ended over five years ago it keeps for ever.
+      return endMs > 0 ? { item: { ...(known as Attributes), expireTimeMs: 0, ...expiresAt(endMs) }, isNews: true } : undefined;
     });
   }
 

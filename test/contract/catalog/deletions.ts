@@ -26,6 +26,14 @@ export function describeDeletions({ catalog, openAnother, added }: DeletionFixtu
     const event = promotion(current, { ...targetOf(version), alias }, { actor: ACTOR, reason: '', timeMs: 1 });
     return on.moveAlias(event, undefined, never);
   };
+  const afterReads = async <T>(reads: number, action: () => Promise<T>): Promise<T> => {
+    for (let read = 0; read < reads; read++) {
+      // A store in this process reads without a turn of the event loop.
+      await new Promise((resolve) => setImmediate(resolve));
+      await catalog().getAlias(m, production, never);
+    }
+    return action();
+  };
   const latest = async () => (await catalog().getModel(m, never))?.latestVersion;
   const numbers = async (labels: Record<string, string> = {}) =>
     (await catalog().listVersions(m, { labels, after: undefined, limit: 10 }, never)).items.map(({ version }) => version);
@@ -136,10 +144,10 @@ export function describeDeletions({ catalog, openAnother, added }: DeletionFixtu
       for (let round = 1; round <= 20; round++) {
         const version = await added(m, `round ${round}`);
         const [moved, deleted] = await Promise.all(
-          // One of them a few steps later, so that each comes first sometimes.
+          // One of them a few reads later, so that each comes first sometimes, however long a read takes.
           round % 2 === 0
-            ? [promote(version, production, other), afterTurns(round, () => remove(round))]
-            : [afterTurns(round, () => promote(version, production, other)), remove(round)],
+            ? [promote(version, production, other), afterReads(round, () => remove(round))]
+            : [afterReads(round, () => promote(version, production, other)), remove(round)],
         );
         const alias = await catalog().getAlias(m, production, never);
         if (moved.kind === 'moved') {
@@ -168,11 +176,4 @@ export function describeDeletions({ catalog, openAnother, added }: DeletionFixtu
       assert.equal(await latest(), 1);
     });
   });
-}
-
-async function afterTurns<T>(turns: number, action: () => Promise<T>): Promise<T> {
-  for (let turn = 0; turn < turns; turn++) {
-    await new Promise((resolve) => setImmediate(resolve));
-  }
-  return action();
 }
