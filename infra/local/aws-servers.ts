@@ -10,13 +10,13 @@ export interface LocalAws {
   stop(): Promise<void>;
 }
 
-/** Servers on the loopback address only: there is nothing to protect. */
+/** There is nothing to protect: made-up data, in servers of this machine. DynamoDB Local takes any, from any address; versitygw these, from this machine. */
 const CREDENTIALS = { AWS_ACCESS_KEY_ID: 'local', AWS_SECRET_ACCESS_KEY: 'local-secret' };
 
 /** The programs needed, by their names among the tools. */
-export const AWS_TOOLS = ['dynoxide', 'versitygw'] as const;
+export const AWS_TOOLS = ['dynamodb-local', 'versitygw'] as const;
 
-/** Starts a DynamoDB-compatible and an S3-compatible server. @throws ToolMissingError where they are not installed. */
+/** Starts DynamoDB Local and an S3-compatible server. @throws ToolMissingError where they are not installed. */
 export async function startLocalAws(place: ToolPlace): Promise<LocalAws> {
   const dynamo = await startDynamo(place);
   let s3: LocalServer;
@@ -41,11 +41,11 @@ export async function startLocalAws(place: ToolPlace): Promise<LocalAws> {
 
 function startDynamo(place: ToolPlace): Promise<LocalServer> {
   return startLocalServer({
-    name: 'dynoxide',
-    program: programOf('dynoxide', place),
+    name: 'dynamodb-local',
+    program: programOf('dynamodb-local', place),
     env: { ...place.env },
     // In memory: a disk's flush at every write would only make tests slow.
-    args: async (port) => ['serve', '--port', String(port), '--log', 'quiet'],
+    args: async (port) => ['-inMemory', '-disableTelemetry', '-port', String(port)],
   });
 }
 

@@ -28,6 +28,9 @@ function provide(tool: Tool): string | undefined {
     return found;
   }
   console.error(`installing ${tool.name} ${tool.version}; this can take minutes, once`);
+  if (tool.licence !== undefined) {
+    console.error(`${tool.name}: who installs it agrees to ${tool.licence}`);
+  }
   try {
     return tool.install(place);
   } catch (error) {

@@ -56,7 +56,7 @@ it('says that a program cannot be started', async () => {
 
 it('says which program is missing', async () => {
   await assert.rejects(startLocalAws({ folder: '/nowhere', env: { PATH: '' } }), (error) => {
-    assert.ok(error instanceof ToolMissingError && /dynoxide/.test(error.message));
+    assert.ok(error instanceof ToolMissingError && /dynamodb-local/.test(error.message));
     return true;
   });
 });

@@ -9,42 +9,63 @@ export interface Units {
   writes: number;
 }
 
-/**
- * A client in between that counts capacity units: those computed from the sizes of the items, and those that the server says it
- * consumed, where it does.
- */
+/** Units computed from the sizes of the items, and those that the server says it consumed, where it does. */
+export interface Counted {
+  readonly computed: Units;
+  readonly reported: Units;
+}
+
+/** A client in between that counts capacity units: `all` of them, and those of the requests `alike` that DynamoDB Local counts as DynamoDB does. */
 export function countCapacity(client: DynamoSender): {
   readonly sender: DynamoSender;
-  take(): { computed: Units; reported: Units };
+  take(): { readonly all: Counted; readonly alike: Counted };
 } {
-  let computed = { reads: 0, writes: 0 };
-  let reported = { reads: 0, writes: 0 };
+  let all = nothing();
+  let alike = nothing();
   const send = async (command: object, options: object): Promise<unknown> => {
     const { input } = command as { input: Record<string, unknown> };
     input['ReturnConsumedCapacity'] = 'TOTAL';
     const sizes = await sizesBefore(client, input, options);
     const output = (await client.send(command as never, options)) as unknown as Record<string, unknown>;
-    count(computed, input, output, sizes);
-    for (const { CapacityUnits = 0, WriteCapacityUnits = 0 } of [output['ConsumedCapacity'] ?? []].flat() as Partial<
-      Record<string, number>
-    >[]) {
-      // A single write is reported without saying that it is one.
-      const isWrite = input['TransactItems'] === undefined && writesOf(input).length > 0;
-      const writes = isWrite ? CapacityUnits : WriteCapacityUnits;
-      reported.writes += writes;
-      reported.reads += CapacityUnits - writes;
+    for (const counted of isCountedAlike(input, output) ? [all, alike] : [all]) {
+      count(counted.computed, input, output, sizes);
+      countReported(counted.reported, input, output);
     }
     return output;
   };
   return {
     sender: { send: send as DynamoDBClient['send'], destroy: () => client.destroy() },
     take: () => {
-      const taken = { computed, reported };
-      computed = { reads: 0, writes: 0 };
-      reported = { reads: 0, writes: 0 };
+      const taken = { all, alike };
+      all = nothing();
+      alike = nothing();
       return taken;
     },
   };
+}
+
+function nothing(): Counted {
+  return { computed: { reads: 0, writes: 0 }, reported: { reads: 0, writes: 0 } };
+}
+
+/** DynamoDB Local counts a transaction as if it had one write, and a look at what is not there as nothing. */
+function isCountedAlike(input: Record<string, unknown>, output: Record<string, unknown>): boolean {
+  if (input['KeyConditionExpression'] !== undefined) {
+    return output['Count'] !== 0;
+  }
+  return input['TransactItems'] === undefined && input['RequestItems'] === undefined;
+}
+
+function countReported(units: Units, input: Record<string, unknown>, output: Record<string, unknown>): void {
+  for (const { CapacityUnits = 0, WriteCapacityUnits = 0 } of [output['ConsumedCapacity'] ?? []].flat() as Partial<
+    Record<string, number>
+  >[]) {
+    // A single write is reported without saying that it is one.
+    const isWrite = input['TransactItems'] === undefined && writesOf(input).length > 0;
+    const writes = isWrite ? CapacityUnits : WriteCapacityUnits;
+    units.writes += writes;
+    units.reads += CapacityUnits - writes;
+  }
 }
 
 /** What stands where a transaction will change or check something: that counts too. */

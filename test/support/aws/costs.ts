@@ -13,7 +13,7 @@ import { createRegistry, type Registry } from '../../../registry/release/registr
 import { ManualClock } from '../registry/manual-clock.ts';
 import { collect, never, promotion, stage, upload } from '../registry/publish.ts';
 import { sampleVersion, seededBytes } from '../registry/sample-version.ts';
-import { countCapacity, type Units } from './capacity.ts';
+import { countCapacity, type Counted } from './capacity.ts';
 import { instantPace } from './fake-client.ts';
 import { MemoryS3 } from './memory-s3.ts';
 import { reportOf, servableOf, servedOf } from '../registry/server-report.ts';
@@ -21,8 +21,9 @@ import { reportOf, servableOf, servedOf } from '../registry/server-report.ts';
 /** What one call of the contract costs: capacity units, and requests to S3 that are paid for. */
 export interface Cost {
   readonly call: string;
-  readonly computed: Units;
-  readonly reported: Units;
+  readonly all: Counted;
+  /** Of the requests that DynamoDB Local counts as DynamoDB does. */
+  readonly alike: Counted;
   readonly s3: string;
 }
 
