@@ -1,0 +1,39 @@
+import assert from 'node:assert/strict';
+import { it } from 'node:test';
+import { createDynamoClient } from '../../../registry/adapters/aws/aws-clients.ts';
+import { DynamoReports } from '../../../registry/adapters/aws/dynamo-reports.ts';
+import { DynamoTable } from '../../../registry/adapters/aws/dynamo-table.ts';
+import { keys } from '../../../registry/adapters/aws/table-layout.ts';
+import { liveReport } from '../../contract/server-reports-contract.ts';
+import { needsLocalAws, pace, startAwsTestServers } from '../../support/aws/aws-test-store.ts';
+import { never } from '../../support/registry/publish.ts';
+
+const DAY_MS = 24 * 3_600_000;
+/** DynamoDB Local looks every few seconds for what has ended, an account's table within days. */
+const LIMIT_MS = 120_000;
+
+it('DynamoDB removes what servers reported that left or fell silent, and nothing else', needsLocalAws(), async () => {
+  const servers = await startAwsTestServers();
+  try {
+    const settings = await servers.newStore();
+    const table = new DynamoTable(createDynamoClient(settings), pace, settings.table);
+    const reports = new DynamoReports(table);
+    const yesterday = { reportTimeMs: Date.now() - DAY_MS, expireTimeMs: Date.now() - DAY_MS + 30_000 };
+    await reports.put(liveReport('left', yesterday), never);
+    await reports.remove('server-left', never);
+    await reports.put(liveReport('silent', yesterday), never);
+    await reports.put(liveReport('here', {}), never);
+    const head = await reports.head(never);
+    const limit = AbortSignal.timeout(LIMIT_MS);
+    const left = async () => (await table.query({ pk: keys.server('').pk }, limit)).map(({ sk }) => sk);
+    let ids = await left();
+    while (ids.length > 1) {
+      ids = await left();
+    }
+    assert.deepEqual(ids, [keys.server('server-here').sk]);
+    assert.equal(await reports.head(never), head);
+    table.close();
+  } finally {
+    await servers.stop();
+  }
+});
