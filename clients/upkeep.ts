@@ -7,6 +7,11 @@ import type { Caller, ClientCallOptions, ConnectionSettings } from './channel.ts
 import { required } from './required.ts';
 import { DEFAULT_RETRY, isRetryable, type RetryDeps, retryDelay } from './retry.ts';
 
+export interface ReadBlobOptions extends ClientCallOptions {
+  /** Of S3, as a version's locations name it; unset or empty: as it is stored now. */
+  readonly objectVersion?: string | undefined;
+}
+
 /** Who deletes a version and why. */
 export interface DeleteOptions extends ClientCallOptions {
   readonly reason?: string | undefined;
@@ -24,7 +29,7 @@ export interface UpkeepCalls {
    * All bytes of a blob that a version refers to. A stream that breaks is taken up where it ended, so whoever reads hashes: the
    * registry verifies only what it sends whole. The time limit is that of one stream. @throws not-found BLOB_NOT_FOUND; data-loss.
    */
-  readBlob(blob: BlobRef, options?: ClientCallOptions): AsyncIterable<Uint8Array>;
+  readBlob(blob: BlobRef, options?: ReadBlobOptions): AsyncIterable<Uint8Array>;
   /** Removes what nothing refers to, or only says what that is. `graceSeconds`: a week unless said otherwise. */
   collectGarbage(
     options?: ClientCallOptions & { readonly isDryRun?: boolean; readonly graceSeconds?: number | undefined },
@@ -58,11 +63,14 @@ export function createUpkeep(
       const request = { model, version, reason, actor, requestId: randomUUID() };
       await call((bounds) => callUnary(stub.deleteVersion.bind(stub), request, bounds), options);
     },
-    async *readBlob(blob, { timeoutMs = settings.timeoutMs, retry = settings.retry ?? DEFAULT_RETRY, ...options } = {}) {
+    async *readBlob(
+      blob,
+      { objectVersion, timeoutMs = settings.timeoutMs, retry = settings.retry ?? DEFAULT_RETRY, ...options } = {},
+    ) {
       let offsetBytes = 0n;
       for (let failures = 0; ; ) {
         try {
-          const request = { blob, offsetBytes, lengthBytes: undefined };
+          const request = { blob, offsetBytes, lengthBytes: undefined, objectVersion };
           for await (const { data } of callServerStream(stub.readBlob.bind(stub), request, { ...options, timeoutMs })) {
             failures = 0;
             offsetBytes += BigInt(data.byteLength);

@@ -2,6 +2,7 @@ import type { BlobRef } from '../proto/gen/maskterial/registry/v1/artifact.ts';
 import type { Version } from '../proto/gen/maskterial/registry/v1/model.ts';
 import { Hasher } from '../proto/wire/digest.ts';
 import { isServiceError, type ServiceError } from '../proto/wire/errors.ts';
+import { parseModelName } from '../proto/wire/names.ts';
 import type { RegistryClient } from './registry-client.ts';
 
 export interface VerifiedVersion {
@@ -31,15 +32,18 @@ export async function* verifyModel(
   signal: AbortSignal,
 ): AsyncGenerator<VerifiedVersion> {
   for await (const version of registry.listVersions(model, { signal })) {
+    const objects = await objectVersions(registry, version, signal);
     const findings: Finding[] = [];
     let readBytes = 0;
     for (const { path, blob } of [{ path: undefined, blob: version.manifest }, ...version.artifacts]) {
       const { digest = '', sizeBytes = 0n } = blob ?? {};
-      if (!known.has(digest)) {
-        known.set(digest, await problemOf(registry, { digest, sizeBytes }, signal));
+      const objectVersion = objects.get(digest) ?? '';
+      const key = `${digest} ${objectVersion}`;
+      if (!known.has(key)) {
+        known.set(key, await problemOf(registry, { digest, sizeBytes }, objectVersion, signal));
         readBytes += Number(sizeBytes);
       }
-      const problem = known.get(digest);
+      const problem = known.get(key);
       if (problem !== undefined) {
         findings.push({ path, digest, problem });
       }
@@ -50,11 +54,43 @@ export async function* verifyModel(
   }
 }
 
+/**
+ * Of each blob that lies in S3, the object version that was recorded when the version was finalized: what inference servers fetch.
+ * Where its manifest cannot be read, that is a finding, and the others are read as they are stored now.
+ */
+async function objectVersions(
+  registry: RegistryClient,
+  { model, version }: Version,
+  signal: AbortSignal,
+): Promise<ReadonlyMap<string, string>> {
+  const objects = new Map<string, string>();
+  try {
+    const reference = { model: parseModelName(model, 'model'), selector: { kind: 'version', version } } as const;
+    for (const { digest, locations } of (await registry.resolve(reference, { signal })).locations) {
+      for (const { place } of locations) {
+        if (place?.$case === 's3') {
+          objects.set(digest, place.value.versionId);
+        }
+      }
+    }
+  } catch (error) {
+    if (!isAboutBlob(error)) {
+      throw error;
+    }
+  }
+  return objects;
+}
+
 /** Undefined for a blob that is there and right. */
-async function problemOf(registry: RegistryClient, blob: BlobRef, signal: AbortSignal): Promise<string | undefined> {
+async function problemOf(
+  registry: RegistryClient,
+  blob: BlobRef,
+  objectVersion: string,
+  signal: AbortSignal,
+): Promise<string | undefined> {
   const hasher = new Hasher();
   try {
-    for await (const bytes of registry.readBlob(blob, { signal })) {
+    for await (const bytes of registry.readBlob(blob, { objectVersion, signal })) {
       hasher.update(bytes);
     }
   } catch (error) {

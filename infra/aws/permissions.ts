@@ -24,6 +24,7 @@ export const REGISTRY_OBJECT_ACTIONS: readonly string[] = [
   's3:DeleteObject',
   's3:DeleteObjectVersion',
   's3:GetObject',
+  's3:GetObjectVersion',
   's3:PutObject',
 ];
 

@@ -27,8 +27,11 @@ export interface BlobStore {
    * a stored blob stays.
    */
   discardUpload(blob: ChunkedBlob, signal: AbortSignal): Promise<void>;
-  /** The bytes of a range that lies within the stored blob. @throws not-found BLOB_NOT_FOUND; data-loss SIZE_MISMATCH. */
-  read(blob: BlobRef, range: ByteRange, signal: AbortSignal): AsyncIterable<Uint8Array>;
+  /**
+   * The bytes of a range that lies within the stored blob; where an object version is named, of that very one, whatever is there now.
+   * @throws not-found BLOB_NOT_FOUND; data-loss SIZE_MISMATCH.
+   */
+  read(blob: WantedBlob, range: ByteRange, signal: AbortSignal): AsyncIterable<Uint8Array>;
   /** Reads the stored blob again and compares it with what is declared. */
   verify(blob: ChunkedBlob, signal: AbortSignal): Promise<Verification>;
   /** Every stored blob, in any order; one that is stored or removed meanwhile may be left out. Walks. */
@@ -72,6 +75,11 @@ export interface SetAsideBlob {
   readonly digest: Digest;
   /** Of the call that did it. */
   readonly id: string;
+}
+
+/** A blob to read, or one object version of it; a store without versions has none. */
+export interface WantedBlob extends BlobRef {
+  readonly objectVersion?: string;
 }
 
 /** A blob with the place that was recorded for it. */

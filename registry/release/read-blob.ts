@@ -11,7 +11,12 @@ export interface ReadBlobQuery {
   readonly offsetBytes: number;
   /** Unset: to the end. */
   readonly lengthBytes: number | undefined;
+  /** Unset or empty: as it is stored now. */
+  readonly objectVersion?: string | undefined;
 }
+
+/** S3's are shorter. */
+const MAX_OBJECT_VERSION_LENGTH = 1024;
 
 /**
  * Streams a range of a blob that a finalized version refers to, in pieces of at most `MESSAGE_BYTES`. A range is verified by
@@ -23,6 +28,7 @@ export async function* readBlob(deps: RegistryDeps, query: ReadBlobQuery, signal
   const ref = check.blob(query.blob, 'blob');
   const offsetBytes = check.bytes(query.offsetBytes, 'offset_bytes');
   const lengthBytes = query.lengthBytes === undefined ? undefined : check.bytes(query.lengthBytes, 'length_bytes');
+  const objectVersion = check.text(query.objectVersion ?? '', 'object_version', MAX_OBJECT_VERSION_LENGTH);
   if (ref === undefined || offsetBytes === undefined || check.isBad) {
     throw check.error();
   }
@@ -42,7 +48,12 @@ export async function* readBlob(deps: RegistryDeps, query: ReadBlobQuery, signal
   }
   const range = { offsetBytes, lengthBytes: lengthBytes ?? ref.sizeBytes - offsetBytes };
   const hasher = range.lengthBytes === ref.sizeBytes ? new Hasher() : undefined;
-  for await (const bytes of readNeeded(deps.blobs, ref, range, signal)) {
+  const pieces =
+    objectVersion === ''
+      ? readNeeded(deps.blobs, ref, range, signal)
+      : // Out of sight or not: a named version is there or gone.
+        deps.blobs.read({ ...ref, objectVersion }, range, signal);
+  for await (const bytes of pieces) {
     hasher?.update(bytes);
     yield* messagesOf(bytes);
   }

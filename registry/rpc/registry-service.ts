@@ -83,11 +83,14 @@ export function createRegistryService(registry: Registry, handlers: Handlers, li
         locations: locations.map(toLocations),
       };
     }),
-    readBlob: handlers.serverStream(({ blob, offsetBytes, lengthBytes }, context) => {
+    readBlob: handlers.serverStream(({ blob, offsetBytes, lengthBytes, objectVersion }, context) => {
       context.annotate({ digest: blob?.digest });
       const length = lengthBytes === undefined ? undefined : Number(lengthBytes);
       return readMessages(
-        registry.readBlob({ blob: blobFrom(blob), offsetBytes: Number(offsetBytes), lengthBytes: length }, context.signal),
+        registry.readBlob(
+          { blob: blobFrom(blob), offsetBytes: Number(offsetBytes), lengthBytes: length, objectVersion },
+          context.signal,
+        ),
       );
     }),
     promoteVersion: handlers.unary(async ({ expectedRevision, ...request }, context) => {

@@ -33,8 +33,10 @@ const VERSION: Version = {
 async function start(failure: ServiceError, goodBytes: (stream: number) => number) {
   const wire = createHandlers({ shutdown: new AbortController().signal, report: () => undefined });
   const offsets: number[] = [];
-  async function* read({ offsetBytes }: ReadBlobRequest) {
+  const objectVersions: (string | undefined)[] = [];
+  async function* read({ offsetBytes, objectVersion }: ReadBlobRequest) {
     const at = Number(offsetBytes);
+    objectVersions.push(objectVersion);
     offsets.push(at);
     const end = at + goodBytes(offsets.length);
     if (end > at) {
@@ -46,6 +48,11 @@ async function start(failure: ServiceError, goodBytes: (stream: number) => numbe
   }
   const server = await startGrpcServer(RegistryServiceService, {
     readBlob: wire.serverStream(read),
+    resolveVersion: wire.unary(async () => {
+      const place = { $case: 's3' as const, value: { bucket: 'b', key: 'k', versionId: 'recorded' } };
+      const locations = [{ digest, locations: [{ place }] }];
+      return { version: VERSION, alias: undefined, manifestJson: Buffer.alloc(0), locations };
+    }),
     listVersions: wire.unary(async () => ({ versions: [VERSION], nextPageToken: '' })),
   });
   const retry: ManualRetry = manualRetry();
@@ -53,6 +60,7 @@ async function start(failure: ServiceError, goodBytes: (stream: number) => numbe
   return {
     client,
     offsets,
+    objectVersions,
     retry,
     [Symbol.asyncDispose]: async () => {
       client.close();
@@ -87,4 +95,6 @@ test('a check of all blobs outlasts a registry that is busy', async () => {
     verified.push(findings);
   }
   assert.deepEqual([verified, bench.offsets], [[[]], [0, 5]]);
+  // What was recorded, and not what is there now.
+  assert.deepEqual(bench.objectVersions, ['recorded', 'recorded']);
 });

@@ -1,4 +1,4 @@
-/** The actions that AWS asks for at each request. A request of one object version needs the second one of those of `GetObject`. */
+/** The actions that AWS asks for at each request; the second one of `GetObject` for one object version. */
 export const REQUEST_ACTIONS: Readonly<Record<string, readonly string[]>> = {
   AbortMultipartUpload: ['s3:AbortMultipartUpload'],
   BatchGetItem: ['dynamodb:BatchGetItem'],
@@ -13,7 +13,7 @@ export const REQUEST_ACTIONS: Readonly<Record<string, readonly string[]>> = {
   DescribeTable: ['dynamodb:DescribeTable'],
   DescribeTimeToLive: ['dynamodb:DescribeTimeToLive'],
   GetItem: ['dynamodb:GetItem'],
-  GetObject: ['s3:GetObject'],
+  GetObject: ['s3:GetObject', 's3:GetObjectVersion'],
   HeadBucket: ['s3:ListBucket'],
   HeadObject: ['s3:GetObject', 's3:ListBucket'],
   ListMultipartUploads: ['s3:ListBucketMultipartUploads'],

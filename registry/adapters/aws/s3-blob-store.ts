@@ -11,8 +11,10 @@ import type {
   SetAsideBlob,
   StoredBlob,
   Verification,
+  WantedBlob,
 } from '../../release/blob-store.ts';
 import { verifyBytes } from '../../release/verify-chunks.ts';
+import { nameOf } from './error-names.ts';
 import { isAbsent, type S3Bucket, type StoredObject } from './s3-bucket.ts';
 import { checkVersioned, discard, listBlobs, listSetAside, restore, restoreAbandoned, setAside } from './s3-garbage.ts';
 import type { S3Layout } from './s3-layout.ts';
@@ -47,7 +49,11 @@ export class S3BlobStore implements BlobStore {
     await purge(this.#bucket, this.#layout.partial(blob), Number.POSITIVE_INFINITY, signal);
   }
 
-  async *read(blob: BlobRef, range: ByteRange, signal: AbortSignal): AsyncGenerator<Uint8Array> {
+  async *read(blob: WantedBlob, range: ByteRange, signal: AbortSignal): AsyncGenerator<Uint8Array> {
+    if (blob.objectVersion !== undefined) {
+      yield* this.#bytes(blob.digest, { versionId: blob.objectVersion }, range, signal);
+      return;
+    }
     const stored = await this.#head(blob.digest, signal);
     if (stored === undefined) {
       throw notStored(blob.digest);
@@ -56,7 +62,7 @@ export class S3BlobStore implements BlobStore {
       const message = `${blob.digest}: expected ${blob.sizeBytes} bytes, ${stored.sizeBytes} are stored`;
       throw new ServiceError('data-loss', 'SIZE_MISMATCH', message);
     }
-    yield* this.#bytes(blob.digest, stored, range, signal);
+    yield* this.#bytes(blob.digest, stored.place, range, signal);
   }
 
   async verify(blob: ChunkedBlob, signal: AbortSignal): Promise<Verification> {
@@ -66,7 +72,7 @@ export class S3BlobStore implements BlobStore {
     }
     const all = { offsetBytes: 0, lengthBytes: stored.sizeBytes };
     try {
-      return await verifyBytes(blob, copyOf(stored), this.#bytes(blob.digest, stored, all, signal));
+      return await verifyBytes(blob, copyOf(stored), this.#bytes(blob.digest, stored.place, all, signal));
     } catch (error) {
       // It went out of sight since it was looked for.
       if (isServiceError(error, 'not-found')) {
@@ -140,10 +146,20 @@ export class S3BlobStore implements BlobStore {
     return this.#bucket.head(this.#layout.blob(digest), signal);
   }
 
-  async *#bytes(digest: Digest, { place }: StoredObject, range: ByteRange, signal: AbortSignal): AsyncGenerator<Uint8Array> {
+  async *#bytes(
+    digest: Digest,
+    which: { readonly etag: string } | { readonly versionId: string },
+    range: ByteRange,
+    signal: AbortSignal,
+  ): AsyncGenerator<Uint8Array> {
+    const object = 'etag' in which ? { etag: which.etag } : { etag: '', versionId: which.versionId };
     try {
-      yield* readObject(this.#bucket, { key: place.key, etag: place.etag }, range, signal);
+      yield* readObject(this.#bucket, { key: this.#layout.blob(digest), ...object }, range, signal);
     } catch (error) {
+      if (nameOf(error) === 'InvalidRange') {
+        const message = `what is stored of ${digest} ends before byte ${range.offsetBytes + range.lengthBytes}`;
+        throw new ServiceError('data-loss', 'SIZE_MISMATCH', message, { cause: error });
+      }
       throw isAbsent(error) ? notStored(digest, error) : error;
     }
   }

@@ -16,7 +16,7 @@ const READ_AGAIN_MS = 100;
  */
 export async function* readObject(
   bucket: S3Bucket,
-  object: { readonly key: string; readonly etag: string },
+  object: { readonly key: string; readonly etag: string; readonly versionId?: string },
   range: ByteRange,
   signal: AbortSignal,
 ): AsyncGenerator<Uint8Array> {
@@ -30,10 +30,14 @@ export async function* readObject(
       Key: object.key,
       Range: `bytes=${at}-${end - 1}`,
       ...(object.etag !== '' && { IfMatch: object.etag }),
+      ...(object.versionId !== undefined && { VersionId: object.versionId }),
     });
     const { Body } = await bucket
       .request(signal, (client, options) => client.send(command, options))
       .catch((error: unknown) => {
+        if (object.versionId !== undefined && isNoVersion(error)) {
+          throw Object.assign(new Error(`${object.key} has no version ${object.versionId}`), { name: 'NoSuchVersion' });
+        }
         throw nameOf(error) === 'PreconditionFailed' ? changed(object.key, error) : error;
       });
     try {
@@ -60,6 +64,11 @@ export async function* readObject(
       }
     }
   }
+}
+
+/** S3 has yet other names for one that is none of its ids, or only marks a deletion. */
+function isNoVersion(error: unknown): boolean {
+  return ['InvalidArgument', 'MethodNotAllowed'].includes(nameOf(error));
 }
 
 /** Whoever reads again finds the object as it is by now. */

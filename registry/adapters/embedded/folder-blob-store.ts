@@ -10,6 +10,7 @@ import type {
   SetAsideBlob,
   StoredBlob,
   Verification,
+  WantedBlob,
 } from '../../release/blob-store.ts';
 import { verifyBytes } from '../../release/verify-chunks.ts';
 import { readAll, readPieces } from './file-bytes.ts';
@@ -75,8 +76,12 @@ export class FolderBlobStore implements BlobStore {
     await translated(() => removeFolder(this.#layout.partial(blob), this.#layout.partials));
   }
 
-  async *read(blob: BlobRef, range: ByteRange, signal: AbortSignal): AsyncGenerator<Uint8Array> {
+  async *read(blob: WantedBlob, range: ByteRange, signal: AbortSignal): AsyncGenerator<Uint8Array> {
     throwIfAborted(signal);
+    if (blob.objectVersion !== undefined) {
+      const message = `a folder keeps no versions of files: there is no ${blob.objectVersion} of ${blob.digest}`;
+      throw new ServiceError('not-found', 'BLOB_NOT_FOUND', message);
+    }
     const file = await this.#openBlob(blob.digest);
     if (file === undefined) {
       throw new ServiceError('not-found', 'BLOB_NOT_FOUND', `no blob ${blob.digest} is stored`);

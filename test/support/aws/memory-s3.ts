@@ -141,14 +141,21 @@ export class MemoryS3 {
   }
 
   #get(key: string, input: Sent['input']): unknown {
-    const found = this.#latest(key);
+    const wanted = input['VersionId'];
+    const found = wanted === undefined ? this.#latest(key) : this.objects.get(key)?.find(({ versionId }) => versionId === wanted);
     if (found === undefined) {
-      throw awsError('NoSuchKey', 404);
+      throw awsError(wanted === undefined ? 'NoSuchKey' : 'NoSuchVersion', 404);
+    }
+    if (found.isMark) {
+      throw awsError('MethodNotAllowed', 405);
     }
     if (input['IfMatch'] !== undefined && input['IfMatch'] !== found.versionId) {
       throw awsError('PreconditionFailed', 412);
     }
     const [, first = 0, last = 0] = (/^bytes=(\d+)-(\d+)$/.exec(String(input['Range'])) ?? []).map(Number);
+    if (first >= found.bytes.byteLength) {
+      throw awsError('InvalidRange', 416);
+    }
     return { Body: this.body(found.bytes.subarray(first, last + 1)), ETag: found.versionId };
   }
 

@@ -102,11 +102,12 @@ export function registryOverGrpc(client: RegistryServiceClient): Registry {
         })),
       };
     },
-    readBlob: async function* ({ blob, offsetBytes, lengthBytes }, signal) {
+    readBlob: async function* ({ blob, offsetBytes, lengthBytes, objectVersion }, signal) {
       const request = {
         blob: blob && { digest: blob.digest, sizeBytes: BigInt(blob.sizeBytes) },
         offsetBytes: BigInt(offsetBytes),
         lengthBytes: lengthBytes === undefined ? undefined : BigInt(lengthBytes),
+        objectVersion,
       };
       for await (const { data } of callServerStream(client.readBlob.bind(client), request, { signal })) {
         yield data;

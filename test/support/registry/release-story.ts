@@ -136,6 +136,17 @@ async function look(registry: Registry, tell: Tell): Promise<void> {
       return { isSame: read.equals(bytes) };
     });
   }
+  await tell('read what was recorded', async () => {
+    const { locations } = await registry.resolveVersion({ model: 'm', ref: { kind: 'version', version: 1 } }, never);
+    const blob = refOf(SMALL);
+    const places = locations.find(({ digest }) => digest === blob.digest)?.locations ?? [];
+    const recorded = places.find(({ kind }) => kind === 's3');
+    const objectVersion = recorded?.kind === 's3' ? recorded.versionId : '';
+    const read = (version: string) =>
+      collect(registry.readBlob({ blob, offsetBytes: 0, lengthBytes: undefined, objectVersion: version }, never));
+    const isSame = (await read(objectVersion)).equals(SMALL);
+    return { isRecorded: objectVersion !== '', isSame, another: await read('no-such-version').catch(failureOf) };
+  });
   await tell('read what was collected', async () =>
     collect(registry.readBlob({ blob: refOf(seededBytes('behind', 10)), offsetBytes: 0, lengthBytes: undefined }, never)),
   );

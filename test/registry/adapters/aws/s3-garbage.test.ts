@@ -7,7 +7,7 @@ import { s3LayoutOf } from '../../../../registry/adapters/aws/s3-layout.ts';
 import type { BlobUpload } from '../../../../registry/release/blob-store.ts';
 import { instantPace } from '../../../support/aws/fake-client.ts';
 import { MemoryS3 } from '../../../support/aws/memory-s3.ts';
-import { never } from '../../../support/registry/publish.ts';
+import { collect, never } from '../../../support/registry/publish.ts';
 import { chunkedBlob, seededBytes } from '../../../support/registry/sample-version.ts';
 import { isError } from '../../../support/service-errors.ts';
 
@@ -196,4 +196,21 @@ it('restores what a run left set aside long ago, and nothing younger', async () 
   assert.deepEqual([await store.restoreAbandoned(s3.nowMs, never), await stored(store)], [0, false]);
   assert.deepEqual([await store.restoreAbandoned(s3.nowMs + 1, never), await stored(store)], [1, true]);
   assert.deepEqual(await store.listSetAside(never), []);
+});
+
+it('reads the very object version that is asked for, whatever is there now', async () => {
+  const { s3, store } = await published();
+  const place = await store.placeOf(BLOB.digest, never);
+  assert.ok(place !== undefined);
+  s3.store(PLACE, Buffer.from('damaged'));
+  const read = (objectVersion: string) =>
+    collect(store.read({ ...BLOB, objectVersion }, { offsetBytes: 0, lengthBytes: BIG.byteLength }, never));
+  assert.ok((await read(place.versionId)).equals(BIG));
+  await store.setAside(BLOB.digest, never);
+  assert.ok((await read(place.versionId)).equals(BIG));
+  const mark = s3.objects.get(PLACE)?.at(-1);
+  assert.ok(mark?.isMark);
+  for (const gone of [mark.versionId, 'never there']) {
+    await assert.rejects(read(gone), isError('not-found', 'BLOB_NOT_FOUND'));
+  }
 });

@@ -7,7 +7,7 @@ import { FolderBlobStore } from '../../../../registry/adapters/embedded/folder-b
 import { translateFsError } from '../../../../registry/adapters/embedded/fs-errors.ts';
 import { prepareLayout } from '../../../../registry/adapters/embedded/layout.ts';
 import { describeBlobStore } from '../../../contract/blob-store-contract.ts';
-import { never } from '../../../support/registry/publish.ts';
+import { collect, never } from '../../../support/registry/publish.ts';
 import { chunkedBlob, seededBytes } from '../../../support/registry/sample-version.ts';
 import { temporaryFolder } from '../../../support/registry/temporary-folder.ts';
 import { isError, rejection } from '../../../support/service-errors.ts';
@@ -183,4 +183,18 @@ it('translates what a file system answers', () => {
   }
   const bug = new TypeError('a bug');
   assert.equal(translateFsError(bug), bug);
+});
+
+it('has no versions of a file', async () => {
+  await using folder = await temporaryFolder();
+  const store = new FolderBlobStore(await prepareLayout(folder.path));
+  const bytes = seededBytes('versions', 10);
+  const blob = chunkedBlob(bytes);
+  const upload = await store.openUpload(blob, never);
+  await upload.putChunk(0, bytes, never);
+  await upload.commit(never);
+  const range = { offsetBytes: 0, lengthBytes: 10 };
+  const read = store.read({ ...blob, objectVersion: 'v1' }, range, never);
+  await assert.rejects(collect(read), isError('not-found', 'BLOB_NOT_FOUND'));
+  assert.ok((await collect(store.read(blob, range, never))).equals(bytes));
 });

@@ -201,7 +201,14 @@ export interface ReadBlobRequest {
   blob?: BlobRef | undefined;
   offsetBytes: bigint;
   /** Unset: to the end. */
-  lengthBytes?: bigint | undefined;
+  lengthBytes?:
+    | bigint
+    | undefined;
+  /**
+   * As S3Location names it: exactly this version of the object, which may not be the one that is there now. Unset or empty: as it is
+   * stored now. A store without such versions has none: NOT_FOUND [BLOB_NOT_FOUND].
+   */
+  objectVersion?: string | undefined;
 }
 
 export interface ReadBlobResponse {
@@ -2303,7 +2310,7 @@ export const ResolveVersionResponse: MessageFns<ResolveVersionResponse> = {
 };
 
 function createBaseReadBlobRequest(): ReadBlobRequest {
-  return { blob: undefined, offsetBytes: 0n, lengthBytes: undefined };
+  return { blob: undefined, offsetBytes: 0n, lengthBytes: undefined, objectVersion: undefined };
 }
 
 export const ReadBlobRequest: MessageFns<ReadBlobRequest> = {
@@ -2322,6 +2329,9 @@ export const ReadBlobRequest: MessageFns<ReadBlobRequest> = {
         throw new globalThis.Error("value provided for field message.lengthBytes of type uint64 too large");
       }
       writer.uint32(24).uint64(message.lengthBytes);
+    }
+    if (message.objectVersion !== undefined) {
+      writer.uint32(34).string(message.objectVersion);
     }
     return writer;
   },
@@ -2363,6 +2373,14 @@ export const ReadBlobRequest: MessageFns<ReadBlobRequest> = {
             message.lengthBytes = reader.uint64() as bigint;
             continue;
           }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.objectVersion = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2387,6 +2405,7 @@ export const ReadBlobRequest: MessageFns<ReadBlobRequest> = {
     message.lengthBytes = (object.lengthBytes !== undefined && object.lengthBytes !== null)
       ? BigInt(object.lengthBytes)
       : undefined;
+    message.objectVersion = object.objectVersion ?? undefined;
     return message;
   },
 };
