@@ -4,7 +4,8 @@ import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import type { Flake } from '../../proto/gen/maskterial/inference/v1/flake.ts';
 import { peakBytes } from '../../inference/engine/heavy-model.ts';
-import { residentBytes } from '../../inference/engine/memory-watch.ts';
+import { Stage } from '../../proto/gen/maskterial/inference/v1/inference_service.ts';
+import { collectFlakes, type PredictEvent } from '../../clients/prediction.ts';
 import type { PredictOptions } from '../../clients/predict-request.ts';
 import { writeCheckpoint } from '../support/m2f/checkpoint.ts';
 import { LIMITS, readGolden } from '../support/m2f/goldens.ts';
@@ -15,17 +16,32 @@ import { TestSystem } from '../support/system.ts';
 
 const SEG = 'SEG_M2F_SynthFull';
 const CLS = 'CLS_AMM_GrapheneH';
-const CALL_MS = 300_000;
+/** Heavy engines leave the processor to all others: on a busy machine a run of ten seconds takes minutes. */
+const CALL_MS = 1_800_000;
+
+/** A run takes a light pipeline's time fifty times over: so many light answers within one are no matter of luck. */
+const LIGHT_IN_A_RUN = 10;
 
 describe('a served Mask2Former model of the published size', needsReferenceData, () => {
   let system: TestSystem;
   let path = '';
+  /** All that heavy models may take: exactly what this one is counted for. */
+  let limitBytes = 0;
   before(async () => {
-    system = await TestSystem.start({ env: { HEAVY_WARM_UP_PIXELS: '2304000' } });
+    system = await TestSystem.start({ inference: false });
     const bundle = join(system.folder, SEG);
     mkdirSync(bundle);
     copyFileSync(synthFullPath('config.yaml'), join(bundle, 'config.yaml'));
     writeCheckpoint(join(bundle, 'model_final.pth'), synthFullTensors());
+    const publishable = await openPublishable(bundle, new AbortController().signal);
+    await publishable.close();
+    limitBytes = peakBytes(publishable.manifest);
+    await system.startInference({
+      HEAVY_WARM_UP_PIXELS: '2304000',
+      HEAVY_MEMORY_BYTES: String(limitBytes),
+      HEAVY_LOAD_TIMEOUT_MS: String(CALL_MS),
+      HEAVY_RUN_LIMIT_MS: String(CALL_MS),
+    });
     await system.release(referencePath('bundles', 'classification_models', 'AMM', 'GrapheneH'), CLS);
     await system.promote(await system.publish(bundle, SEG));
     const { image } = JSON.parse(readFileSync(referencePath('m2f', 'goldens', 'SynthFull_full', 'meta.json'), 'utf8')) as {
@@ -47,28 +63,63 @@ describe('a served Mask2Former model of the published size', needsReferenceData,
     assert.ok(worst <= LIMITS.SynthFull_full.score, `scores differ by ${worst}`);
   });
 
-  it('two images at once with a classifier, and light ones all the while: all are answered, in the memory that was counted', async () => {
+  it('two images at once with a classifier, and light ones all the while: nothing starves, memory stays within the limit', async () => {
     const { engines } = await system.inference.getStatus();
     const heavy = engines.find(({ heavyVersion }) => heavyVersion !== '') ?? assert.fail('no heavy engine');
-    let isOver = false;
-    const both = Promise.all([1, 2].map(() => predict({ segmentation: SEG, classification: CLS }))).finally(() => {
-      isOver = true;
-    });
-    let light = 0;
-    let most = 0;
-    while (!isOver) {
-      await predict({ classification: CLS });
-      light += 1;
-      most = Math.max(most, residentBytes(heavy.pid) ?? 0);
+    const alone = await predict({ classification: CLS });
+    const runs = [new HeavyRun(), new HeavyRun()] as const;
+    const options = { segmentation: SEG, classification: CLS, timeoutMs: CALL_MS, scoreThreshold: 0 };
+    const both = Promise.all(runs.map(async (run) => collectFlakes(run.follow(system.inference.predict({ path }, options)))));
+    while (runs.some((run) => !run.isOver && run.light < LIGHT_IN_A_RUN)) {
+      const underWay = runs.filter(({ isRunning }) => isRunning);
+      assert.deepEqual(await predict({ classification: CLS }), alone);
+      for (const run of underWay) {
+        run.noteLight();
+      }
+    }
+    for (const { light } of runs) {
+      assert.ok(light >= LIGHT_IN_A_RUN, `${light} light images were sent and answered while one heavy run was under way`);
     }
     const [one, other] = await both;
-    assert.deepEqual(one, other);
-    assert.ok(light > 2, `${light} light predictions`);
-    const publishable = await openPublishable(join(system.folder, SEG), new AbortController().signal);
-    await publishable.close();
-    const counted = peakBytes(publishable.manifest);
-    assert.ok(most > counted / 4 && most <= counted, `${most} bytes, counted were ${counted}`);
+    assert.deepEqual(one?.flakes, other?.flakes);
+    if (process.platform === 'linux') {
+      const most = peakResidentBytes(heavy.pid);
+      assert.ok(most > limitBytes / 4 && most <= limitBytes, `${most} bytes at the peak, the limit is ${limitBytes}`);
+    }
     const left = (await system.inference.getStatus()).engines;
     assert.ok(left.every(({ restarts }) => restarts === 0));
   });
 });
+
+/** One prediction as its events tell of it. */
+class HeavyRun {
+  /** The model runs: nothing but its end can be heard meanwhile. */
+  isRunning = false;
+  isOver = false;
+  /** Light images that were sent and answered within the run. */
+  light = 0;
+
+  async *follow(events: AsyncIterable<PredictEvent>): AsyncGenerator<PredictEvent> {
+    try {
+      for await (const event of events) {
+        if (event.$case === 'progress') {
+          this.isRunning = event.value.stage === Stage.STAGE_SEGMENT;
+        }
+        yield event;
+      }
+    } finally {
+      this.isRunning = false;
+      this.isOver = true;
+    }
+  }
+
+  /** A light image that was sent while this ran has its answer. */
+  noteLight(): void {
+    this.light += this.isRunning ? 1 : 0;
+  }
+}
+
+/** The most that a process ever had resident, as the kernel notes it. */
+function peakResidentBytes(pid: number): number {
+  return Number(/^VmHWM:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) * 1024;
+}
