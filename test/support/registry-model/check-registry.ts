@@ -4,7 +4,7 @@ import type { Registry } from '../../../registry/release/registry.ts';
 import { ManualClock } from '../registry/manual-clock.ts';
 import { history, historyAt, promoteVersion, rollbackAlias } from './alias-verbs.ts';
 import { badRequest } from './bad-requests.ts';
-import { getRollout, prefetchVersion, reportServables } from './live-verbs.ts';
+import { getRollout, prefetchVersion, promoteHeld, reportServables } from './live-verbs.ts';
 import { outcomeOf } from './outcome.ts';
 import { createModel, finalizeVersion, publishVersion } from './publishing-verbs.ts';
 import { getModel, getVersion, listModels, listVersions, readBlob, resolveVersion } from './reading-verbs.ts';
@@ -12,10 +12,10 @@ import { ReferenceBlobs } from './reference-blobs.ts';
 import { ReferenceLive } from './reference-live.ts';
 import { ReferenceRegistry } from './reference-registry.ts';
 import { getStaging, stageVersion } from './staging-verbs.ts';
+import { uploadBlob, uploadTogether } from './upload-verb.ts';
 import { collectGarbage, deleteVersion, deprecateVersion, passTime, undeprecateVersion } from './upkeep-verbs.ts';
-import { uploadBlob } from './upload-verb.ts';
-import { CONTENTS, contentOf, type RealRegistry, type Verb } from './verb.ts';
-import { watchFurther, watchRollout, watchSnapshot } from './watch-verbs.ts';
+import { contentOf, CONTENTS, type RealRegistry, type Verb } from './verb.ts';
+import { watchAliases, watchRollout } from './watch-verbs.ts';
 
 /** Registries on one new store, which share a clock. */
 export interface OpenStore {
@@ -164,8 +164,10 @@ function callArbitraries(counts: Counts): fc.Arbitrary<Call<unknown>>[] {
     ...calls(stageVersion, 3),
     ...calls(getStaging),
     ...calls(uploadBlob, 6),
+    ...calls(uploadTogether),
     ...calls(finalizeVersion, 2),
     ...calls(promoteVersion, 5),
+    ...calls(promoteHeld),
     ...calls(rollbackAlias, 3),
     ...calls(resolveVersion),
     ...calls(listModels),
@@ -175,8 +177,7 @@ function callArbitraries(counts: Counts): fc.Arbitrary<Call<unknown>>[] {
     ...calls(readBlob, 2),
     ...calls(history),
     ...calls(historyAt, 2),
-    ...calls(watchSnapshot),
-    ...calls(watchFurther),
+    ...calls(watchAliases, 3),
     ...calls(reportServables, 5),
     ...calls(getRollout, 3),
     ...calls(watchRollout, 2),
@@ -195,7 +196,7 @@ async function compareAll(reference: ReferenceRegistry, real: RealRegistry, coun
   for (const by of real.registries.keys()) {
     const look = <S>(verb: Verb<S>, step: S): Promise<void> => new Call(verb, step, by, counts).run(reference, real);
     await look(listModels, { labels: {}, pageSize: 100 });
-    await look(watchSnapshot, {});
+    await look(watchAliases, { from: undefined, meanwhile: undefined });
     for (const model of reference.models.keys()) {
       await look(listVersions, { model, labels: {}, pageSize: 100 });
       await look(history, { model, alias: '', pageSize: 100 });
@@ -213,6 +214,7 @@ async function compareAll(reference: ReferenceRegistry, real: RealRegistry, coun
       for (const file of files) {
         await look(readBlob, { content, file, from: ['start', 0], lengthBytes: undefined });
       }
+      await look(readBlob, { content, file: 0, from: ['chunk', -90], lengthBytes: 200 });
     }
   }
 }

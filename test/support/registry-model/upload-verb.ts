@@ -2,10 +2,10 @@ import * as fc from 'fast-check';
 import { CHUNK_BYTES, chunkCount } from '../../../proto/wire/chunks.ts';
 import { type BlobRef, refOf } from '../../../proto/wire/digest.ts';
 import { ServiceError } from '../../../proto/wire/errors.ts';
+import type { Registry } from '../../../registry/release/registry.ts';
 import { bytesOf, never } from '../registry/publish.ts';
 import { uploadAnswer } from './answers.ts';
-import { filesOf, refuse } from './reference-records.ts';
-import type { ReferenceRegistry } from './reference-registry.ts';
+import { filesOf, type ReferenceRegistry, refuse } from './reference-registry.ts';
 import { requireManifest, requireStaging } from './staging-verbs.ts';
 import { contentOf, names, stagingOf, type Verb } from './verb.ts';
 
@@ -58,6 +58,55 @@ export const uploadBlob: Verb<Upload> = {
   },
 };
 
+interface TwoUploads {
+  readonly staging: number;
+  readonly file: number;
+  /** Chunks that the one sends; the other sends the others. */
+  readonly split: number;
+}
+
+/** One blob from two publishers at once, by two registries and for two stagings where there are: each sends a part of it. */
+export const uploadTogether: Verb<TwoUploads> = {
+  name: 'upload together',
+  steps: fc.record({ staging: names.staging, file: fc.constantFrom(0, 1), split: fc.integer({ min: 0, max: 3 }) }),
+  perform: async (registry, step, { registries, stagingIds }, reference, by) => {
+    const { bytes, blob } = partOf(reference, { ...step, first: 0 });
+    const upload = (to: Registry, staging: number, firstChunk: number, endChunk: number) => {
+      const data = bytesOf(bytes.subarray(firstChunk * CHUNK_BYTES, endChunk * CHUNK_BYTES));
+      const command = { stagingId: stagingIds[staging] ?? 'unknown', blob, data };
+      return to.uploadBlob({ ...command, firstChunk: firstChunk < endChunk ? firstChunk : 0 }, never);
+    };
+    const chunks = chunkCount(blob.sizeBytes);
+    const split = Math.min(step.split, chunks);
+    const staging = stagingOf(reference, step.staging);
+    const ended = await Promise.allSettled([
+      upload(registry, staging, 0, split),
+      upload(registries[(by + 1) % registries.length] ?? registry, otherOf(reference, staging, blob), split, chunks),
+    ]);
+    const failed = ended.find((one) => one.status === 'rejected');
+    if (failed !== undefined) {
+      throw failed.reason;
+    }
+    const { blobs } = await registry.getStaging(stagingIds[staging] ?? 'unknown', never);
+    return blobs.filter((state) => state.blob.digest === blob.digest).map(uploadAnswer);
+  },
+  expect: (reference, step) => {
+    requireManifest(reference, requireStaging(reference, stagingOf(reference, step.staging)));
+    const { blob } = partOf(reference, { ...step, first: 0 });
+    reference.blobs.store(blob);
+    return [reference.blobs.state(blob)];
+  },
+};
+
+/** An open staging of the same blob, another one where there is. */
+function otherOf(reference: ReferenceRegistry, staging: number, { digest }: BlobRef): number {
+  const others = [...reference.stagings].map(({ version, isEnded, content }, number) => {
+    const declares = filesOf(content).some((blob) => blob.digest === digest);
+    return declares && version === 0 && !isEnded && number !== staging ? number : staging;
+  });
+  return others.findLast((number) => number !== staging) ?? staging;
+}
+
 function receive({ blobs }: ReferenceRegistry, blob: BlobRef, firstChunk: number, { count, end }: Upload): void {
   const endChunk = Math.min(chunkCount(blob.sizeBytes), firstChunk + count);
   const isAnySent = endChunk > firstChunk;
@@ -102,7 +151,7 @@ async function* sent(bytes: Buffer, firstChunk: number, { count, end }: Upload):
   }
 }
 
-function partOf(reference: ReferenceRegistry, { staging, file, first }: Upload) {
+function partOf(reference: ReferenceRegistry, { staging, file, first }: Pick<Upload, 'staging' | 'file' | 'first'>) {
   const content = reference.stagings[stagingOf(reference, staging)]?.content ?? contentOf(0);
   const all = filesOf(content).map((blob, index) => ({ blob, bytes: content.files[index] ?? UNDECLARED }));
   const isMissing = ({ blob }: (typeof all)[number]): boolean => !reference.blobs.has(blob);
