@@ -12,9 +12,9 @@ import { ReferenceBlobs } from './reference-blobs.ts';
 import { ReferenceLive } from './reference-live.ts';
 import { ReferenceRegistry } from './reference-registry.ts';
 import { getStaging, stageVersion } from './staging-verbs.ts';
-import { uploadBlob, uploadTogether } from './upload-verb.ts';
 import { collectGarbage, deleteVersion, deprecateVersion, passTime, undeprecateVersion } from './upkeep-verbs.ts';
-import { contentOf, CONTENTS, type RealRegistry, type Verb } from './verb.ts';
+import { uploadBlob, uploadTogether } from './upload-verb.ts';
+import { CONTENTS, contentOf, type RealRegistry, type Verb } from './verb.ts';
 import { watchAliases, watchRollout } from './watch-verbs.ts';
 
 /** Registries on one new store, which share a clock. */

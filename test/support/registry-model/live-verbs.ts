@@ -8,8 +8,9 @@ import { never } from '../registry/publish.ts';
 import { promoteVersion } from './alias-verbs.ts';
 import { aliasAnswer } from './answers.ts';
 import { digestOfVersion, type ReferenceReport, SERVER_TTL_MS } from './reference-live.ts';
-import { type ReferenceRegistry, refuse } from './reference-registry.ts';
-import { names, NEWEST, type Verb, versionOf } from './verb.ts';
+import { refuse } from './reference-records.ts';
+import type { ReferenceRegistry } from './reference-registry.ts';
+import { NEWEST, names, type Verb, versionOf } from './verb.ts';
 
 const FAILURE = { kind: 'unavailable' as const, reason: 'DOWNLOAD_FAILED', message: 'no way there' };
 

@@ -5,7 +5,8 @@ import { ServiceError } from '../../../proto/wire/errors.ts';
 import type { Registry } from '../../../registry/release/registry.ts';
 import { bytesOf, never } from '../registry/publish.ts';
 import { uploadAnswer } from './answers.ts';
-import { filesOf, type ReferenceRegistry, refuse } from './reference-registry.ts';
+import { filesOf, refuse } from './reference-records.ts';
+import type { ReferenceRegistry } from './reference-registry.ts';
 import { requireManifest, requireStaging } from './staging-verbs.ts';
 import { contentOf, names, stagingOf, type Verb } from './verb.ts';
 

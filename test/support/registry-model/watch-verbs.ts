@@ -3,9 +3,8 @@ import * as fc from 'fast-check';
 import type { Registry } from '../../../registry/release/registry.ts';
 import type { WatchEvent } from '../../../registry/release/watch.ts';
 import { never } from '../registry/publish.ts';
-import { aliasAnswer, expectedAlias } from './answers.ts';
-import { type Outcome, outcomeOf } from './outcome.ts';
 import { promoteVersion } from './alias-verbs.ts';
+import { aliasAnswer, expectedAlias } from './answers.ts';
 import {
   commandOf,
   expectReport,
@@ -16,6 +15,7 @@ import {
   rolloutAnswer,
   rolloutSteps,
 } from './live-verbs.ts';
+import { type Outcome, outcomeOf } from './outcome.ts';
 import type { ReferenceRegistry } from './reference-registry.ts';
 import type { RealRegistry, Verb } from './verb.ts';
 
