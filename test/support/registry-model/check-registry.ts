@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import * as fc from 'fast-check';
 import type { Registry } from '../../../registry/release/registry.ts';
 import { ManualClock } from '../registry/manual-clock.ts';
+import { again } from './again-verb.ts';
 import { history, historyAt, promoteVersion, rollbackAlias } from './alias-verbs.ts';
 import { badRequest } from './bad-requests.ts';
 import { getRollout, prefetchVersion, promoteHeld, reportServables } from './live-verbs.ts';
@@ -132,6 +133,12 @@ class Call<S> implements fc.AsyncCommand<ReferenceRegistry, RealRegistry> {
       refusals.set(expected.refused, (refusals.get(expected.refused) ?? 0) + 1);
     }
     assert.deepEqual(found, expected, this.toString());
+    if (hasRequestId(this.#step)) {
+      reference.requests.push({
+        perform: (at, by) => this.#verb.perform(at, this.#step, real, reference, by),
+        expect: (by) => this.#verb.expect(reference, this.#step, by),
+      });
+    }
   }
 
   toString(): string {
@@ -139,12 +146,16 @@ class Call<S> implements fc.AsyncCommand<ReferenceRegistry, RealRegistry> {
   }
 }
 
+function hasRequestId(step: unknown): boolean {
+  return typeof step === 'object' && step !== null && 'requestId' in step && step.requestId !== '';
+}
+
 /** Most sequences begin with versions that are there, and so get further. */
 function beginning(counts: Counts): Call<never>[] {
   const call = <S>(verb: Verb<S>, step: S): Call<never> => new Call(verb, step, 0, counts) as unknown as Call<never>;
   const move = { alias: 'production', expected: 'any' as const, actor: 'ada', reason: '', requestId: '', requireReady: 0 };
   return [
-    call(createModel, { model: 'm', kind: 'classification', labels: {}, requestId: '' }),
+    call(createModel, { model: 'm', kind: 'classification', labels: {}, requestId: 'begin' }),
     ...[0, 1, 2].map((content) => call(publishVersion, { model: 'm', content, labels: { a: '1' } })),
     ...[1, 2].map((version) => call(promoteVersion, { ...move, model: 'm', version })),
     ...[4, 5].map((content) => call(stageVersion, { model: 'm', content, labels: {}, requestId: '' })),
@@ -163,7 +174,7 @@ function callArbitraries(counts: Counts): fc.Arbitrary<Call<unknown>>[] {
     ...calls(publishVersion, 5),
     ...calls(stageVersion, 3),
     ...calls(getStaging),
-    ...calls(uploadBlob, 6),
+    ...calls(uploadBlob, 10),
     ...calls(uploadTogether),
     ...calls(finalizeVersion, 2),
     ...calls(promoteVersion, 5),
@@ -187,6 +198,7 @@ function callArbitraries(counts: Counts): fc.Arbitrary<Call<unknown>>[] {
     ...calls(deleteVersion, 3),
     ...calls(collectGarbage, 2),
     ...calls(badRequest),
+    ...calls(again, 2),
     ...calls(passTime, 2),
   ];
 }
