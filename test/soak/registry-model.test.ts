@@ -6,8 +6,8 @@ import { type SoakRun, soakTest } from '../support/soak/soak.ts';
 
 const MAX_CALLS = 200;
 
-/** A few minutes on two free cores: most of it is the hashing of large blobs. */
-const SEQUENCES = { folder: 150, standIns: 150, servers: 25 };
+/** Ten minutes on two busy cores: most of it is the hashing of large blobs. */
+const SEQUENCES = { folder: 120, standIns: 120, servers: 20 };
 
 const check = async (run: SoakRun, name: string, runs: number, open: Parameters<typeof checkRegistry>[0]): Promise<void> => {
   const { calls, refused } = await checkRegistry(open, { seed: run.seed, runs: run.portion(runs), maxCalls: MAX_CALLS });

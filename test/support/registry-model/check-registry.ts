@@ -2,9 +2,10 @@ import assert from 'node:assert/strict';
 import * as fc from 'fast-check';
 import type { Registry } from '../../../registry/release/registry.ts';
 import { ManualClock } from '../registry/manual-clock.ts';
+import { again } from './again-verb.ts';
 import { history, historyAt, promoteVersion, rollbackAlias } from './alias-verbs.ts';
 import { badRequest } from './bad-requests.ts';
-import { getRollout, prefetchVersion, reportServables } from './live-verbs.ts';
+import { getRollout, prefetchVersion, promoteHeld, reportServables } from './live-verbs.ts';
 import { outcomeOf } from './outcome.ts';
 import { createModel, finalizeVersion, publishVersion } from './publishing-verbs.ts';
 import { getModel, getVersion, listModels, listVersions, readBlob, resolveVersion } from './reading-verbs.ts';
@@ -13,9 +14,9 @@ import { ReferenceLive } from './reference-live.ts';
 import { ReferenceRegistry } from './reference-registry.ts';
 import { getStaging, stageVersion } from './staging-verbs.ts';
 import { collectGarbage, deleteVersion, deprecateVersion, passTime, undeprecateVersion } from './upkeep-verbs.ts';
-import { uploadBlob } from './upload-verb.ts';
+import { uploadBlob, uploadTogether } from './upload-verb.ts';
 import { CONTENTS, contentOf, type RealRegistry, type Verb } from './verb.ts';
-import { watchFurther, watchRollout, watchSnapshot } from './watch-verbs.ts';
+import { watchAliases, watchRollout } from './watch-verbs.ts';
 
 /** Registries on one new store, which share a clock. */
 export interface OpenStore {
@@ -132,6 +133,12 @@ class Call<S> implements fc.AsyncCommand<ReferenceRegistry, RealRegistry> {
       refusals.set(expected.refused, (refusals.get(expected.refused) ?? 0) + 1);
     }
     assert.deepEqual(found, expected, this.toString());
+    if (hasRequestId(this.#step)) {
+      reference.requests.push({
+        perform: (at, by) => this.#verb.perform(at, this.#step, real, reference, by),
+        expect: (by) => this.#verb.expect(reference, this.#step, by),
+      });
+    }
   }
 
   toString(): string {
@@ -139,12 +146,16 @@ class Call<S> implements fc.AsyncCommand<ReferenceRegistry, RealRegistry> {
   }
 }
 
+function hasRequestId(step: unknown): boolean {
+  return typeof step === 'object' && step !== null && 'requestId' in step && step.requestId !== '';
+}
+
 /** Most sequences begin with versions that are there, and so get further. */
 function beginning(counts: Counts): Call<never>[] {
   const call = <S>(verb: Verb<S>, step: S): Call<never> => new Call(verb, step, 0, counts) as unknown as Call<never>;
   const move = { alias: 'production', expected: 'any' as const, actor: 'ada', reason: '', requestId: '', requireReady: 0 };
   return [
-    call(createModel, { model: 'm', kind: 'classification', labels: {}, requestId: '' }),
+    call(createModel, { model: 'm', kind: 'classification', labels: {}, requestId: 'begin' }),
     ...[0, 1, 2].map((content) => call(publishVersion, { model: 'm', content, labels: { a: '1' } })),
     ...[1, 2].map((version) => call(promoteVersion, { ...move, model: 'm', version })),
     ...[4, 5].map((content) => call(stageVersion, { model: 'm', content, labels: {}, requestId: '' })),
@@ -163,9 +174,11 @@ function callArbitraries(counts: Counts): fc.Arbitrary<Call<unknown>>[] {
     ...calls(publishVersion, 5),
     ...calls(stageVersion, 3),
     ...calls(getStaging),
-    ...calls(uploadBlob, 6),
+    ...calls(uploadBlob, 10),
+    ...calls(uploadTogether),
     ...calls(finalizeVersion, 2),
     ...calls(promoteVersion, 5),
+    ...calls(promoteHeld),
     ...calls(rollbackAlias, 3),
     ...calls(resolveVersion),
     ...calls(listModels),
@@ -175,8 +188,7 @@ function callArbitraries(counts: Counts): fc.Arbitrary<Call<unknown>>[] {
     ...calls(readBlob, 2),
     ...calls(history),
     ...calls(historyAt, 2),
-    ...calls(watchSnapshot),
-    ...calls(watchFurther),
+    ...calls(watchAliases, 3),
     ...calls(reportServables, 5),
     ...calls(getRollout, 3),
     ...calls(watchRollout, 2),
@@ -186,6 +198,7 @@ function callArbitraries(counts: Counts): fc.Arbitrary<Call<unknown>>[] {
     ...calls(deleteVersion, 3),
     ...calls(collectGarbage, 2),
     ...calls(badRequest),
+    ...calls(again, 2),
     ...calls(passTime, 2),
   ];
 }
@@ -195,7 +208,7 @@ async function compareAll(reference: ReferenceRegistry, real: RealRegistry, coun
   for (const by of real.registries.keys()) {
     const look = <S>(verb: Verb<S>, step: S): Promise<void> => new Call(verb, step, by, counts).run(reference, real);
     await look(listModels, { labels: {}, pageSize: 100 });
-    await look(watchSnapshot, {});
+    await look(watchAliases, { from: undefined, meanwhile: undefined });
     for (const model of reference.models.keys()) {
       await look(listVersions, { model, labels: {}, pageSize: 100 });
       await look(history, { model, alias: '', pageSize: 100 });
@@ -213,6 +226,7 @@ async function compareAll(reference: ReferenceRegistry, real: RealRegistry, coun
       for (const file of files) {
         await look(readBlob, { content, file, from: ['start', 0], lengthBytes: undefined });
       }
+      await look(readBlob, { content, file: 0, from: ['chunk', -90], lengthBytes: 200 });
     }
   }
 }

@@ -5,6 +5,7 @@ import type { ServableReport, ServableState } from '../../../registry/model/serv
 import type { Registry } from '../../../registry/release/registry.ts';
 import type { ReportServablesCommand } from '../../../registry/release/report-servables.ts';
 import { never } from '../registry/publish.ts';
+import { promoteVersion } from './alias-verbs.ts';
 import { aliasAnswer } from './answers.ts';
 import { digestOfVersion, type ReferenceReport, SERVER_TTL_MS } from './reference-live.ts';
 import { refuse } from './reference-records.ts';
@@ -142,6 +143,49 @@ function reportOf(reference: ReferenceRegistry, step: Report): ReferenceReport {
     }),
     reportTimeMs: reference.nowMs,
   };
+}
+
+interface HeldPromotion {
+  readonly model: string;
+  readonly alias: string;
+  readonly version: number;
+  readonly requireReady: number;
+  /** Those that hold the version. */
+  readonly servers: number;
+}
+
+/** A promotion once servers said that they hold the version: by itself a sequence seldom gets there. */
+export const promoteHeld: Verb<HeldPromotion> = {
+  name: 'promote held',
+  steps: fc.record({
+    model: names.model,
+    alias: names.alias,
+    version: fc.oneof(fc.constant(NEWEST), names.version),
+    requireReady: fc.constantFrom(1, 1, 2),
+    servers: fc.constantFrom(1, 1, 2, 3),
+  }),
+  perform: async (registry, step, real, reference, by) => {
+    for (const report of holdersOf(step)) {
+      await registry.reportServables(commandOf(reference, report), never);
+    }
+    return promoteVersion.perform(registry, promotionOf(step), real, reference, by);
+  },
+  expect: (reference, step, by) => {
+    for (const report of holdersOf(step)) {
+      expectReport(reference, report, by);
+    }
+    return promoteVersion.expect(reference, promotionOf(step), by);
+  },
+};
+
+function holdersOf({ model, alias, version, servers }: HeldPromotion): Report[] {
+  const held = { model, version, state: 'fetched' as const, hasFailed: false, isOther: false };
+  const report = { kept: 0, aliases: [alias], sequence: 3, servables: [held], served: [], isStopping: false };
+  return Array.from({ length: servers }, (_, server) => ({ ...report, server }));
+}
+
+function promotionOf({ model, alias, version, requireReady }: HeldPromotion) {
+  return { model, alias, version, requireReady, expected: 'any' as const, actor: 'ada', reason: '', requestId: '' };
 }
 
 export interface RolloutOf {

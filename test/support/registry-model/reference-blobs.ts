@@ -1,6 +1,5 @@
 import { chunkCount } from '../../../proto/wire/chunks.ts';
 import type { BlobRef, Digest } from '../../../proto/wire/digest.ts';
-import { toChunkRanges } from '../../../registry/model/chunk-ranges.ts';
 
 /** What is stored: whole blobs, and the chunks of those that are not whole yet. */
 export class ReferenceBlobs {
@@ -62,7 +61,15 @@ export class ReferenceBlobs {
   /** How far the upload of a blob is. */
   state(blob: BlobRef) {
     const isComplete = this.has(blob);
-    const verifiedChunks = isComplete ? [] : toChunkRanges(this.#chunks.get(blob.digest) ?? []);
+    const verifiedChunks = isComplete ? [] : this.#runs(blob);
     return { digest: blob.digest, sizeBytes: blob.sizeBytes, isComplete, verifiedChunks };
+  }
+
+  #runs({ digest, sizeBytes }: BlobRef): { readonly first: number; readonly count: number }[] {
+    const isHeld = (chunk: number): boolean => this.#chunks.get(digest)?.has(chunk) ?? false;
+    const chunks = [...Array(chunkCount(sizeBytes)).keys()];
+    return chunks
+      .filter((chunk) => isHeld(chunk) && !isHeld(chunk - 1))
+      .map((first) => ({ first, count: (chunks.find((chunk) => chunk > first && !isHeld(chunk)) ?? chunks.length) - first }));
   }
 }

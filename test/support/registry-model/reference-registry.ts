@@ -1,7 +1,14 @@
+import type { Registry } from '../../../registry/release/registry.ts';
 import type { ReferenceBlobs } from './reference-blobs.ts';
 import { ReferenceCatalog } from './reference-catalog.ts';
 import type { ReferenceLive } from './reference-live.ts';
 import { type ReferenceStaging, refuse } from './reference-records.ts';
+
+/** A request as it was made before, at any registry. */
+export interface Repeatable {
+  perform(registry: Registry, by: number): Promise<unknown>;
+  expect(by: number): unknown;
+}
 
 /** What a registry is: the state that every call is judged by. */
 export class ReferenceRegistry extends ReferenceCatalog {
@@ -11,6 +18,8 @@ export class ReferenceRegistry extends ReferenceCatalog {
   readonly #live: readonly ReferenceLive[];
   /** The places that watches gave, as the number of moves before. */
   readonly watchedAt: number[] = [];
+  /** Those with an id, to be made again. */
+  readonly requests: Repeatable[] = [];
   readonly #answers = new Map<string, { readonly content: string; readonly answer: unknown }>();
   /** When the last watch began. */
   beganMs: number;

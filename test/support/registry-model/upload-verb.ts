@@ -2,6 +2,7 @@ import * as fc from 'fast-check';
 import { CHUNK_BYTES, chunkCount } from '../../../proto/wire/chunks.ts';
 import { type BlobRef, refOf } from '../../../proto/wire/digest.ts';
 import { ServiceError } from '../../../proto/wire/errors.ts';
+import type { Registry } from '../../../registry/release/registry.ts';
 import { bytesOf, never } from '../registry/publish.ts';
 import { uploadAnswer } from './answers.ts';
 import { filesOf, refuse } from './reference-records.ts';
@@ -30,8 +31,8 @@ export const uploadBlob: Verb<Upload> = {
   steps: fc.record({
     staging: names.staging,
     file: fc.constantFrom(0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 2),
-    first: fc.constantFrom(0, 0, 0, 0, 1, 1, 2, 2, -1),
-    count: fc.constantFrom(3, 2, 1, 1, 0),
+    first: fc.constantFrom(0, 0, 0, 1, 1, 2, 2, 2, -1),
+    count: fc.constantFrom(1, 1, 1, 2, 3, 0),
     end: fc.constantFrom('whole', 'whole', 'whole', 'short', 'broken', 'wrong', 'long'),
   }),
   perform: async (registry, step, { stagingIds }, reference) => {
@@ -57,6 +58,56 @@ export const uploadBlob: Verb<Upload> = {
     return reference.blobs.state(blob);
   },
 };
+
+interface TwoUploads {
+  readonly staging: number;
+  readonly file: number;
+  /** Chunks that the one sends; the other sends the others. */
+  readonly split: number;
+}
+
+/** One blob from two publishers at once, by two registries and for two stagings where there are: each sends a part of it. */
+export const uploadTogether: Verb<TwoUploads> = {
+  name: 'upload together',
+  steps: fc.record({ staging: names.staging, file: fc.constantFrom(0, 1), split: fc.integer({ min: 0, max: 3 }) }),
+  perform: async (registry, step, { registries, stagingIds }, reference, by) => {
+    const { bytes, blob } = partOf(reference, { ...step, first: 0 });
+    const upload = (to: Registry, staging: number, firstChunk: number, endChunk: number) => {
+      const data = bytesOf(bytes.subarray(firstChunk * CHUNK_BYTES, endChunk * CHUNK_BYTES));
+      const command = { stagingId: stagingIds[staging] ?? 'unknown', blob, data };
+      return to.uploadBlob({ ...command, firstChunk: firstChunk < endChunk ? firstChunk : 0 }, never);
+    };
+    const chunks = chunkCount(blob.sizeBytes);
+    const split = Math.min(step.split, chunks);
+    const staging = stagingOf(reference, step.staging);
+    const ended = await Promise.allSettled([
+      upload(registry, staging, 0, split),
+      upload(registries[(by + 1) % registries.length] ?? registry, otherOf(reference, staging, blob), split, chunks),
+    ]);
+    const failed = ended.find((one) => one.status === 'rejected');
+    if (failed !== undefined) {
+      throw failed.reason;
+    }
+    const { blobs } = await registry.getStaging(stagingIds[staging] ?? 'unknown', never);
+    return blobs.filter((state) => state.blob.digest === blob.digest).map(uploadAnswer);
+  },
+  expect: (reference, step) => {
+    requireManifest(reference, requireStaging(reference, stagingOf(reference, step.staging)));
+    const { blob } = partOf(reference, { ...step, first: 0 });
+    reference.blobs.store(blob);
+    return [reference.blobs.state(blob)];
+  },
+};
+
+/** Another open staging of the same blob, where there is one and this one is open too: both are taken, or neither. */
+function otherOf({ stagings }: ReferenceRegistry, staging: number, { digest }: BlobRef): number {
+  const open = [...stagings.keys()].filter((number) => {
+    const candidate = stagings[number];
+    const isOpen = candidate?.version === 0 && !candidate.isEnded;
+    return isOpen && filesOf(candidate.content).some((blob) => blob.digest === digest);
+  });
+  return open.includes(staging) ? (open.findLast((number) => number !== staging) ?? staging) : staging;
+}
 
 function receive({ blobs }: ReferenceRegistry, blob: BlobRef, firstChunk: number, { count, end }: Upload): void {
   const endChunk = Math.min(chunkCount(blob.sizeBytes), firstChunk + count);
@@ -102,7 +153,7 @@ async function* sent(bytes: Buffer, firstChunk: number, { count, end }: Upload):
   }
 }
 
-function partOf(reference: ReferenceRegistry, { staging, file, first }: Upload) {
+function partOf(reference: ReferenceRegistry, { staging, file, first }: Pick<Upload, 'staging' | 'file' | 'first'>) {
   const content = reference.stagings[stagingOf(reference, staging)]?.content ?? contentOf(0);
   const all = filesOf(content).map((blob, index) => ({ blob, bytes: content.files[index] ?? UNDECLARED }));
   const isMissing = ({ blob }: (typeof all)[number]): boolean => !reference.blobs.has(blob);
