@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import type { Flake } from '../../proto/gen/maskterial/inference/v1/flake.ts';
 import { peakBytes } from '../../inference/engine/heavy-model.ts';
+import { ModelKind } from '../../proto/gen/maskterial/registry/v1/model.ts';
 import { Stage } from '../../proto/gen/maskterial/inference/v1/inference_service.ts';
 import { collectFlakes, type PredictEvent } from '../../clients/prediction.ts';
 import type { PredictOptions } from '../../clients/predict-request.ts';
@@ -34,6 +35,9 @@ describe('a served Mask2Former model of the published size', needsReferenceData,
     copyFileSync(synthFullPath('config.yaml'), join(bundle, 'config.yaml'));
     writeCheckpoint(join(bundle, 'model_final.pth'), synthFullTensors());
     const publishable = await openPublishable(bundle, new AbortController().signal);
+    const { manifestBytes, files } = publishable;
+    await system.registry.ensureModel({ name: SEG, kind: ModelKind.MODEL_KIND_SEGMENTATION });
+    const { version } = await system.registry.publishVersion({ model: SEG, manifestBytes, files });
     await publishable.close();
     limitBytes = peakBytes(publishable.manifest);
     await system.startInference({
@@ -43,7 +47,7 @@ describe('a served Mask2Former model of the published size', needsReferenceData,
       HEAVY_RUN_LIMIT_MS: String(CALL_MS),
     });
     await system.release(referencePath('bundles', 'classification_models', 'AMM', 'GrapheneH'), CLS);
-    await system.promote(await system.publish(bundle, SEG));
+    await system.promote(version);
     const { image } = JSON.parse(readFileSync(referencePath('m2f', 'goldens', 'SynthFull_full', 'meta.json'), 'utf8')) as {
       image: string;
     };
