@@ -6,7 +6,7 @@ import { type SoakRun, soakTest } from '../support/soak/soak.ts';
 
 const MAX_CALLS = 200;
 
-/** Ten minutes on two busy cores: most of it is the hashing of large blobs. */
+/** Three minutes on two free cores, ten on busy ones: most of it is the hashing of large blobs. */
 const SEQUENCES = { folder: 120, standIns: 120, servers: 20 };
 
 const check = async (run: SoakRun, name: string, runs: number, open: Parameters<typeof checkRegistry>[0]): Promise<void> => {
