@@ -8,8 +8,8 @@ import { http2ServersOf, invoke, listen, property } from './http2-internals.ts';
  */
 export const RECEIVE_WINDOW_BYTES = 4 * 1024 * 1024;
 
-/** HTTP/2's default: what a refused call may have sent before it hears of it. */
-export const NARROW_WINDOW_BYTES = 65_535;
+/** What a refused call may have sent before it hears of it. With less, those that are taken ask for leave so often that it costs more. */
+export const NARROW_WINDOW_BYTES = 256 * 1024;
 
 /** After the last call that was refused. */
 const NARROW_MS = 1_000;
