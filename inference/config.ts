@@ -1,4 +1,4 @@
-import { homedir, availableParallelism, totalmem } from 'node:os';
+import { availableParallelism, homedir, totalmem } from 'node:os';
 import { isAbsolute, join, resolve } from 'node:path';
 import { readAwsEndpoint, readAwsRegion } from '../infra/process/aws-env.ts';
 import { type Environment, EnvReader } from '../infra/process/env.ts';

@@ -2,8 +2,8 @@ import type { Logger } from '../infra/process/log.ts';
 import type { CacheEvent } from './cache/events.ts';
 import type { GenerationEvent, LoadPriorityRefused } from './engine/generation-event.ts';
 import type { RolloutEvent } from './rollout/events.ts';
-import type { ServableId } from './rollout/servable.ts';
 import type { ReportEvent } from './rollout/reporter.ts';
+import type { ServableId } from './rollout/servable.ts';
 
 /**
  * The cores tell what happens as events; here they become log lines, one each. What is tried again and fails as before is no news:

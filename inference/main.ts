@@ -24,11 +24,11 @@ import { weigh } from './engine/heavy-model.ts';
 import { checkSupported } from './engine/supported.ts';
 import { logGenerationEvent, logReportEvent, logRolloutEvent } from './event-log.ts';
 import { openFirstCache } from './open-cache.ts';
+import { StreamRoom } from './pipeline/stream-room.ts';
 import { lastKnownFormat } from './rollout/last-known.ts';
 import { Reporter } from './rollout/reporter.ts';
 import { Rollout } from './rollout/rollout.ts';
 import { createPredict } from './rpc/predict-service.ts';
-import { StreamRoom } from './pipeline/stream-room.ts';
 import { createPredictStream } from './rpc/predict-stream-service.ts';
 import { toStatusResponse } from './rpc/status-service.ts';
 

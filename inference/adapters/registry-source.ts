@@ -1,6 +1,6 @@
-import type { Prefetch, RegistryServiceClient } from '../../proto/gen/maskterial/registry/v1/registry_service.ts';
 import type { BlobLocation, S3Location } from '../../proto/gen/maskterial/registry/v1/artifact.ts';
 import type { Alias } from '../../proto/gen/maskterial/registry/v1/model.ts';
+import type { Prefetch, RegistryServiceClient } from '../../proto/gen/maskterial/registry/v1/registry_service.ts';
 import { callServerStream, callUnary } from '../../proto/wire/calls.ts';
 import type { ByteRange } from '../../proto/wire/chunks.ts';
 import { asDigest, type BlobRef, digestOf } from '../../proto/wire/digest.ts';

@@ -1,4 +1,4 @@
-import { callAfter, type Clock } from '../../infra/process/clock.ts';
+import { type Clock, callAfter } from '../../infra/process/clock.ts';
 import type { ByteRange } from '../../proto/wire/chunks.ts';
 import { type BlobRef, type Digest, Hasher } from '../../proto/wire/digest.ts';
 import { isServiceError, ServiceError, throwIfAborted } from '../../proto/wire/errors.ts';

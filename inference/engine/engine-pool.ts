@@ -1,11 +1,11 @@
-import { abortError, isServiceError, ServiceError, throwIfAborted } from '../../proto/wire/errors.ts';
+import { abortError, ServiceError, throwIfAborted } from '../../proto/wire/errors.ts';
 import type { ServableSpec } from '../rollout/servable.ts';
 import type { Admission } from './admission.ts';
 import type { CancelledRun } from './cancel-grace.ts';
 import { type EngineJob, EngineProcess, type RunLimits, type StartLimits } from './engine-process.ts';
 import type { GenerationEvent } from './generation-event.ts';
 import type { ImageBound } from './heavy-model.ts';
-import { KeptMemory, type MemoryShare } from './kept-memory.ts';
+import { type ImageSize, KeptMemory, type MemoryShare } from './kept-memory.ts';
 import { type EngineAnswer, fromWireError } from './protocol.ts';
 import { RunAverage } from './run-average.ts';
 import type { RunGate } from './run-gate.ts';
@@ -57,8 +57,6 @@ interface Waiting {
   readonly reject: (error: unknown) => void;
   readonly leave: () => void;
 }
-
-const NO_IMAGE = { width: 0, height: 0 };
 
 /** Engines that hold the same servables, and the line of jobs in front of them. */
 export class EnginePool {
@@ -231,9 +229,12 @@ export class EnginePool {
     this.#heavy?.gate.enter();
     this.#kept?.begins(engine);
     const started = performance.now();
+    let image: ImageSize | undefined;
+    const onDecoded = (size: ImageSize): void => {
+      image = size;
+    };
     try {
-      const answer = await engine.run(job, this.#runLimits());
-      this.#kept?.ended(engine, answer);
+      const answer = await engine.run({ ...job, onDecoded }, this.#runLimits());
       resolve(answer);
       const durationMs = performance.now() - started;
       this.#admission.measured(durationMs);
@@ -244,10 +245,9 @@ export class EnginePool {
         // Killed for time's sake, if at all: no crash, for which the next start would have to wait.
         seat.proved();
       }
-      // What is refused by its header took nothing.
-      this.#kept?.ended(engine, isServiceError(error, 'invalid-argument') ? NO_IMAGE : undefined);
       reject(error);
     } finally {
+      this.#kept?.ended(engine, image);
       seat.isBusy = false;
       // Before others hear that the turn is theirs, this line among them.
       this.#renewIfLarge(seat);

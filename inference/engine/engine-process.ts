@@ -1,9 +1,10 @@
-import { processEnvironment } from '../../infra/process/env.ts';
 import { type ChildProcess, fork } from 'node:child_process';
 import { Writable } from 'node:stream';
+import { processEnvironment } from '../../infra/process/env.ts';
 import { abortError, throwIfAborted } from '../../proto/wire/errors.ts';
 import type { PredictSettings } from '../predict/predict.ts';
 import type { Stage } from '../predict/stages.ts';
+import type { ServableSpec } from '../rollout/servable.ts';
 import { describeEnd, endedWhileLoading, endedWhileRunning, type KillReason } from './engine-end.ts';
 import { engineEnvironment } from './engine-environment.ts';
 import type { ImageBound } from './heavy-model.ts';
@@ -18,7 +19,6 @@ import {
   type LoadFailure,
   type ToEngine,
 } from './protocol.ts';
-import type { ServableSpec } from '../rollout/servable.ts';
 import type { Priority } from './waiting-line.ts';
 
 export interface EngineJob {
@@ -28,6 +28,8 @@ export interface EngineJob {
   readonly borrowed?: readonly ServableSpec[] | undefined;
   readonly settings: PredictSettings;
   readonly onStage: (stage: Stage) => void;
+  /** Where the run has a bound: the image's size, once it is known. */
+  readonly onDecoded?: ((image: { readonly width: number; readonly height: number }) => void) | undefined;
   /** Among those that wait for an engine; unset is normal. */
   readonly priority?: Priority | undefined;
   /** When the caller stops waiting, in milliseconds of the epoch, if it said so. */
@@ -228,6 +230,9 @@ export class EngineProcess {
     switch (message.kind) {
       case 'stage':
         this.#running.job.onStage(message.stage);
+        break;
+      case 'decoded':
+        this.#running.job.onDecoded?.(message);
         break;
       case 'done':
         this.#settle((running) => running.resolve(message.answer));

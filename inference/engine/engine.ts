@@ -8,14 +8,14 @@ import type { Decoder } from '../predict/decoder.ts';
 import { type Prediction, type PredictSettings, predict } from '../predict/predict.ts';
 import type { Segmenter } from '../predict/segmenter.ts';
 import type { Stage } from '../predict/stages.ts';
+import type { ServableId, ServableSpec } from '../rollout/servable.ts';
 import { FRAME_PIXELS } from './heavy-model.ts';
-import { checkSupported } from './supported.ts';
 import { OnnxClassifier } from './onnx-classifier.ts';
 import { OnnxSegmenter } from './onnx-segmenter.ts';
-import { OnnxShapeClassifier } from './onnx-shape-classifier.ts';
 import type { SessionSource } from './onnx-session.ts';
-import type { ServableId, ServableSpec } from '../rollout/servable.ts';
+import { OnnxShapeClassifier } from './onnx-shape-classifier.ts';
 import { type EngineLimits, type JobModels, type LoadFailure, toWireError } from './protocol.ts';
+import { checkSupported } from './supported.ts';
 import { warmUpPipeline } from './warm-up.ts';
 
 /** A megabyte or two each. */

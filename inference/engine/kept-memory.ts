@@ -1,9 +1,15 @@
+/** In pixels. */
+export interface ImageSize {
+  readonly width: number;
+  readonly height: number;
+}
+
 /** What memory there is for the engines of one heavy model. */
 export interface MemoryShare {
   /** That one of them may take now; less once another model is loaded. */
   readonly allowedBytes: () => number;
   /** What one takes for an image of this size. */
-  readonly takenBytes: (image: { readonly width: number; readonly height: number }) => number;
+  readonly takenBytes: (image: ImageSize) => number;
 }
 
 /** An engine keeps what its largest image took: ONNX Runtime and the allocator give little of it back before the process ends. */
@@ -21,11 +27,11 @@ export class KeptMemory<E extends object> {
     this.#begun.set(engine, this.#share.allowedBytes());
   }
 
-  /** It ended after an image of this size; undefined: nobody knows of which, so of the largest that it may have been. */
-  ended(engine: E, image: { readonly width: number; readonly height: number } | undefined): void {
+  /** It ended after an image of this size; undefined: before any was decoded, so it took nothing. */
+  ended(engine: E, image: ImageSize | undefined): void {
     const allowedBytes = this.#begun.get(engine) ?? 0;
     this.#begun.delete(engine);
-    const takenBytes = image === undefined ? allowedBytes : Math.min(allowedBytes, this.#share.takenBytes(image));
+    const takenBytes = image === undefined ? 0 : Math.min(allowedBytes, this.#share.takenBytes(image));
     this.#kept.set(engine, Math.max(this.#kept.get(engine) ?? 0, takenBytes));
   }
 

@@ -1,6 +1,7 @@
 // The main of an engine process: forked by the supervisor, it answers messages until the channel closes.
 import process from 'node:process';
 import { collectGarbage, tuneForLargeBuffers } from '../../infra/process/garbage-collection.ts';
+import type { Decoder } from '../predict/decoder.ts';
 import { Engine } from './engine.ts';
 import { ImagePipe } from './image-pipe.ts';
 import { guardProcess } from './process-guard.ts';
@@ -51,7 +52,7 @@ async function work({ id, image, models, borrowed, settings, bound }: Extract<To
     }
     const prediction = await engine.predict(
       bytes,
-      { models, borrowed, ...(bound !== undefined && { decoder: new SharpDecoder({ maxPixels, bound }) }) },
+      { models, borrowed, ...(bound !== undefined && { decoder: telling(id, new SharpDecoder({ maxPixels, bound })) }) },
       settings,
       (stage) => send({ kind: 'stage', id, stage }),
       controller.signal,
@@ -64,6 +65,16 @@ async function work({ id, image, models, borrowed, settings, bound }: Extract<To
   } finally {
     running.delete(id);
   }
+}
+
+function telling(id: number, decoder: Decoder): Decoder {
+  return {
+    decode: async (bytes, signal) => {
+      const image = await decoder.decode(bytes, signal);
+      send({ kind: 'decoded', id, width: image.width, height: image.height });
+      return image;
+    },
+  };
 }
 
 function send(message: FromEngine): void {

@@ -1,10 +1,10 @@
 import type { Digest } from '../../proto/wire/digest.ts';
 import type { ErrorKind, FieldViolation } from '../../proto/wire/errors.ts';
 import { isServiceError, ServiceError } from '../../proto/wire/errors.ts';
-import type { ServableId, ServableSpec } from '../rollout/servable.ts';
-import type { ImageBound } from './heavy-model.ts';
 import type { Prediction, PredictSettings } from '../predict/predict.ts';
 import type { Stage } from '../predict/stages.ts';
+import type { ServableId, ServableSpec } from '../rollout/servable.ts';
+import type { ImageBound } from './heavy-model.ts';
 
 export interface EngineLimits {
   readonly maxPixels: number;
@@ -45,6 +45,8 @@ export type EngineAnswer = Omit<Prediction, 'classMasks'>;
 export type FromEngine =
   | { readonly kind: 'ready'; readonly failures: readonly LoadFailure[] }
   | { readonly kind: 'stage'; readonly id: number; readonly stage: Stage }
+  /** Told where a bound was given: from here on the run takes memory by the image's size. */
+  | { readonly kind: 'decoded'; readonly id: number; readonly width: number; readonly height: number }
   | { readonly kind: 'done'; readonly id: number; readonly answer: EngineAnswer }
   | { readonly kind: 'failed'; readonly id: number; readonly error: WireError };
 

@@ -1,13 +1,13 @@
 import { invalid, isServiceError } from '../../proto/wire/errors.ts';
 import type { Manifest } from '../../proto/wire/manifest.ts';
 import { formatReference, type ModelReference } from '../../proto/wire/names.ts';
-import type { EngineAnswer } from '../engine/protocol.ts';
 import type { EngineJob } from '../engine/engine-process.ts';
+import type { EngineAnswer } from '../engine/protocol.ts';
 import type { Priority } from '../engine/waiting-line.ts';
 import type { Stage } from '../predict/stages.ts';
 import type { Thresholds } from '../predict/thresholds.ts';
-import type { LoadedSet, ServableId, ServableSpec, VersionKey } from '../rollout/servable.ts';
 import type { Use } from '../rollout/acquire.ts';
+import type { LoadedSet, ServableId, ServableSpec, VersionKey } from '../rollout/servable.ts';
 import { EventQueue } from './event-queue.ts';
 
 export type ModelRole = 'segmentation' | 'classification' | 'postprocessing';

@@ -1,6 +1,6 @@
-import { findFilledRegions, type Region } from './regions.ts';
 import { traceOutline } from './outline.ts';
 import { measurePolygon } from './polygon.ts';
+import { findFilledRegions, type Region } from './regions.ts';
 import type { RunMask } from './runs.ts';
 
 /**

@@ -1,7 +1,5 @@
-import { ServiceError } from '../../proto/wire/errors.ts';
-import type { ArtifactCache } from '../cache/artifact-cache.ts';
-import type { Pin } from '../cache/pins.ts';
 import type { Digest } from '../../proto/wire/digest.ts';
+import { ServiceError } from '../../proto/wire/errors.ts';
 import {
   MAX_MANIFEST_BYTES,
   type Manifest,
@@ -9,6 +7,8 @@ import {
   parseManifest,
   servingArtifacts,
 } from '../../proto/wire/manifest.ts';
+import type { ArtifactCache } from '../cache/artifact-cache.ts';
+import type { Pin } from '../cache/pins.ts';
 import type { ModelSource, ResolvedVersion } from './model-source.ts';
 import type { VersionKey } from './servable.ts';
 

@@ -1,5 +1,5 @@
 import { isServedModel } from '../../proto/wire/served-set.ts';
-import { servableId, type ServableId, type VersionKey } from './servable.ts';
+import { type ServableId, servableId, type VersionKey } from './servable.ts';
 
 /** Held ahead at once; a registry asks for no more. Those that would leave first are given up first. */
 const MAX_PREFETCHED = 100;

@@ -1,6 +1,6 @@
+import type { Clock } from '../../infra/process/clock.ts';
 import { isServiceError, ServiceError } from '../../proto/wire/errors.ts';
 import { pauseMs } from './backoff.ts';
-import type { Clock } from '../../infra/process/clock.ts';
 import type { ReportSink, RolloutReport } from './report-sink.ts';
 import type { RolloutStatus } from './rollout.ts';
 

@@ -1,22 +1,22 @@
 import { ServiceError, throwIfAborted } from '../../proto/wire/errors.ts';
 import type { Manifest } from '../../proto/wire/manifest.ts';
 import type { ModelReference } from '../../proto/wire/names.ts';
+import { createServedSet, type ServedSetSettings } from '../../proto/wire/served-set.ts';
 import { acquireAll, type Use } from './acquire.ts';
-import { aim, type AimDeps } from './aim.ts';
+import { type AimDeps, aim } from './aim.ts';
 import { type Backoff, createBackoff } from './backoff.ts';
+import type { OnRolloutEvent } from './events.ts';
 import { type FetchDeps, fetchVersion } from './fetch-version.ts';
 import { type Connection, follow } from './follow.ts';
-import type { OnRolloutEvent } from './events.ts';
 import { Memory, type MemoryDeps } from './memory.ts';
+import type { MemorySituation } from './memory-room.ts';
 import type { DesiredAlias, SourceEvent } from './model-source.ts';
 import { Notice } from './notice.ts';
 import { OnDemand } from './on-demand.ts';
-import type { MemorySituation } from './memory-room.ts';
 import { nextAction, type RolloutAction } from './policy.ts';
 import { Prefetched } from './prefetched.ts';
 import type { LoadedSet, Loader, ServableId, VersionKey } from './servable.ts';
 import { type Serving, ServingTable } from './serving-table.ts';
-import { createServedSet, type ServedSetSettings } from '../../proto/wire/served-set.ts';
 import { SetLoader } from './set-loader.ts';
 import { Slot } from './slot.ts';
 import { VersionBook, type VersionRecord } from './version-book.ts';
@@ -71,7 +71,7 @@ export class Rollout<G extends LoadedSet> {
     this.#deps = deps;
     this.#book = new VersionBook(deps.nowMs);
     this.#table = new ServingTable(createServedSet(settings), this.#book);
-    this.#setLoader = new SetLoader({ ...deps, book: this.#book });
+    this.#setLoader = new SetLoader({ ...deps, book: this.#book, hasMadeRoomFor: (id) => this.#table.hasMadeRoomFor(id) });
     this.#onDemand = new OnDemand(settings.maxOnDemand);
     this.#prefetched = new Prefetched(settings.models);
     this.#memory = new Memory(deps);
@@ -202,15 +202,16 @@ export class Rollout<G extends LoadedSet> {
     });
   }
 
-  /** Lets versions on demand go that do not fit beside those desired. */
+  /** Lets versions on demand go that do not fit beside those desired and, where these do not leave first, those that serve. */
   #weigh(desired: ReadonlySet<ServableId>): MemorySituation | undefined {
     const { memory } = this.#deps;
     if (memory === undefined) {
       return undefined;
     }
     const weights = this.#book.weights(memory.weigh);
-    const kept = [...desired].reduce((sum, id) => sum + (weights.get(id) ?? 0), 0);
-    this.#onDemand.shed((id) => (desired.has(id) ? 0 : (weights.get(id) ?? 0)), memory.budgetBytes - kept);
+    const staying = new Set([...desired, ...this.#table.staying((id) => memory.isUnloadFirst && weights.has(id))]);
+    const kept = [...staying].reduce((sum, id) => sum + (weights.get(id) ?? 0), 0);
+    this.#onDemand.shed((id) => (staying.has(id) ? 0 : (weights.get(id) ?? 0)), memory.budgetBytes - kept);
     const sets = [this.#slot.current, ...this.#slot.draining];
     const resident = new Set(sets.flatMap((held) => [...(held?.ids ?? [])]));
     const failedWeights = this.#book.failedWeights(memory.weigh);

@@ -98,6 +98,23 @@ export class ServingTable {
     return () => this.#serving.get(key) ?? this.#comingId(key);
   }
 
+  /** What serves and does not leave for its successor: that is the same, or not here yet. */
+  staying(isHere: (id: ServableId) => boolean): ServableId[] {
+    const desired = this.desired();
+    return [...this.#serving].flatMap(([key, id]) => {
+      const next = desired.get(key);
+      return next === undefined || next === id || !isHere(next) ? [id] : [];
+    });
+  }
+
+  /** An alias that is to serve this version serves nothing now, but did: what it served left first. */
+  hasMadeRoomFor(id: ServableId): boolean {
+    return this.#kept().some((alias) => {
+      const key = aliasKey(alias.model, alias.alias);
+      return !this.#serving.has(key) && this.#remembered.has(key) && this.#book.want(alias) === id;
+    });
+  }
+
   /** Every alias that is wanted now serves, or failed to. */
   isSettled(): boolean {
     return this.#isInformed && this.#kept().every((alias) => this.#isAliasSettled(alias));

@@ -9,6 +9,8 @@ export interface SetLoaderDeps<G extends LoadedSet> extends FetchDeps {
   readonly loader: Loader<G>;
   readonly book: VersionBook;
   readonly onEvent: OnRolloutEvent;
+  /** Whether what served left, so that this version could be loaded. */
+  readonly hasMadeRoomFor: (id: ServableId) => boolean;
   /** Between loads of a set that fails through no version's fault. Unset: the default pauses. */
   readonly loadBackoff?: Backoff;
 }
@@ -148,7 +150,7 @@ export class SetLoader<G extends LoadedSet> {
   }
 
   #fail(id: ServableId, error: ServiceError): void {
-    this.#deps.onEvent({ kind: 'failed', id, error: this.#deps.book.failed(id, error) });
+    this.#deps.onEvent({ kind: 'failed', id, error: this.#deps.book.failed(id, error, this.#deps.hasMadeRoomFor(id)) });
   }
 }
 

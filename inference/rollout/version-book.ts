@@ -3,7 +3,7 @@ import type { Manifest } from '../../proto/wire/manifest.ts';
 import { pauseMs } from './backoff.ts';
 import type { FetchedVersion } from './fetch-version.ts';
 import type { VersionSituation } from './policy.ts';
-import { type ServableId, servableId, type ServableSpec, type VersionKey } from './servable.ts';
+import { type ServableId, type ServableSpec, servableId, type VersionKey } from './servable.ts';
 import { nextState, type VersionEvent, type VersionState } from './state.ts';
 
 /** What this server knows of one version. */
@@ -111,13 +111,17 @@ export class VersionBook {
     entry.fetched = fetched;
   }
 
-  /** Sets when it is tried again: sooner for what may pass by itself, later for what the bytes themselves cause. */
-  failed(id: ServableId, error: unknown): ServiceError {
+  /**
+   * Sets when it is tried again: sooner for what may pass by itself, later for what the bytes themselves cause. `hasMadeRoom`: what
+   * an alias served left for it. Such a load failed in vain and is not tried in the same way again, unless its bytes were broken
+   * here: they are fetched anew.
+   */
+  failed(id: ServableId, error: unknown, hasMadeRoom = false): ServiceError {
     const failure = isServiceError(error) ? error : new ServiceError('internal', 'INTERNAL', String(error), { cause: error });
     const entry = this.#entry(id);
     entry.isFetchFailure = entry.state === 'fetching';
     if (!entry.isFetchFailure) {
-      entry.failedManifest = entry.fetched?.manifest;
+      entry.failedManifest = hasMadeRoom && failure.kind !== 'data-loss' ? entry.fetched?.manifest : undefined;
     }
     this.apply(id, 'failed');
     this.#release(entry);

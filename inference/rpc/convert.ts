@@ -11,11 +11,11 @@ import {
 import { toDuration } from '../../proto/wire/status.ts';
 import type { EngineAnswer } from '../engine/protocol.ts';
 import type { Priority } from '../engine/waiting-line.ts';
-import type { Flake } from '../predict/flake.ts';
-import type { Stage } from '../predict/stages.ts';
-import type { ReferenceFlake } from '../predict/reference-flake.ts';
-import type { RequestedOptions, Thresholds } from '../predict/thresholds.ts';
 import type { UsedVersion } from '../pipeline/predict-image.ts';
+import type { Flake } from '../predict/flake.ts';
+import type { ReferenceFlake } from '../predict/reference-flake.ts';
+import type { Stage } from '../predict/stages.ts';
+import type { RequestedOptions, Thresholds } from '../predict/thresholds.ts';
 
 const STAGES: Readonly<Record<Stage, StageCode>> = {
   decode: StageCode.STAGE_DECODE,

@@ -1,3 +1,4 @@
+import { readFile } from 'node:fs/promises';
 import { Engine } from '../../inference/engine/engine.ts';
 import { OnnxClassifier } from '../../inference/engine/onnx-classifier.ts';
 import { SharpDecoder } from '../../inference/engine/sharp-decoder.ts';
@@ -8,7 +9,6 @@ import { contrastRows, contrastTable } from '../../inference/predict/contrast.ts
 import { predict } from '../../inference/predict/predict.ts';
 import { DEFAULT_THRESHOLDS } from '../../inference/predict/thresholds.ts';
 import type { ServableSpec } from '../../inference/rollout/servable.ts';
-import { readFile } from 'node:fs/promises';
 
 const MAX_PIXELS = 50_000_000;
 /** The model on every pixel runs in pieces: its intermediate tensors would take gigabytes at once. */

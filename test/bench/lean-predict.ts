@@ -1,4 +1,4 @@
-import { connect, type ClientHttp2Session, type IncomingHttpHeaders } from 'node:http2';
+import { type ClientHttp2Session, connect, type IncomingHttpHeaders } from 'node:http2';
 import { Metadata } from '@grpc/grpc-js';
 import { toOptionsMessage } from '../../clients/predict-request.ts';
 import { PredictRequest, PredictResponse } from '../../proto/gen/maskterial/inference/v1/inference_service.ts';

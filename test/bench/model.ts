@@ -2,10 +2,10 @@ import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { openPublishable } from '../../clients/cli/open-publishable.ts';
+import { type ServableSpec, servableId } from '../../inference/rollout/servable.ts';
 import { refOf } from '../../proto/wire/digest.ts';
 import { parseManifest } from '../../proto/wire/manifest.ts';
 import { parseModelName } from '../../proto/wire/names.ts';
-import { type ServableSpec, servableId } from '../../inference/rollout/servable.ts';
 import { referenceData, referencePath } from '../support/reference-data.ts';
 
 /** A bundle to publish. */

@@ -1,8 +1,8 @@
 import { readFile } from 'node:fs/promises';
 import { setTimeout } from 'node:timers/promises';
-import type { Services } from './services.ts';
 import { Stage } from '../../proto/gen/maskterial/inference/v1/inference_service.ts';
 import { memoryOfTree } from './memory.ts';
+import type { Services } from './services.ts';
 import { formatSpread, spreadOf } from './statistics.ts';
 
 /** Calls of one measurement: processor time is told in hundredths of a second. */

@@ -1,8 +1,8 @@
 import { readFile } from 'node:fs/promises';
 import { setTimeout } from 'node:timers/promises';
 import type { StreamImage } from '../../clients/inference-client.ts';
-import type { Services } from './services.ts';
 import { memoryOfTree } from './memory.ts';
+import type { Services } from './services.ts';
 
 const IMAGES = 1000;
 /** Slower than the engines: an image waits for its reader, not for an engine. */

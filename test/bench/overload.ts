@@ -1,11 +1,11 @@
 import { execFileSync } from 'node:child_process';
 import { availableParallelism } from 'node:os';
-import { benchCancel } from './overload-cancel.ts';
-import { benchSlowReader } from './overload-stream.ts';
 import { type Load, startLoad } from './load.ts';
 import { type LoadReport } from './load-orders.ts';
 import { memoryOfTree } from './memory.ts';
 import { ammModel, realMicrograph } from './model.ts';
+import { benchCancel } from './overload-cancel.ts';
+import { benchSlowReader } from './overload-stream.ts';
 import { startServices } from './services.ts';
 import { formatSpread, quantileOf, ratiosOf, spreadOf } from './statistics.ts';
 

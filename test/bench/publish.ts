@@ -4,7 +4,7 @@ import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Digest, Hasher } from '../../proto/wire/digest.ts';
 import { parseManifest } from '../../proto/wire/manifest.ts';
-import { needsLocalAws, startAwsTestServers, registryEnv, type AwsTestServers } from '../support/aws/aws-test-store.ts';
+import { type AwsTestServers, needsLocalAws, registryEnv, startAwsTestServers } from '../support/aws/aws-test-store.ts';
 import { type CliRun, runCliProcess } from '../support/cli-process.ts';
 import { writeOriginalDeployment } from '../support/original-deployment.ts';
 import { startServeProcess } from '../support/serve-process.ts';

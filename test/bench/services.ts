@@ -1,10 +1,10 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createInferenceClient, type InferenceClient } from '../../clients/inference-client.ts';
-import { createRegistryClient, type RegistryClient } from '../../clients/registry-client.ts';
 import { openPublishable } from '../../clients/cli/open-publishable.ts';
 import { MODEL_KINDS } from '../../clients/cli/publish-one.ts';
+import { createInferenceClient, type InferenceClient } from '../../clients/inference-client.ts';
+import { createRegistryClient, type RegistryClient } from '../../clients/registry-client.ts';
 import { startServeProcess } from '../support/serve-process.ts';
 import type { BenchModel } from './model.ts';
 

@@ -1,5 +1,5 @@
-import { cpus, tmpdir } from 'node:os';
 import { mkdtemp, rm } from 'node:fs/promises';
+import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { createRegistryClient, type RegistryClient } from '../../clients/registry-client.ts';

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
-import { readFile, writeFile, chmod, readdir } from 'node:fs/promises';
+import { chmod, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { NO_RETRY } from '../../clients/retry.ts';
-import type { Version } from '../../proto/gen/maskterial/registry/v1/model.ts';
 import { RegistryConnection, ServableState } from '../../proto/gen/maskterial/inference/v1/status.ts';
+import type { Version } from '../../proto/gen/maskterial/registry/v1/model.ts';
 import { publishBroken } from '../support/broken-version.ts';
 import { makePicture, writeGmmBundle } from '../support/made-up.ts';
 import { isError } from '../support/service-errors.ts';

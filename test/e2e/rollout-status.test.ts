@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { EXIT } from '../../clients/cli/exit-codes.ts';
 import type { Version } from '../../proto/gen/maskterial/registry/v1/model.ts';
-import { type ServerRollout, ServableState } from '../../proto/gen/maskterial/registry/v1/rollout.ts';
+import { ServableState, type ServerRollout } from '../../proto/gen/maskterial/registry/v1/rollout.ts';
 import { encodeManifest } from '../../proto/wire/manifest.ts';
 import { fromRpcStatus } from '../../proto/wire/status.ts';
 import { damageStored, publishBroken } from '../support/broken-version.ts';

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
-import { test, type TestContext } from 'node:test';
+import { type TestContext, test } from 'node:test';
 import { pino } from 'pino';
 import { announceHealth } from '../../inference/announce.ts';
 import { type RunningServer, serve } from '../../infra/process/serve.ts';
 import { InferenceServiceService } from '../../proto/gen/maskterial/inference/v1/inference_service.ts';
-import { healthClient, NOT_SERVING, SERVICE_UNKNOWN, SERVING } from '../support/health-check.ts';
 import { eventually } from '../support/eventually.ts';
+import { healthClient, NOT_SERVING, SERVICE_UNKNOWN, SERVING } from '../support/health-check.ts';
 import { makeVersion, pointing } from '../support/made-version.ts';
 import { type RolloutBench, rolloutBench } from '../support/rollout-bench.ts';
 import { isError, rejection } from '../support/service-errors.ts';

@@ -1,16 +1,16 @@
 import assert from 'node:assert/strict';
-import { execFile, spawn, type ChildProcess } from 'node:child_process';
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
-import { delimiter, dirname, join } from 'node:path';
 import { tmpdir } from 'node:os';
+import { delimiter, dirname, join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { promisify } from 'node:util';
 import sharp from 'sharp';
 import { processEnvironment } from '../../infra/process/env.ts';
-import { repositoryRoot } from '../support/reference-data.ts';
 import { writeZip } from '../support/bundle-zip.ts';
+import { repositoryRoot } from '../support/reference-data.ts';
 import { findTool, needsTool } from '../support/tools.ts';
 import { ZenodoServer } from '../support/zenodo-server.ts';
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { setTimeout } from 'node:timers/promises';
-import { MODEL, ReleaseBench } from '../support/soak/release-bench.ts';
 import { Moments } from '../support/soak/moments.ts';
+import { MODEL, ReleaseBench } from '../support/soak/release-bench.ts';
 import { soakTest } from '../support/soak/soak.ts';
 
 const KILLS = 30;

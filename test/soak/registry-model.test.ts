@@ -1,4 +1,4 @@
-import { startAwsTestServers, needsLocalAws } from '../support/aws/aws-test-store.ts';
+import { needsLocalAws, startAwsTestServers } from '../support/aws/aws-test-store.ts';
 import { checkRegistry } from '../support/registry-model/check-registry.ts';
 import { openAwsServerStore } from '../support/registry-model/server-store.ts';
 import { openFolderStore, openMemoryAwsStore } from '../support/registry-model/stores.ts';

@@ -1,5 +1,5 @@
-import type { BundleSource } from '../../clients/import/bundle-source.ts';
 import { invalidBundle } from '../../clients/import/bundle-error.ts';
+import type { BundleSource } from '../../clients/import/bundle-source.ts';
 
 /** A bundle in memory. Counts what is read of each file, and keeps the largest range asked for. */
 export class MemorySource implements BundleSource {

@@ -1,5 +1,5 @@
-import type { DesiredAlias, ModelSource, ResolvedVersion, SourceEvent } from '../../inference/rollout/model-source.ts';
 import { EventQueue } from '../../inference/pipeline/event-queue.ts';
+import type { DesiredAlias, ModelSource, ResolvedVersion, SourceEvent } from '../../inference/rollout/model-source.ts';
 import { abortError, ServiceError, throwIfAborted } from '../../proto/wire/errors.ts';
 import { formatReference, type ModelReference } from '../../proto/wire/names.ts';
 import { FakeBlobSource } from './fake-blob-source.ts';

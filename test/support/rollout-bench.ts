@@ -1,14 +1,14 @@
 import type { TestContext } from 'node:test';
-import type { ArtifactCache } from '../../inference/cache/artifact-cache.ts';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { ArtifactCache } from '../../inference/cache/artifact-cache.ts';
 import { checkSupported } from '../../inference/engine/supported.ts';
 import { createBackoff, type Pass } from '../../inference/rollout/backoff.ts';
 import type { RolloutEvent } from '../../inference/rollout/events.ts';
 import type { LastKnown } from '../../inference/rollout/last-known.ts';
 import type { DesiredAlias } from '../../inference/rollout/model-source.ts';
 import { Rollout, type RolloutDeps, type RolloutSettings } from '../../inference/rollout/rollout.ts';
-import { cacheFolder } from './cache-folder.ts';
 import type { VersionKey } from '../../inference/rollout/servable.ts';
+import { cacheFolder } from './cache-folder.ts';
 import { FakeLoader, type FakeSet } from './fake-loader.ts';
 import { FakeModelSource } from './fake-model-source.ts';
 import { type MadeVersion, ref } from './made-version.ts';

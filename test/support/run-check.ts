@@ -1,8 +1,8 @@
 import { InferenceSession, Tensor } from 'onnxruntime-node';
+import type { ImportedBundle } from '../../clients/import/import-bundle.ts';
 import { type RunTensors, runGoldenCheck } from '../../inference/engine/golden-check.ts';
 import { CHECK_MEDIA_TYPE, type CheckData, type GoldenCheck, parseCheck, typeOf } from '../../proto/wire/golden-check.ts';
 import { WEIGHTS_MEDIA_TYPE } from '../../proto/wire/manifest.ts';
-import type { ImportedBundle } from '../../clients/import/import-bundle.ts';
 import { collect } from './bundle-files.ts';
 
 /** The check that an import wrote into its version. */

@@ -89,11 +89,17 @@ async function take({ id, image, models, bound }: Predict): Promise<void> {
 
 function predict(id: number, script: string, bound: Predict['bound']): void {
   send({ kind: 'stage', id, stage: 'decode' });
+  if (bound !== undefined && script !== 'refuse') {
+    const isLarge = script === 'bound' || script === 'wait with the largest image';
+    const { width, height } = isLarge ? { width: bound.maxPixels, height: bound.sideMultiple } : ANSWER;
+    send({ kind: 'decoded', id, width, height });
+  }
   switch (script) {
     case 'exit':
       process.exit(4);
       break;
     case 'wait':
+    case 'wait with the largest image':
       waiting.add(id);
       break;
     case 'ignore cancel':

@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import type { TestContext } from 'node:test';
-import type { EngineJob } from '../../inference/engine/engine-process.ts';
 import { Admission, type AdmissionLimits } from '../../inference/engine/admission.ts';
-import type { PoolSettings } from '../../inference/engine/engine-pool.ts';
 import type { EngineLoaderSettings } from '../../inference/engine/engine-loader.ts';
+import type { PoolSettings } from '../../inference/engine/engine-pool.ts';
+import type { EngineJob } from '../../inference/engine/engine-process.ts';
 import { Generation } from '../../inference/engine/generation.ts';
-import type { HeavySettings } from '../../inference/engine/heavy-engines.ts';
 import type { GenerationEvent } from '../../inference/engine/generation-event.ts';
+import type { HeavySettings } from '../../inference/engine/heavy-engines.ts';
 import type { Stage } from '../../inference/predict/stages.ts';
 import { DEFAULT_THRESHOLDS } from '../../inference/predict/thresholds.ts';
 import type { ServableId, ServableSpec } from '../../inference/rollout/servable.ts';

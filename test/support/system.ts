@@ -1,6 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { openPublishable } from '../../clients/cli/open-publishable.ts';
 import { createInferenceClient, type InferenceClient } from '../../clients/inference-client.ts';
 import { createRegistryClient, type RegistryClient } from '../../clients/registry-client.ts';
 import { readInferenceConfig } from '../../inference/config.ts';
@@ -11,7 +12,6 @@ import type { Manifest } from '../../proto/wire/manifest.ts';
 import { readRegistryConfig } from '../../registry/config.ts';
 import { type RunningRegistry, startRegistry } from '../../registry/main.ts';
 import { lastingPort } from './lasting-port.ts';
-import { openPublishable } from '../../clients/cli/open-publishable.ts';
 
 /** Long enough for a loaded machine, short enough that a hanging test is not waited for. */
 const WAIT_MS = 60_000;

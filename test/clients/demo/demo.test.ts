@@ -9,7 +9,6 @@ import { DEMO_MODEL, type DemoDeps, runDemo } from '../../../clients/demo/demo.t
 import { judgePrediction } from '../../../clients/demo/judge.ts';
 import type { Sample, Terrace } from '../../../clients/demo/sample.ts';
 import { createScene, UM_PER_PX } from '../../../clients/demo/scene.ts';
-import { encodeRunLengths } from '../../../proto/wire/run-length.ts';
 import { Flake } from '../../../proto/gen/maskterial/inference/v1/flake.ts';
 import {
   Accepted,
@@ -18,6 +17,7 @@ import {
   type UsedModel,
 } from '../../../proto/gen/maskterial/inference/v1/inference_service.ts';
 import { Version } from '../../../proto/gen/maskterial/registry/v1/model.ts';
+import { encodeRunLengths } from '../../../proto/wire/run-length.ts';
 import { isError } from '../../support/service-errors.ts';
 
 const SEED = 3;

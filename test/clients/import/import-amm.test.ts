@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { importBundle } from '../../../clients/import/import-bundle.ts';
 import { rejectsBundle } from '../../support/bundle-errors.ts';
+import { collect } from '../../support/bundle-files.ts';
 import { evaluateAmm } from '../../support/bundle-formulas.ts';
 import { MemorySource } from '../../support/bundle-memory-source.ts';
 import {
@@ -16,7 +17,6 @@ import {
 import { commandPickle, op, pickleOf } from '../../support/bundle-pickle.ts';
 import { runClassifier } from '../../support/bundle-run.ts';
 import { emptyOrderedDict, TORCH_2, writePthAround } from '../../support/bundle-torch.ts';
-import { collect } from '../../support/bundle-files.ts';
 
 const { signal } = new AbortController();
 const importFiles = (files: Readonly<Record<string, Uint8Array>>) => importBundle(new MemorySource(files), { signal });

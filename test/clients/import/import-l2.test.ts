@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { gzipSync, deflateSync } from 'node:zlib';
+import { deflateSync, gzipSync } from 'node:zlib';
 import { importBundle } from '../../../clients/import/import-bundle.ts';
 import { parseShapeModel } from '../../../clients/import/import-l2.ts';
 import { assertBundleError, rejectsBundle } from '../../support/bundle-errors.ts';

@@ -7,8 +7,8 @@ import { Fetcher } from '../../../clients/zenodo/fetcher.ts';
 import { type RecordFile, readRecord } from '../../../clients/zenodo/record.ts';
 import { type ErrorKind, type ErrorReason, ServiceError } from '../../../proto/wire/errors.ts';
 import { type ManualRetry, manualRetry } from '../../support/manual-retry.ts';
-import { isError, rejection } from '../../support/service-errors.ts';
 import { temporaryFolder } from '../../support/registry/temporary-folder.ts';
+import { isError, rejection } from '../../support/service-errors.ts';
 import { ZenodoServer } from '../../support/zenodo-server.ts';
 
 const RETRY = { attempts: 3, firstDelayMs: 100, maxDelayMs: 1000 };

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { test, type TestContext } from 'node:test';
+import { type TestContext, test } from 'node:test';
 import { credentials } from '@grpc/grpc-js';
 import { RegistryReports } from '../../../inference/adapters/registry-reports.ts';
 import type { RolloutReport, ServableReport } from '../../../inference/rollout/report-sink.ts';

@@ -5,9 +5,9 @@ import type { FetchProgress } from '../../../inference/cache/fetch.ts';
 import { CHUNK_BYTES } from '../../../proto/wire/chunks.ts';
 import { parseDigest, refOf } from '../../../proto/wire/digest.ts';
 import { cacheFolder, never } from '../../support/cache-folder.ts';
-import { ManualClock } from '../../support/registry/manual-clock.ts';
 import { deferred } from '../../support/deferred.ts';
 import { blobOf, FakeBlobSource, type Fault, patternBytes } from '../../support/fake-blob-source.ts';
+import { ManualClock } from '../../support/registry/manual-clock.ts';
 import { isError, rejection } from '../../support/service-errors.ts';
 
 const THREE_CHUNKS = patternBytes(2 * CHUNK_BYTES + 100, 1);

@@ -8,9 +8,9 @@ import { chooseVictims } from '../../../inference/cache/evict.ts';
 import { processOwners } from '../../../inference/cache/owners.ts';
 import { digestOf, refOf } from '../../../proto/wire/digest.ts';
 import { type CacheFolder, cacheFolder, deadOwner, never } from '../../support/cache-folder.ts';
-import { ManualClock } from '../../support/registry/manual-clock.ts';
 import { deferred } from '../../support/deferred.ts';
 import { blobOf, FakeBlobSource, patternBytes } from '../../support/fake-blob-source.ts';
+import { ManualClock } from '../../support/registry/manual-clock.ts';
 import { isError } from '../../support/service-errors.ts';
 
 const SIZE = 1000;

@@ -12,7 +12,7 @@ import { Generation } from '../../../inference/engine/generation.ts';
 import type { PrioritySystem } from '../../../inference/engine/load-priority.ts';
 import { ServiceError } from '../../../proto/wire/errors.ts';
 import { ENGINE_MODULE, GENERATION_PARENT, isRunning, SCRIPTED_ENGINE, untilGone } from '../../support/processes.ts';
-import { job, scriptedGeneration, scriptedServable, settingsOf, loaderSettings } from '../../support/scripted-generation.ts';
+import { job, loaderSettings, scriptedGeneration, scriptedServable, settingsOf } from '../../support/scripted-generation.ts';
 import { isError } from '../../support/service-errors.ts';
 import { tinyServable } from '../../support/tiny-classifier.ts';
 

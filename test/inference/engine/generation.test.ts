@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { ServiceError } from '../../../proto/wire/errors.ts';
 import { eventually, manyTurns } from '../../support/eventually.ts';
 import { isRunning, untilGone } from '../../support/processes.ts';
-import { job, scriptedGeneration, type ScriptedGeneration } from '../../support/scripted-generation.ts';
+import { job, type ScriptedGeneration, scriptedGeneration } from '../../support/scripted-generation.ts';
 import { isError, rejection } from '../../support/service-errors.ts';
 
 /** A job that is running, on the one engine that runs nothing else. */

@@ -277,7 +277,7 @@ test('a run that began when there was more for it is waited for, and its engine 
   const alone = await load(one);
   const [pid = 0] = pidsOf(alone, 'S:1');
   const stop = new AbortController();
-  const running = heavyJob('wait', one, stop.signal);
+  const running = heavyJob('wait with the largest image', one, stop.signal);
   const run = alone.predict(running);
   await eventually(() => running.stages.length > 0);
   let isLoaded = false;
@@ -294,6 +294,22 @@ test('a run that began when there was more for it is waited for, and its engine 
   const both = await loading;
   assert.ok(!isRunning(pid));
   assert.deepEqual((await both.predict(heavyJob('done', one))).flakes, []);
+});
+
+test('a cancelled run counts for its own image: no engine is lost for what it might have been', async (t) => {
+  const [one, other] = [scriptedHeavy('S:1', 100e6, 100), scriptedHeavy('T:1', 200e6, 100)];
+  const { load, loader } = bench(t, { memoryBytes: 2000e6 });
+  const alone = await load(one);
+  const [pid = 0] = pidsOf(alone, 'S:1');
+  const stop = new AbortController();
+  const running = heavyJob('wait', one, stop.signal);
+  const run = alone.predict(running);
+  await eventually(() => running.stages.length > 0);
+  stop.abort();
+  await assert.rejects(run, isError('cancelled', 'CANCELLED'));
+  const both = await load(one, other);
+  await loader.dispose(alone);
+  assert.equal((await both.predict(heavyJob('done', one))).distinctColours, pid);
 });
 
 test('an image is bound by an engine that may hold less than its share', async (t) => {

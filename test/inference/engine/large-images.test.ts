@@ -9,7 +9,7 @@ import { Generation } from '../../../inference/engine/generation.ts';
 import { PIPED_FROM_BYTES } from '../../../inference/engine/image-pipe.ts';
 import type { ServableId } from '../../../inference/rollout/servable.ts';
 import { ENGINE_MODULE } from '../../support/processes.ts';
-import { job, scriptedGeneration, loaderSettings } from '../../support/scripted-generation.ts';
+import { job, loaderSettings, scriptedGeneration } from '../../support/scripted-generation.ts';
 import { isError } from '../../support/service-errors.ts';
 import { tinyServable } from '../../support/tiny-classifier.ts';
 

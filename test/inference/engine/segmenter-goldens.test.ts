@@ -7,10 +7,10 @@ import { importBundle } from '../../../clients/import/import-bundle.ts';
 import { openFolderSource } from '../../../clients/import/sources/folder-source.ts';
 import { Engine } from '../../../inference/engine/engine.ts';
 import { SharpDecoder } from '../../../inference/engine/sharp-decoder.ts';
-import { decodeMask } from '../../support/mask-decoder.ts';
 import { LIMITS, readGolden } from '../../support/m2f/goldens.ts';
 import { imported } from '../../support/m2f/m2f-servable.ts';
 import { largestPart } from '../../support/m2f/naive-flakes.ts';
+import { decodeMask } from '../../support/mask-decoder.ts';
 import { needsReferenceData, referencePath } from '../../support/reference-data.ts';
 
 const NAME = 'SynthSmall_crop';

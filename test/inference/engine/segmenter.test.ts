@@ -10,10 +10,10 @@ import type { DecodedImage } from '../../../inference/predict/decoder.ts';
 import type { ServableSpec } from '../../../inference/rollout/servable.ts';
 import { refOf } from '../../../proto/wire/digest.ts';
 import { checkArtifacts } from '../../../proto/wire/golden-check.ts';
-import { makeVersion } from '../../support/made-version.ts';
 import { m2fServable } from '../../support/m2f/m2f-servable.ts';
 import { type NaiveFlake, naiveFlakes } from '../../support/m2f/naive-flakes.ts';
 import { randomImage, randomM2f, TINY } from '../../support/m2f/random-model.ts';
+import { makeVersion } from '../../support/made-version.ts';
 import { isError } from '../../support/service-errors.ts';
 import { tinyServable } from '../../support/tiny-classifier.ts';
 

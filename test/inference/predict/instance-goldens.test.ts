@@ -7,7 +7,7 @@ import type { ClassMask } from '../../../inference/predict/class-runs.ts';
 import { ColourIndex } from '../../../inference/predict/colours.ts';
 import { contrastTable } from '../../../inference/predict/contrast.ts';
 import { buildFlake } from '../../../inference/predict/flake.ts';
-import { classByVote, type ClassedInstance, findInstanceFlakes, ofOneClass } from '../../../inference/predict/instance-flakes.ts';
+import { type ClassedInstance, classByVote, findInstanceFlakes, ofOneClass } from '../../../inference/predict/instance-flakes.ts';
 import { meanContrast } from '../../../inference/predict/mean-contrast.ts';
 import { pixelCount } from '../../../inference/predict/runs.ts';
 import { needsReferenceData, referencePath } from '../../support/reference-data.ts';

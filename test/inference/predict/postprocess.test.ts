@@ -6,7 +6,7 @@ import type { ShapeClassifier } from '../../../inference/predict/shape-classifie
 import { shapeFeatures } from '../../../inference/predict/shape-features.ts';
 import { isError } from '../../support/service-errors.ts';
 import { publishedShapeClassifier } from '../../support/shape-classifier.ts';
-import { bitmap, type Bitmap, regionOf } from './bitmaps.ts';
+import { type Bitmap, bitmap, regionOf } from './bitmaps.ts';
 
 function paint(width: number, height: number, isSet: (x: number, y: number) => boolean): Bitmap {
   const pixels = Uint8Array.from({ length: width * height }, (_, at) => (isSet(at % width, Math.floor(at / width)) ? 1 : 0));

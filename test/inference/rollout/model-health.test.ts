@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { modelHealth } from '../../../inference/rollout/model-health.ts';
-import { makeVersion, type MadeVersion, pointing } from '../../support/made-version.ts';
+import { type MadeVersion, makeVersion, pointing } from '../../support/made-version.ts';
 
 const one = makeVersion('M', 1);
 const two = makeVersion('M', 2);

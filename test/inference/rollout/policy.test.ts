@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { nextAction } from '../../../inference/rollout/policy.ts';
-import { show, type Situation, snapshotOf } from '../../support/policy-situation.ts';
+import { type Situation, show, snapshotOf } from '../../support/policy-situation.ts';
 
 for (const [what, expected, situation] of [
   ['nothing is wanted and nothing known', 'wait for news', {}],

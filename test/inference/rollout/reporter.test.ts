@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { test, type TestContext } from 'node:test';
+import { type TestContext, test } from 'node:test';
 import { Notice } from '../../../inference/rollout/notice.ts';
 import type { ReportSink, RolloutReport } from '../../../inference/rollout/report-sink.ts';
 import { type ReportEvent, Reporter } from '../../../inference/rollout/reporter.ts';

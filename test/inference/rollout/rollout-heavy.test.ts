@@ -108,6 +108,66 @@ for (const hasServedAnother of [false, true]) {
   });
 }
 
+test('a successor that failed beside what serves has its turn once that may leave', async (t) => {
+  const bench = await rolloutBench(t, {}, memory(true));
+  const [old, young] = [heavyOf('S', 1), heavyOf('S', 2)];
+  bench.source.publish(old, young);
+  await bench.startWith(pointing(old), pointing(old, 'canary'));
+  const { script } = bench.loader;
+  bench.loader.refuse(new ServiceError('resource-exhausted', 'INSUFFICIENT_MEMORY', 'no'), ({ label }) => label === 'S:2');
+  bench.source.change(pointing(young, 'canary'));
+  await eventually(() => bench.stateOf(young) === 'failed');
+  bench.loader.script = script;
+  bench.source.change(pointing(young));
+  bench.pass(3_600_000);
+  await eventually(() => bench.rollout.current?.labels() === 'S:2');
+  assert.equal(await bench.versionOf('S'), 2);
+});
+
+test('a successor whose bytes were broken here is fetched anew and tried again', async (t) => {
+  const bench = await rolloutBench(t, {}, memory(true));
+  const [old, young] = [heavyOf('S', 1), heavyOf('S', 2)];
+  bench.source.publish(old, young);
+  await bench.startWith(pointing(old));
+  const { script } = bench.loader;
+  bench.loader.refuse(new ServiceError('data-loss', 'DIGEST_MISMATCH', 'broken'), ({ label }) => label === 'S:2');
+  bench.source.change(pointing(young));
+  await eventually(() => bench.stateOf(young) === 'failed' && bench.rollout.current?.labels() === 'S:1');
+  bench.loader.script = script;
+  bench.pass(3_600_000);
+  await eventually(() => bench.rollout.current?.labels() === 'S:2');
+});
+
+for (const isUnloadFirst of [false, true]) {
+  test(`a version on demand that nobody uses leaves for a promotion${isUnloadFirst ? ' that unloads first where it has to' : ''}`, async (t) => {
+    const bench = await rolloutBench(t, {}, { weigh, budgetBytes: 12, isUnloadFirst });
+    const [old, young, other] = [heavyOf('S', 1), heavyOf('S', 2), heavyOf('T', 1)];
+    bench.source.publish(old, young, other);
+    await bench.startWith(pointing(old));
+    (await bench.acquire('T:1'))[Symbol.dispose]();
+    bench.loader.loads.length = 0;
+    bench.source.change(pointing(young));
+    await eventually(() => bench.rollout.current?.has(young.id) === true);
+    // Where what serves may leave first, the other one need not.
+    assert.deepEqual(bench.loader.loads, isUnloadFirst ? ['T:1', 'S:2 T:1'] : ['S:1', 'S:2']);
+  });
+}
+
+test('a version on demand leaves for another one while a successor fails', async (t) => {
+  const bench = await rolloutBench(t, {}, { weigh, budgetBytes: 12, isUnloadFirst: false });
+  const [old, young, first, second] = [heavyOf('S', 1), heavyOf('S', 2), heavyOf('T', 1), heavyOf('U', 1)];
+  bench.source.publish(old, young, first, second);
+  await bench.startWith(pointing(old));
+  bench.loader.refuse(new ServiceError('failed-precondition', 'GOLDEN_CHECK_FAILED', 'no'), ({ label }) => label === 'S:2');
+  bench.source.change(pointing(young));
+  await eventually(() => bench.stateOf(young) === 'failed');
+  (await bench.acquire('T:1'))[Symbol.dispose]();
+  bench.loader.loads.length = 0;
+  using use = await bench.acquire('U:1');
+  assert.equal(use.set.labels(), 'S:1 U:1');
+  assert.deepEqual(bench.loader.loads, ['S:1', 'S:1 U:1']);
+});
+
 test('models of one request are in one set, even where only one may stay on demand', async (t) => {
   const bench = await rolloutBench(t, { maxOnDemand: 1 });
   const [one, other] = [makeVersion('M', 1), makeVersion('N', 1)];

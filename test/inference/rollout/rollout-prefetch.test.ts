@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { ServiceError } from '../../../proto/wire/errors.ts';
 import { cacheFolder, never } from '../../support/cache-folder.ts';
-import { blobOf, FakeBlobSource, patternBytes } from '../../support/fake-blob-source.ts';
 import { eventually, manyTurns } from '../../support/eventually.ts';
+import { blobOf, FakeBlobSource, patternBytes } from '../../support/fake-blob-source.ts';
 import { makeVersion, pointing } from '../../support/made-version.ts';
 import { RolloutBench, rolloutBench } from '../../support/rollout-bench.ts';
 

@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { rm } from 'node:fs/promises';
-import { test, type TestContext } from 'node:test';
+import { type TestContext, test } from 'node:test';
 import type { ArtifactCache } from '../../../inference/cache/artifact-cache.ts';
 import type { LastKnown } from '../../../inference/rollout/last-known.ts';
 import { lastKnownFormat } from '../../../inference/rollout/last-known.ts';
 import { type CacheFolder, cacheFolder } from '../../support/cache-folder.ts';
 import { eventually } from '../../support/eventually.ts';
-import { makeVersion, type MadeVersion, pointing } from '../../support/made-version.ts';
+import { type MadeVersion, makeVersion, pointing } from '../../support/made-version.ts';
 import { RolloutBench } from '../../support/rollout-bench.ts';
 import { isError } from '../../support/service-errors.ts';
 

@@ -2,9 +2,9 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { ServingTable } from '../../../inference/rollout/serving-table.ts';
 import { VersionBook } from '../../../inference/rollout/version-book.ts';
-import { createServedSet } from '../../../proto/wire/served-set.ts';
 import { ServiceError } from '../../../proto/wire/errors.ts';
-import { makeVersion, type MadeVersion, pointing, ref } from '../../support/made-version.ts';
+import { createServedSet } from '../../../proto/wire/served-set.ts';
+import { type MadeVersion, makeVersion, pointing, ref } from '../../support/made-version.ts';
 
 const [one, two, other] = [makeVersion('M', 1), makeVersion('M', 2), makeVersion('N', 1)];
 const KEY = 'M@production';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { EngineAnswer } from '../../../inference/engine/protocol.ts';
-import type { PredictImageDeps, PipelineSet } from '../../../inference/pipeline/predict-image.ts';
+import type { PipelineSet, PredictImageDeps } from '../../../inference/pipeline/predict-image.ts';
 import { createPredict } from '../../../inference/rpc/predict-service.ts';
 import type { PredictRequest, PredictResponse } from '../../../proto/gen/maskterial/inference/v1/inference_service.ts';
 import type { CallContext } from '../../../proto/wire/handlers.ts';

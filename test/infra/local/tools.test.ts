@@ -4,7 +4,7 @@ import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, wr
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
-import { onPath, type Tool, ToolMissingError, TOOLS } from '../../../infra/local/tools.ts';
+import { onPath, TOOLS, type Tool, ToolMissingError } from '../../../infra/local/tools.ts';
 
 describe('tools', () => {
   it('finds grpcurl on PATH, and first of all the pinned one', (t) => {

@@ -5,7 +5,7 @@ import { pino } from 'pino';
 import { type RunningServer, serve } from '../../../infra/process/serve.ts';
 import { RegistryServiceService } from '../../../proto/gen/maskterial/registry/v1/registry_service.ts';
 import { createHandlers } from '../../../proto/wire/handlers.ts';
-import { healthClient, type HealthClient, NOT_SERVING, SERVICE_UNKNOWN, SERVING } from '../../support/health-check.ts';
+import { type HealthClient, healthClient, NOT_SERVING, SERVICE_UNKNOWN, SERVING } from '../../support/health-check.ts';
 import { isError, rejection } from '../../support/service-errors.ts';
 
 const NAME = 'maskterial.registry.v1.RegistryService';

@@ -3,8 +3,8 @@ import { spawnSync } from 'node:child_process';
 import { describe, it } from 'node:test';
 import { createCallLog } from '../../../infra/process/log.ts';
 import { redact } from '../../../infra/process/redact.ts';
-import { memoryLog } from '../../support/memory-log.ts';
 import { type ErrorKind, ServiceError } from '../../../proto/wire/errors.ts';
+import { memoryLog } from '../../support/memory-log.ts';
 
 const LOG_MODULE = new URL('../../../infra/process/log.js', import.meta.url).href;
 

@@ -3,8 +3,8 @@ import { once } from 'node:events';
 import { type ClientHttp2Session, connect, type Settings } from 'node:http2';
 import { test } from 'node:test';
 import { Server, ServerCredentials } from '@grpc/grpc-js';
-import { eventually } from '../../support/eventually.ts';
 import { NARROW_WINDOW_BYTES, RECEIVE_WINDOW_BYTES, ReceiveWindow } from '../../../infra/process/receive-window.ts';
+import { eventually } from '../../support/eventually.ts';
 
 const HTTP2_DEFAULT_BYTES = 65_535;
 

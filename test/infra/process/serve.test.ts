@@ -2,14 +2,14 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { connect } from 'node:http2';
 import { describe, it } from 'node:test';
-import { Client, credentials, Metadata, type ServiceError as GrpcError, status } from '@grpc/grpc-js';
+import { Client, credentials, type ServiceError as GrpcError, Metadata, status } from '@grpc/grpc-js';
 import { type Logger, pino } from 'pino';
 import {
   MAX_CALLS_PER_CONNECTION,
   type RunningServer,
-  serve,
   type ServedService,
   type ServeSettings,
+  serve,
 } from '../../../infra/process/serve.ts';
 import { RegistryServiceService } from '../../../proto/gen/maskterial/registry/v1/registry_service.ts';
 import { abortError, invalid, ServiceError } from '../../../proto/wire/errors.ts';

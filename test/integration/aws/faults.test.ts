@@ -20,10 +20,10 @@ import { DYNAMO_FAULTS, type FaultKind, S3_FAULTS, standsStill } from '../../sup
 import { type FaultProxy, startFaultProxy } from '../../support/aws/fault-proxy.ts';
 import { comparable, stateOf } from '../../support/aws/store-state.ts';
 import { openTroubledStore } from '../../support/aws/troubled-store.ts';
+import { memoryLiveState } from '../../support/registry/live-state.ts';
 import { collect, createClassifier, never, publish } from '../../support/registry/publish.ts';
 import { tellStory } from '../../support/registry/release-story.ts';
 import { chunkedBlob, sampleVersion, seededBytes } from '../../support/registry/sample-version.ts';
-import { memoryLiveState } from '../../support/registry/live-state.ts';
 
 /** Of these, and of waiting for what never comes less often: that takes time. */
 const EVERY = 3;

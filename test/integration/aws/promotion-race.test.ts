@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { needsAws, registryEnv, startAwsTestStores } from '../../support/aws/aws-test-store.ts';
-import { SeededRandom } from '../../support/soak/seeded-random.ts';
 import { racePromotions } from '../../support/registry/promotion-race.ts';
+import { SeededRandom } from '../../support/soak/seeded-random.ts';
 
 /** A tenth of what the soak does. */
 const ROUNDS = 50;

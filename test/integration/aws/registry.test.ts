@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { after, before, describe, it } from 'node:test';
-import { openAwsStore } from '../../../registry/adapters/aws/open-aws-store.ts';
 import type { AwsSettings } from '../../../registry/adapters/aws/aws-settings.ts';
+import { openAwsStore } from '../../../registry/adapters/aws/open-aws-store.ts';
 import { systemClock } from '../../../registry/release/clock.ts';
 import { createRegistry, type Registry } from '../../../registry/release/registry.ts';
 import { describeRegistry } from '../../contract/registry-contract.ts';

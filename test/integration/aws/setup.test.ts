@@ -4,8 +4,8 @@ import { after, before, describe, it } from 'node:test';
 import { CreateTableCommand } from '@aws-sdk/client-dynamodb';
 import { createDynamoClient } from '../../../registry/adapters/aws/aws-clients.ts';
 import { type AwsTestServers, needsLocalAws, registryEnv, startAwsTestServers } from '../../support/aws/aws-test-store.ts';
-import { startRegistryServer } from '../../support/registry/registry-server.ts';
 import { createClassifier } from '../../support/registry/publish.ts';
+import { startRegistryServer } from '../../support/registry/registry-server.ts';
 import { runCommand } from '../../support/run-command.ts';
 import { isError, rejection } from '../../support/service-errors.ts';
 

@@ -6,9 +6,9 @@ import { isServiceError } from '../../../proto/wire/errors.ts';
 import {
   chunksByDigest,
   encodeManifest,
-  type Manifest,
   MAX_ARTIFACTS,
   MAX_MANIFEST_BYTES,
+  type Manifest,
   parseManifest,
   servingArtifacts,
 } from '../../../proto/wire/manifest.ts';

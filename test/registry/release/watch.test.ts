@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { ServiceError } from '../../../proto/wire/errors.ts';
 import { refOf } from '../../../proto/wire/digest.ts';
-import { type AliasState, promotion as moveTo } from '../../../registry/model/alias.ts';
+import { ServiceError } from '../../../proto/wire/errors.ts';
 import { MemoryWishes } from '../../../registry/adapters/memory/memory-wishes.ts';
+import { type AliasState, promotion as moveTo } from '../../../registry/model/alias.ts';
 import type { FeedEntry } from '../../../registry/release/catalog.ts';
 import { FeedFollower } from '../../../registry/release/feed-follower.ts';
 import { FeedTail } from '../../../registry/release/feed-tail.ts';

@@ -4,8 +4,8 @@ import type { UploadBlobRequest } from '../../../proto/gen/maskterial/registry/v
 import { MESSAGE_BYTES } from '../../../proto/wire/chunks.ts';
 import { type UploadLimits, withUpload } from '../../../registry/rpc/upload-request.ts';
 import { deferred } from '../../support/deferred.ts';
-import { collect } from '../../support/registry/publish.ts';
 import { ManualClock } from '../../support/registry/manual-clock.ts';
+import { collect } from '../../support/registry/publish.ts';
 import { hasViolationAt, isError } from '../../support/service-errors.ts';
 
 const LIMITS: UploadLimits = { clock: new ManualClock(), idleMs: 1000 };

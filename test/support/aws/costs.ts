@@ -2,21 +2,21 @@ import { randomUUID } from 'node:crypto';
 import { CHUNK_BYTES } from '../../../proto/wire/chunks.ts';
 import { digestOf, refOf } from '../../../proto/wire/digest.ts';
 import { openDynamoCatalog } from '../../../registry/adapters/aws/dynamo-catalog.ts';
-import { S3BlobStore } from '../../../registry/adapters/aws/s3-blob-store.ts';
-import { S3Bucket } from '../../../registry/adapters/aws/s3-bucket.ts';
-import { s3LayoutOf } from '../../../registry/adapters/aws/s3-layout.ts';
 import { DynamoReports } from '../../../registry/adapters/aws/dynamo-reports.ts';
 import { type DynamoSender, DynamoTable } from '../../../registry/adapters/aws/dynamo-table.ts';
 import { DynamoWishes } from '../../../registry/adapters/aws/dynamo-wishes.ts';
+import { S3BlobStore } from '../../../registry/adapters/aws/s3-blob-store.ts';
+import { S3Bucket } from '../../../registry/adapters/aws/s3-bucket.ts';
+import { s3LayoutOf } from '../../../registry/adapters/aws/s3-layout.ts';
 import { systemClock } from '../../../registry/release/clock.ts';
 import { createRegistry, type Registry } from '../../../registry/release/registry.ts';
 import { ManualClock } from '../registry/manual-clock.ts';
 import { collect, never, promotion, stage, upload } from '../registry/publish.ts';
 import { sampleVersion, seededBytes } from '../registry/sample-version.ts';
-import { countCapacity, type Counted } from './capacity.ts';
+import { reportOf, servableOf, servedOf } from '../registry/server-report.ts';
+import { type Counted, countCapacity } from './capacity.ts';
 import { instantPace } from './fake-client.ts';
 import { MemoryS3 } from './memory-s3.ts';
-import { reportOf, servableOf, servedOf } from '../registry/server-report.ts';
 
 /** What one call of the contract costs: capacity units, and requests to S3 that are paid for. */
 export interface Cost {

@@ -5,7 +5,7 @@ import { type ServableId, type ServableSpec } from '../../../inference/rollout/s
 import { type Digest, hexOf } from '../../../proto/wire/digest.ts';
 import { collect } from '../bundle-files.ts';
 import { MemorySource } from '../bundle-memory-source.ts';
-import { m2fFiles, type M2fModel } from './random-model.ts';
+import { type M2fModel, m2fFiles } from './random-model.ts';
 
 /** An imported model whose files lie in `folder` under their digests, as in a cache. */
 export async function m2fServable(folder: string, label: string, model: M2fModel): Promise<ServableSpec> {

@@ -4,11 +4,11 @@ import { createRegistryClient, type RegistryClient } from '../../../clients/regi
 import { NO_RETRY } from '../../../clients/retry.ts';
 import { RegistryServiceClient } from '../../../proto/gen/maskterial/registry/v1/registry_service.ts';
 import { isServiceError } from '../../../proto/wire/errors.ts';
+import { type ServeProcess, startServeProcess } from '../serve-process.ts';
+import type { SeededRandom } from '../soak/seeded-random.ts';
 import { never, stage, upload } from './publish.ts';
 import { registryOverGrpc } from './registry-over-grpc.ts';
 import { smallVersion } from './sample-version.ts';
-import { type ServeProcess, startServeProcess } from '../serve-process.ts';
-import type { SeededRandom } from '../soak/seeded-random.ts';
 
 const REGISTRIES = 3;
 const PUBLISHERS = 8;

@@ -1,5 +1,5 @@
 import { PUBLISHED_L2, writeJoblib } from '../bundle-joblib.ts';
-import { type BundleFiles, ammFiles, contrastDict, mlpFiles, randomAmm, randomGmm, randomMlp } from '../bundle-models.ts';
+import { ammFiles, type BundleFiles, contrastDict, mlpFiles, randomAmm, randomGmm, randomMlp } from '../bundle-models.ts';
 import { writeNpy } from '../bundle-npy.ts';
 import { type TestTensor, writePthAround } from '../bundle-torch.ts';
 import { type TestZipEntry, writeZip } from '../bundle-zip.ts';

@@ -1,6 +1,6 @@
 import { deflateSync, gzipSync } from 'node:zlib';
-import { mutate } from './mutate.ts';
 import { frame, type RawCall } from '../raw-grpc.ts';
+import { mutate } from './mutate.ts';
 import type { SeededRandom } from './seeded-random.ts';
 import type { FuzzMethod } from './valid-requests.ts';
 

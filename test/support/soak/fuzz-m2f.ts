@@ -1,8 +1,8 @@
+import { parseM2fSettings } from '../../../clients/import/m2f/settings.ts';
+import { expectedTensors } from '../../../clients/import/m2f/tensors.ts';
 import { type TestTensor, writePth } from '../bundle-torch.ts';
 import { type ConfigChanges, configText, m2fFiles, randomM2f, TINY } from '../m2f/random-model.ts';
 import type { M2fShape } from '../m2f/shape.ts';
-import { expectedTensors } from '../../../clients/import/m2f/tensors.ts';
-import { parseM2fSettings } from '../../../clients/import/m2f/settings.ts';
 import type { SeededRandom } from './seeded-random.ts';
 
 type Files = Record<string, Buffer>;

@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { openBundle } from '../../../clients/cli/open-publishable.ts';
 import { writeImported } from '../../../clients/cli/imported-folder.ts';
+import { openBundle } from '../../../clients/cli/open-publishable.ts';
 import type { PublishFile } from '../../../clients/publish.ts';
 import { CHUNK_BYTES, messagesOf } from '../../../proto/wire/chunks.ts';
 import { type Digest, digestOf, refOf } from '../../../proto/wire/digest.ts';

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { beforeEach, afterEach, test } from 'node:test';
+import { afterEach, beforeEach, test } from 'node:test';
 import { EXIT } from '../../../../clients/cli/exit-codes.ts';
 import { ModelKind } from '../../../../proto/gen/maskterial/registry/v1/model.ts';
 import { ServableState } from '../../../../proto/gen/maskterial/registry/v1/rollout.ts';

@@ -6,8 +6,8 @@ import { it } from 'node:test';
 import { GetItemCommand } from '@aws-sdk/client-dynamodb';
 import { HeadBucketCommand } from '@aws-sdk/client-s3';
 import { isMisconfigured } from '../../../../proto/wire/errors.ts';
-import { isTransient, translateAwsError } from '../../../../registry/adapters/aws/aws-errors.ts';
 import { createDynamoClient, createS3Client } from '../../../../registry/adapters/aws/aws-clients.ts';
+import { isTransient, translateAwsError } from '../../../../registry/adapters/aws/aws-errors.ts';
 
 const GET_ITEM = new GetItemCommand({ TableName: 't', Key: { pk: { S: 'a' }, sk: { S: 'b' } } });
 

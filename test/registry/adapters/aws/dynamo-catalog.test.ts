@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
 import { digestOf } from '../../../../proto/wire/digest.ts';
-import { promotion } from '../../../../registry/model/alias.ts';
-import { MAX_LINEAGE_BYTES, type Version, type VersionDraft } from '../../../../registry/model/version.ts';
 import { openDynamoCatalog, renewIdentity } from '../../../../registry/adapters/aws/dynamo-catalog.ts';
 import { keys } from '../../../../registry/adapters/aws/table-layout.ts';
+import { promotion } from '../../../../registry/model/alias.ts';
 import { encodeCursor } from '../../../../registry/model/cursor.ts';
+import { MAX_LINEAGE_BYTES, type Version, type VersionDraft } from '../../../../registry/model/version.ts';
 import type { Catalog } from '../../../../registry/release/catalog.ts';
 import { describeCatalog } from '../../../contract/catalog-contract.ts';
 import { awsError, cancelled, instantPace } from '../../../support/aws/fake-client.ts';

@@ -3,10 +3,10 @@ import { once } from 'node:events';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { test } from 'node:test';
+import { digestOf, hexOf } from '../../../../proto/wire/digest.ts';
 import { createS3Client } from '../../../../registry/adapters/aws/aws-clients.ts';
 import { S3Bucket } from '../../../../registry/adapters/aws/s3-bucket.ts';
 import { checksumOf } from '../../../../registry/adapters/aws/s3-layout.ts';
-import { digestOf, hexOf } from '../../../../proto/wire/digest.ts';
 import { instantPace } from '../../../support/aws/fake-client.ts';
 import { never } from '../../../support/registry/publish.ts';
 
