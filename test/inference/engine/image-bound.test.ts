@@ -6,6 +6,7 @@ import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import sharp from 'sharp';
 import { EngineLoader } from '../../../inference/engine/engine-loader.ts';
+import { EngineProcess } from '../../../inference/engine/engine-process.ts';
 import { Generation } from '../../../inference/engine/generation.ts';
 import { peakBytes } from '../../../inference/engine/heavy-model.ts';
 import { m2fServable } from '../../support/m2f/m2f-servable.ts';
@@ -14,6 +15,31 @@ import { job, loaderSettings } from '../../support/scripted-generation.ts';
 import { isError } from '../../support/service-errors.ts';
 
 const ENGINE_MODULE = fileURLToPath(new URL('../../../inference/engine/process.js', import.meta.url));
+
+const line = (width: number): Promise<Buffer> =>
+  sharp({ create: { width, height: 1, channels: 3, background: 'grey' } })
+    .png()
+    .toBuffer();
+
+test('an engine tells of the size of an image that it was given a bound for, before it answers', async (t) => {
+  const folder = await mkdtemp(join(tmpdir(), 'image-bound-test-'));
+  t.after(() => rm(folder, { recursive: true, force: true }));
+  const model = await m2fServable(folder, 'S:1', randomM2f(TINY));
+  const limits = { threads: 1, maxPixels: 50_000_000, warmUpPixels: 64 * 64, loadTimeoutMs: 120_000, memoryLimitBytes: 0 };
+  const { engine } = await EngineProcess.start(ENGINE_MODULE, [model], limits, new AbortController().signal);
+  t.after(() => engine.kill());
+  const sizes: { readonly width: number; readonly height: number }[] = [];
+  const controller = new AbortController();
+  const onDecoded = ({ width, height }: { readonly width: number; readonly height: number }): void => {
+    sizes.push({ width, height });
+    controller.abort();
+  };
+  const request = { ...job(''), models: { segmentation: model.id }, onDecoded, signal: controller.signal };
+  const bound = { maxPixels: 50_000_000, sideMultiple: 32 };
+  const run = engine.run({ ...request, image: await line(300) }, { runLimitMs: 120_000, bound });
+  await assert.rejects(run, isError('cancelled', 'CANCELLED'));
+  assert.deepEqual(sizes, [{ width: 300, height: 1 }]);
+});
 
 test('an engine refuses an image that its padding makes larger than the memory allows', async (t) => {
   const folder = await mkdtemp(join(tmpdir(), 'image-bound-test-'));
@@ -25,10 +51,6 @@ test('an engine refuses an image that its padding makes larger than the memory a
   t.after(() => loader.close());
   const generation = await loader.load([model], new AbortController().signal);
   assert.ok(generation instanceof Generation);
-  const line = async (width: number): Promise<Buffer> =>
-    sharp({ create: { width, height: 1, channels: 3, background: 'grey' } })
-      .png()
-      .toBuffer();
   const models = { segmentation: model.id };
   assert.equal((await generation.predict({ ...job(''), image: await line(300), models })).width, 300);
   const refused = generation.predict({ ...job(''), image: await line(73_000), models });
