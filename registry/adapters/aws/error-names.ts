@@ -1,3 +1,6 @@
+/** The refusals of a signature whose time is wrong. */
+const ABOUT_TIME = new Set(['InvalidSignatureException', 'RequestExpired', 'RequestTimeTooSkewed', 'SignatureDoesNotMatch']);
+
 /** The service's name for a failure; empty where it has none. */
 export function nameOf(error: unknown): string {
   return error instanceof Error && error.name !== 'Error' ? error.name : '';
@@ -13,9 +16,14 @@ export function statusOf(error: unknown): number {
   return metadataOf(error).httpStatusCode ?? 0;
 }
 
-/** Whether the signature's time was wrong, and the client knows the right one by now. */
+/**
+ * Whether the signature's time was refused, and the client knows the right one by now. The client's mark alone says less: while the
+ * host's clock is wrong it is on every failure, as on that there is no such object. A HEAD's answer has no name.
+ */
 export function isClockCorrected(error: unknown): boolean {
-  return metadataOf(error).clockSkewCorrected === true;
+  const { httpStatusCode, clockSkewCorrected } = metadataOf(error);
+  const name = nameOf(error);
+  return clockSkewCorrected === true && (ABOUT_TIME.has(name) || (httpStatusCode === 403 && name === 'Unknown'));
 }
 
 function metadataOf(error: unknown): { readonly httpStatusCode?: number; readonly clockSkewCorrected?: boolean } {

@@ -42,6 +42,22 @@ it('a refusal names the permission that the request lacks', async () => {
   s3.destroy();
 });
 
+it('a clock that is wrong makes a refused signature worth another try, and nothing else', async () => {
+  const statuses = [403, 404, 404, 412];
+  await using server = await startServer((answer) => {
+    answer.setHeader('Date', new Date(Date.now() + 3_600_000 + 60_000 * statuses.length).toUTCString());
+    answer.writeHead(statuses.shift() ?? 500).end();
+  });
+  const client = createS3Client(server.settings);
+  const tries: boolean[] = [];
+  while (statuses.length > 0) {
+    const error = await client.send(new HeadBucketCommand({ Bucket: 'b' })).catch((failure: unknown) => failure);
+    tries.push(isTransient(error));
+  }
+  assert.deepEqual(tries, [true, false, false, false]);
+  client.destroy();
+});
+
 /** A server of this machine, and the settings that take it for AWS. */
 async function startServer(respond: (answer: ServerResponse) => void) {
   Object.assign(process.env, { AWS_ACCESS_KEY_ID: 'test', AWS_SECRET_ACCESS_KEY: 'test' });

@@ -8,7 +8,8 @@ import { awsError, cancelled } from '../../../support/aws/fake-client.ts';
 const network = (code: string): Error => Object.assign(new Error(`connect ${code} 10.0.0.1:443`), { code });
 
 /** The client has learned the right time from the answer. */
-const skewed = (name: string): Error => awsError(name, 403, { $metadata: { httpStatusCode: 403, clockSkewCorrected: true } });
+const skewed = (name: string, httpStatusCode = 403): Error =>
+  awsError(name, httpStatusCode, { $metadata: { httpStatusCode, clockSkewCorrected: true } });
 const table = { kind: 'table', name: 'models' } as const;
 
 const TABLE: readonly [error: unknown, isTransient: boolean, reason: string, kind: string][] = [
@@ -26,7 +27,14 @@ const TABLE: readonly [error: unknown, isTransient: boolean, reason: string, kin
   [network('ENOTFOUND'), true, 'STORAGE_UNAVAILABLE', 'unavailable'],
   [cancelled('None', 'TransactionConflict', 'ThrottlingError'), true, 'STORAGE_UNAVAILABLE', 'unavailable'],
   [new LostRaceError('again'), true, 'STORAGE_UNAVAILABLE', 'unavailable'],
-  [skewed('InvalidSignatureException'), true, 'STORAGE_UNAVAILABLE', 'unavailable'],
+  [skewed('InvalidSignatureException', 400), true, 'STORAGE_UNAVAILABLE', 'unavailable'],
+  [skewed('RequestTimeTooSkewed'), true, 'STORAGE_UNAVAILABLE', 'unavailable'],
+  [skewed('RequestExpired', 400), true, 'STORAGE_UNAVAILABLE', 'unavailable'],
+  [skewed('SignatureDoesNotMatch'), true, 'STORAGE_UNAVAILABLE', 'unavailable'],
+  // A HEAD's answer has no body that could say more.
+  [skewed('Unknown'), true, 'STORAGE_UNAVAILABLE', 'unavailable'],
+  [skewed('AccessDenied'), false, 'TABLE_ACCESS_DENIED', 'failed-precondition'],
+  [skewed('ResourceNotFoundException', 400), false, 'TABLE_NOT_FOUND', 'failed-precondition'],
   [awsError('AccessDeniedException'), false, 'TABLE_ACCESS_DENIED', 'failed-precondition'],
   [awsError('AccessDenied', 403), false, 'TABLE_ACCESS_DENIED', 'failed-precondition'],
   [awsError('SomethingNew', 403), false, 'TABLE_ACCESS_DENIED', 'failed-precondition'],
@@ -55,5 +63,22 @@ it('leaves our own mistakes and errors that say enough as they are', () => {
   for (const error of [awsError('ValidationException'), cancelled('ValidationError'), new TypeError('bug'), known, 'text']) {
     assert.equal(isTransient(error), false);
     assert.equal(translateAwsError(error, table), error);
+  }
+});
+
+it('does not ask again for what is not so, only because the clock is wrong too', () => {
+  const answers = [
+    ['NotFound', 404],
+    ['NoSuchKey', 404],
+    ['NoSuchVersion', 404],
+    ['PreconditionFailed', 412],
+    ['InvalidRange', 416],
+    ['ConditionalCheckFailedException', 400],
+    ['Unknown', 400],
+  ] as const;
+  for (const [name, status] of answers) {
+    const error = skewed(name, status);
+    assert.equal(isTransient(error), false, name);
+    assert.equal(translateAwsError(error, table), error, name);
   }
 });
