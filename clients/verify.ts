@@ -8,6 +8,7 @@ import type { RegistryClient } from './registry-client.ts';
 export interface VerifiedVersion {
   readonly version: Version;
   readonly findings: readonly Finding[];
+  readonly notices: readonly Notice[];
   /** What was read for this version; a blob that an earlier one has too is read once. */
   readonly readBytes: number;
 }
@@ -20,6 +21,18 @@ export interface Finding {
   readonly problem: string;
 }
 
+/** A stored file that is right, but not where it was recorded: who looks there fetches it through the registry. */
+export interface Notice extends Pick<Finding, 'path' | 'digest'> {
+  readonly notice: string;
+}
+
+/** What reading a blob showed. */
+export interface Verdict {
+  /** Undefined for a blob that is there and right. */
+  readonly problem?: string;
+  readonly notice?: string;
+}
+
 /**
  * Reads every blob of every version of a model through the registry and hashes it here; versions that are deleted meanwhile are
  * left out.
@@ -28,28 +41,34 @@ export interface Finding {
 export async function* verifyModel(
   registry: RegistryClient,
   model: string,
-  known: Map<string, string | undefined>,
+  known: Map<string, Verdict>,
   signal: AbortSignal,
 ): AsyncGenerator<VerifiedVersion> {
   for await (const version of registry.listVersions(model, { signal })) {
     const objects = await objectVersions(registry, version, signal);
     const findings: Finding[] = [];
+    const notices: Notice[] = [];
     let readBytes = 0;
     for (const { path, blob } of [{ path: undefined, blob: version.manifest }, ...version.artifacts]) {
       const { digest = '', sizeBytes = 0n } = blob ?? {};
       const objectVersion = objects.get(digest) ?? '';
       const key = `${digest} ${objectVersion}`;
-      if (!known.has(key)) {
-        known.set(key, await problemOf(registry, { digest, sizeBytes }, objectVersion, signal));
+      let verdict = known.get(key);
+      if (verdict === undefined) {
+        verdict = await judge(registry, { digest, sizeBytes }, objectVersion, signal);
+        known.set(key, verdict);
         readBytes += Number(sizeBytes);
       }
-      const problem = known.get(key);
+      const { problem, notice } = verdict;
       if (problem !== undefined) {
         findings.push({ path, digest, problem });
       }
+      if (notice !== undefined) {
+        notices.push({ path, digest, notice });
+      }
     }
     if (findings.length === 0 || (await isStillThere(registry, version, signal))) {
-      yield { version, findings, readBytes };
+      yield { version, findings, notices, readBytes };
     }
   }
 }
@@ -81,13 +100,30 @@ async function objectVersions(
   return objects;
 }
 
+/** What was damaged and uploaded again is stored as another object version than the one that its versions keep. */
+async function judge(registry: RegistryClient, blob: BlobRef, objectVersion: string, signal: AbortSignal): Promise<Verdict> {
+  const problem = await problemOf(registry, blob, objectVersion, signal);
+  if (problem === undefined) {
+    return {};
+  }
+  if (objectVersion !== '' && (await problemOf(registry, blob, '', signal)) === undefined) {
+    return { notice: `the recorded object version is ${problem.isGone ? 'gone' : 'damaged'}; what is stored now is right` };
+  }
+  return { problem: problem.text };
+}
+
+interface Problem {
+  readonly text: string;
+  readonly isGone: boolean;
+}
+
 /** Undefined for a blob that is there and right. */
 async function problemOf(
   registry: RegistryClient,
   blob: BlobRef,
   objectVersion: string,
   signal: AbortSignal,
-): Promise<string | undefined> {
+): Promise<Problem | undefined> {
   const hasher = new Hasher();
   try {
     for await (const bytes of registry.readBlob(blob, { objectVersion, signal })) {
@@ -95,14 +131,16 @@ async function problemOf(
     }
   } catch (error) {
     if (isAboutBlob(error)) {
-      return `${error.message} [${error.reason}]`;
+      return { text: `${error.message} [${error.reason}]`, isGone: isServiceError(error, 'not-found') };
     }
     throw error;
   }
   const found = hasher.finish();
-  return found.digest === blob.digest && found.sizeBytes === Number(blob.sizeBytes)
-    ? undefined
-    : `read as ${found.digest} of ${found.sizeBytes} bytes, expected ${blob.sizeBytes} [DIGEST_MISMATCH]`;
+  if (found.digest === blob.digest && found.sizeBytes === Number(blob.sizeBytes)) {
+    return undefined;
+  }
+  const text = `read as ${found.digest} of ${found.sizeBytes} bytes, expected ${blob.sizeBytes} [DIGEST_MISMATCH]`;
+  return { text, isGone: false };
 }
 
 function isAboutBlob(error: unknown): error is ServiceError {

@@ -7,15 +7,19 @@ import { type ReadBlobRequest, RegistryServiceService } from '../../proto/gen/ma
 import { refOf } from '../../proto/wire/digest.ts';
 import { ServiceError } from '../../proto/wire/errors.ts';
 import { createHandlers } from '../../proto/wire/handlers.ts';
+import { EXIT } from '../../clients/cli/exit-codes.ts';
 import { startGrpcServer } from '../support/grpc-server.ts';
 import { type ManualRetry, manualRetry } from '../support/manual-retry.ts';
 import { collect, never } from '../support/registry/publish.ts';
+import { runCommand } from '../support/run-command.ts';
 import { isError } from '../support/service-errors.ts';
 
 const BYTES = Buffer.from('the bytes of a blob');
 const { digest, sizeBytes } = refOf(BYTES);
 const BLOB = { digest, sizeBytes: BigInt(sizeBytes) };
 const BUSY = new ServiceError('unavailable', 'STORAGE_UNAVAILABLE', 'busy', { retryDelayMs: 1000 });
+
+const GONE = new ServiceError('not-found', 'BLOB_NOT_FOUND', 'gone');
 
 const VERSION: Version = {
   model: 'm',
@@ -53,12 +57,14 @@ async function start(failure: ServiceError, goodBytes: (stream: number) => numbe
       const locations = [{ digest, locations: [{ place }] }];
       return { version: VERSION, alias: undefined, manifestJson: Buffer.alloc(0), locations };
     }),
+    getVersion: wire.unary(async () => ({ version: VERSION })),
     listVersions: wire.unary(async () => ({ versions: [VERSION], nextPageToken: '' })),
   });
   const retry: ManualRetry = manualRetry();
   const client = createRegistryClient({ address: server.address }, retry);
   return {
     client,
+    address: server.address,
     offsets,
     objectVersions,
     retry,
@@ -83,7 +89,7 @@ test('a blob of which nothing more comes is given up after a few tries', async (
 });
 
 test('a blob that is gone is not asked for again', async () => {
-  await using bench = await start(new ServiceError('not-found', 'BLOB_NOT_FOUND', 'gone'), () => 0);
+  await using bench = await start(GONE, () => 0);
   await assert.rejects(collect(bench.client.readBlob(BLOB)), isError('not-found', 'BLOB_NOT_FOUND'));
   assert.equal(bench.offsets.length, 1);
 });
@@ -98,3 +104,41 @@ test('a check of all blobs outlasts a registry that is busy', async () => {
   // What was recorded, and not what is there now.
   assert.deepEqual(bench.objectVersions, ['recorded', 'recorded']);
 });
+
+test('a blob that was stored anew is right, though the recorded object version is not', async () => {
+  const failures = [
+    [GONE, 'the recorded object version is gone; what is stored now is right'],
+    [
+      new ServiceError('data-loss', 'SIZE_MISMATCH', 'cut short'),
+      'the recorded object version is damaged; what is stored now is right',
+    ],
+  ] as const;
+  for (const [failure, notice] of failures) {
+    await using bench = await start(failure, (stream) => (stream % 2 === 1 ? 0 : BYTES.byteLength));
+    const [verified] = await collectAll(verifyModel(bench.client, 'm', new Map(), never));
+    assert.deepEqual([verified?.findings, verified?.notices], [[], [{ path: undefined, digest, notice }]]);
+    assert.deepEqual(bench.objectVersions, ['recorded', '']);
+    const said = await runCommand(['verify', 'm'], { MASKTERIAL_REGISTRY: bench.address });
+    assert.deepEqual([said.code, said.out.split('\n').length], [EXIT.ok, 3]);
+    assert.match(said.out, new RegExp(`^m:1  the manifest  ${digest}: note: ${notice}\n1 version, .*: all as published\n$`));
+    const { out } = await runCommand(['verify', 'm', '--json'], { MASKTERIAL_REGISTRY: bench.address });
+    const { is_valid, findings, notices } = JSON.parse(out);
+    assert.deepEqual([is_valid, findings, notices], [true, [], [{ path: null, digest, notice }]]);
+  }
+});
+
+test('a blob that is gone as recorded and as stored now is a finding', async () => {
+  await using bench = await start(GONE, () => 0);
+  const [verified] = await collectAll(verifyModel(bench.client, 'm', new Map(), never));
+  const problem = 'gone [BLOB_NOT_FOUND]';
+  assert.deepEqual([verified?.findings, verified?.notices], [[{ path: undefined, digest, problem }], []]);
+  assert.deepEqual(bench.objectVersions, ['recorded', '']);
+});
+
+async function collectAll<T>(items: AsyncIterable<T>): Promise<T[]> {
+  const all: T[] = [];
+  for await (const item of items) {
+    all.push(item);
+  }
+  return all;
+}

@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { verifyModel } from '../../verify.ts';
+import { type Verdict, verifyModel } from '../../verify.ts';
 import type { Cli } from '../cli.ts';
 import { EXIT } from '../exit-codes.ts';
 import { jsonOption, parseModel } from '../options.ts';
@@ -28,13 +28,13 @@ export function addVerify(program: Command, cli: Cli): void {
 function verify(cli: Cli, model: string | undefined, options: Options): Promise<void> {
   return useRegistry(cli, options, async (registry) => {
     const signal = cli.interrupts();
-    const known = new Map<string, string | undefined>();
+    const known = new Map<string, Verdict>();
     let versions = 0;
     let readBytes = 0;
     let wrong = 0;
     for (const name of model === undefined ? await namesOf(registry.listModels({ signal })) : [model]) {
       for await (const verified of verifyModel(registry, name, known, signal)) {
-        const { version, findings } = verified;
+        const { version, findings, notices } = verified;
         versions++;
         readBytes += verified.readBytes;
         wrong += findings.length;
@@ -44,11 +44,15 @@ function verify(cli: Cli, model: string | undefined, options: Options): Promise<
             version: version.version,
             is_valid: findings.length === 0,
             findings: findings.map(({ path = null, digest, problem }) => ({ path, digest, problem })),
+            notices: notices.map(({ path = null, digest, notice }) => ({ path, digest, notice })),
           });
           continue;
         }
         for (const { path = 'the manifest', digest, problem } of findings) {
           await cli.out.write(`${name}:${version.version}  ${printable(path)}  ${digest}: ${printable(problem)}\n`);
+        }
+        for (const { path = 'the manifest', digest, notice } of notices) {
+          await cli.out.write(`${name}:${version.version}  ${printable(path)}  ${digest}: note: ${notice}\n`);
         }
       }
     }

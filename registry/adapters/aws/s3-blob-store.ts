@@ -160,7 +160,7 @@ export class S3BlobStore implements BlobStore {
         const message = `what is stored of ${digest} ends before byte ${range.offsetBytes + range.lengthBytes}`;
         throw new ServiceError('data-loss', 'SIZE_MISMATCH', message, { cause: error });
       }
-      throw isAbsent(error) ? notStored(digest, error) : error;
+      throw isAbsent(error) ? notStored(digest, error, object.versionId) : error;
     }
   }
 }
@@ -170,6 +170,7 @@ function copyOf({ place: { versionId, etag } }: StoredObject): string {
   return `${versionId} ${etag}`;
 }
 
-function notStored(digest: Digest, cause?: unknown): ServiceError {
-  return new ServiceError('not-found', 'BLOB_NOT_FOUND', `no blob ${digest} is stored`, { cause });
+function notStored(digest: Digest, cause?: unknown, versionId?: string): ServiceError {
+  const which = versionId === undefined ? '' : ` as object version ${versionId}`;
+  return new ServiceError('not-found', 'BLOB_NOT_FOUND', `no blob ${digest} is stored${which}`, { cause });
 }
