@@ -82,7 +82,13 @@ async function revisionKey(
   { model, alias, before }: { readonly model: ModelName; readonly alias: AliasName; readonly before: number },
   signal: AbortSignal,
 ): Promise<string> {
-  const found = await table.get(keys.event(model, before), signal);
+  const place = keys.event(model, before);
+  let found = await table.get(place, signal);
+  if (found === undefined) {
+    // Whoever asks may have seen another item of a move that was just made.
+    await table.settle(signal);
+    found = await table.get(place, signal);
+  }
   if (found === undefined || found['alias'] !== alias) {
     // A search from anywhere else would read the whole history.
     throw invalidPageToken();
