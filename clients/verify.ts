@@ -107,14 +107,14 @@ async function judge(registry: RegistryClient, blob: BlobRef, objectVersion: str
     return {};
   }
   if (objectVersion !== '' && (await problemOf(registry, blob, '', signal)) === undefined) {
-    return { notice: `the recorded object version is ${problem.isGone ? 'gone' : 'damaged'}; what is stored now is right` };
+    return { notice: `the recorded object version is ${problem.state}; what is stored now is right` };
   }
   return { problem: problem.text };
 }
 
 interface Problem {
   readonly text: string;
-  readonly isGone: boolean;
+  readonly state: 'gone' | 'archived' | 'damaged';
 }
 
 /** Undefined for a blob that is there and right. */
@@ -131,7 +131,8 @@ async function problemOf(
     }
   } catch (error) {
     if (isAboutBlob(error)) {
-      return { text: `${error.message} [${error.reason}]`, isGone: isServiceError(error, 'not-found') };
+      const state = error.kind === 'not-found' ? 'gone' : error.reason === 'BLOB_ARCHIVED' ? 'archived' : 'damaged';
+      return { text: `${error.message} [${error.reason}]`, state };
     }
     throw error;
   }
@@ -140,11 +141,11 @@ async function problemOf(
     return undefined;
   }
   const text = `read as ${found.digest} of ${found.sizeBytes} bytes, expected ${blob.sizeBytes} [DIGEST_MISMATCH]`;
-  return { text, isGone: false };
+  return { text, state: 'damaged' };
 }
 
 function isAboutBlob(error: unknown): error is ServiceError {
-  return isServiceError(error, 'data-loss') || isServiceError(error, 'not-found');
+  return isServiceError(error) && (['data-loss', 'not-found'].includes(error.kind) || error.reason === 'BLOB_ARCHIVED');
 }
 
 async function isStillThere(registry: RegistryClient, { model, version }: Version, signal: AbortSignal): Promise<boolean> {

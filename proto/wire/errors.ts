@@ -19,6 +19,7 @@ export type ErrorKind =
 export type ErrorReason =
   | 'ALIAS_NOT_FOUND'
   | 'BLOBS_MISSING'
+  | 'BLOB_ARCHIVED'
   | 'BLOB_NOT_DECLARED'
   | 'BLOB_NOT_FOUND'
   | 'BUCKET_ACCESS_DENIED'

@@ -19,6 +19,7 @@ const { digest, sizeBytes } = refOf(BYTES);
 const BLOB = { digest, sizeBytes: BigInt(sizeBytes) };
 const BUSY = new ServiceError('unavailable', 'STORAGE_UNAVAILABLE', 'busy', { retryDelayMs: 1000 });
 
+const ARCHIVED = new ServiceError('failed-precondition', 'BLOB_ARCHIVED', 'in an archive');
 const GONE = new ServiceError('not-found', 'BLOB_NOT_FOUND', 'gone');
 
 const VERSION: Version = {
@@ -108,6 +109,7 @@ test('a check of all blobs outlasts a registry that is busy', async () => {
 test('a blob that was stored anew is right, though the recorded object version is not', async () => {
   const failures = [
     [GONE, 'the recorded object version is gone; what is stored now is right'],
+    [ARCHIVED, 'the recorded object version is archived; what is stored now is right'],
     [
       new ServiceError('data-loss', 'SIZE_MISMATCH', 'cut short'),
       'the recorded object version is damaged; what is stored now is right',
@@ -127,12 +129,14 @@ test('a blob that was stored anew is right, though the recorded object version i
   }
 });
 
-test('a blob that is gone as recorded and as stored now is a finding', async () => {
-  await using bench = await start(GONE, () => 0);
-  const [verified] = await collectAll(verifyModel(bench.client, 'm', new Map(), never));
-  const problem = 'gone [BLOB_NOT_FOUND]';
-  assert.deepEqual([verified?.findings, verified?.notices], [[{ path: undefined, digest, problem }], []]);
-  assert.deepEqual(bench.objectVersions, ['recorded', '']);
+test('a blob that cannot be read as recorded and as stored now is a finding', async () => {
+  for (const failure of [GONE, ARCHIVED]) {
+    await using bench = await start(failure, () => 0);
+    const [verified] = await collectAll(verifyModel(bench.client, 'm', new Map(), never));
+    const problem = `${failure.message} [${failure.reason}]`;
+    assert.deepEqual([verified?.findings, verified?.notices], [[{ path: undefined, digest, problem }], []]);
+    assert.deepEqual(bench.objectVersions, ['recorded', '']);
+  }
 });
 
 async function collectAll<T>(items: AsyncIterable<T>): Promise<T[]> {

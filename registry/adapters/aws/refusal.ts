@@ -43,6 +43,10 @@ export function refusalOf(error: Error, { kind, name: place }: AwsPlace): Servic
     const message = `bucket ${place} is not in the region that is asked: ${name}`;
     return new ServiceError('failed-precondition', 'BUCKET_NOT_FOUND', message, details);
   }
+  if (name === 'InvalidObjectState') {
+    const message = `an object of ${kind} ${place} is in an archive, from where it has to be restored first: ${name}`;
+    return new ServiceError('failed-precondition', 'BLOB_ARCHIVED', message, details);
+  }
   if (CREDENTIALS.has(name)) {
     const message = `${kind} ${place} cannot be used: the credentials are missing, expired or wrong: ${name}`;
     return new ServiceError('failed-precondition', 'CREDENTIALS_REFUSED', message, details);
@@ -60,7 +64,7 @@ export function refusalOf(error: Error, { kind, name: place }: AwsPlace): Servic
 
 /** What the service itself says is missing, as for the key of an encrypted bucket, or else all that the request needs. */
 function actionsOf(error: Error): readonly string[] {
-  const said = /not authorized to perform: ([a-z0-9-]+:[A-Za-z]+)/.exec(error.message)?.[1];
+  const said = /not authorized to perform:? ([a-z0-9-]+:[A-Za-z]+)/i.exec(error.message)?.[1];
   if (said !== undefined) {
     return [said];
   }

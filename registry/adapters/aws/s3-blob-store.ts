@@ -160,6 +160,10 @@ export class S3BlobStore implements BlobStore {
         const message = `what is stored of ${digest} ends before byte ${range.offsetBytes + range.lengthBytes}`;
         throw new ServiceError('data-loss', 'SIZE_MISMATCH', message, { cause: error });
       }
+      if (isServiceError(error) && error.reason === 'BLOB_ARCHIVED') {
+        const { kind, reason, message, cause, metadata } = error;
+        throw new ServiceError(kind, reason, `${digest}: ${message}`, { cause, metadata });
+      }
       throw isAbsent(error) ? notStored(digest, error, object.versionId) : error;
     }
   }

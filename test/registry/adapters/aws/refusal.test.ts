@@ -8,6 +8,8 @@ const bucket = { kind: 'bucket', name: 'lab' } as const;
 const table = { kind: 'table', name: 'models' } as const;
 
 const SAID = 'User: arn:aws:sts::1234:assumed-role/secret is not authorized to perform: kms:Decrypt on resource: arn:aws:kms:key';
+/** As the token service has it. */
+const SAID_BY_STS = 'Not authorized to perform sts:AssumeRoleWithWebIdentity for arn:aws:iam::1234:role/secret';
 
 const REFUSALS = [
   [awsError('NoSuchBucket', 404), bucket, 'BUCKET_NOT_FOUND', /there is no bucket lab/, undefined],
@@ -26,6 +28,13 @@ const REFUSALS = [
   ],
   [denied('GetItemCommand'), table, 'TABLE_ACCESS_DENIED', /dynamodb:GetItem is missing/, 'dynamodb:GetItem'],
   [denied('GetObjectCommand', SAID), bucket, 'BUCKET_ACCESS_DENIED', /kms:Decrypt is missing/, 'kms:Decrypt'],
+  [
+    denied('GetObjectCommand', SAID_BY_STS),
+    bucket,
+    'BUCKET_ACCESS_DENIED',
+    /sts:AssumeRoleWithWebIdentity is missing/,
+    'sts:AssumeRoleWithWebIdentity',
+  ],
 ] as const;
 
 it('names table or bucket, and the permission that is missing, but no account and no role', () => {
@@ -37,6 +46,12 @@ it('names table or bucket, and the permission that is missing, but no account an
     assert.match(refusal.message, message);
     assert.doesNotMatch(refusal.message, /arn:|secret/);
   }
+});
+
+it('takes an archived object for what it is, and not for a store that refuses everything', () => {
+  const refusal = refusalOf(awsError('InvalidObjectState', 403), bucket);
+  assert.deepEqual([refusal?.kind, refusal?.reason], ['failed-precondition', 'BLOB_ARCHIVED']);
+  assert.ok(!isMisconfigured(refusal));
 });
 
 it('is for nothing that may pass by itself or is our own mistake', () => {

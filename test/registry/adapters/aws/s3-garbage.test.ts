@@ -5,7 +5,7 @@ import { S3BlobStore } from '../../../../registry/adapters/aws/s3-blob-store.ts'
 import { S3Bucket } from '../../../../registry/adapters/aws/s3-bucket.ts';
 import { s3LayoutOf } from '../../../../registry/adapters/aws/s3-layout.ts';
 import type { BlobUpload } from '../../../../registry/release/blob-store.ts';
-import { instantPace } from '../../../support/aws/fake-client.ts';
+import { awsError, instantPace } from '../../../support/aws/fake-client.ts';
 import { MemoryS3 } from '../../../support/aws/memory-s3.ts';
 import { collect, never } from '../../../support/registry/publish.ts';
 import { chunkedBlob, seededBytes } from '../../../support/registry/sample-version.ts';
@@ -216,4 +216,16 @@ it('reads the very object version that is asked for, whatever is there now', asy
     // The blob itself may be stored and right.
     assert.ok(error.message.includes(`object version ${gone}`), error.message);
   }
+});
+
+it('says which blob is in an archive', async () => {
+  const { s3, store } = await published();
+  s3.client.before = ({ name }) => {
+    if (name === 'GetObject') {
+      throw awsError('InvalidObjectState', 403);
+    }
+  };
+  const error = await rejection(collect(store.read(BLOB, { offsetBytes: 0, lengthBytes: 10 }, never)));
+  assert.deepEqual([error.kind, error.reason], ['failed-precondition', 'BLOB_ARCHIVED']);
+  assert.ok(error.message.includes(BLOB.digest), error.message);
 });

@@ -4658,8 +4658,8 @@ export const CollectGarbageResponse: MessageFns<CollectGarbageResponse> = {
  * writes RESOURCE_EXHAUSTED [STORAGE_FULL]. Where the operator of a registry on AWS has to change something first, each answers
  * FAILED_PRECONDITION [TABLE_NOT_FOUND, TABLE_ACCESS_DENIED, BUCKET_NOT_FOUND, BUCKET_ACCESS_DENIED, CREDENTIALS_REFUSED] with
  * metadata table or bucket, and permission where one is missing: trying again is of no use until then. What reads stored bytes (GetStaging, UploadBlob, FinalizeVersion, ResolveVersion,
- * ReadBlob) answers DATA_LOSS [DIGEST_MISMATCH, SIZE_MISMATCH] when they are not the ones that were stored, and NOT_FOUND
- * [BLOB_NOT_FOUND] when they are gone.
+ * ReadBlob) answers DATA_LOSS [DIGEST_MISMATCH, SIZE_MISMATCH] when they are not the ones that were stored, NOT_FOUND
+ * [BLOB_NOT_FOUND] when they are gone, and FAILED_PRECONDITION [BLOB_ARCHIVED] when the bucket's rules moved them to an archive.
  * INVALID_ARGUMENT comes with google.rpc.BadRequest naming every violated field, as many as fit; texts never hold U+0000.
  *
  * Its health (grpc.health.v1, under its own name) is SERVING while its catalog answers.
