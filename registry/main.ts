@@ -5,6 +5,7 @@ import { RegistryServiceService } from '../proto/gen/maskterial/registry/v1/regi
 import { isMisconfigured, isServiceError, ServiceError } from '../proto/wire/errors.ts';
 import { createHandlers } from '../proto/wire/handlers.ts';
 import type { AwsSettings } from './adapters/aws/aws-settings.ts';
+import { isElsewhere } from './adapters/aws/refusal.ts';
 import { FolderBlobStore } from './adapters/embedded/folder-blob-store.ts';
 import { type Layout, prepareLayout } from './adapters/embedded/layout.ts';
 import { openSqliteCatalog } from './adapters/embedded/sqlite-catalog.ts';
@@ -100,8 +101,9 @@ async function openStore({ dataFolder, aws }: RegistryConfig, logger: Logger): P
       throw new ServiceError('failed-precondition', 'STORAGE_UNAVAILABLE', message, { cause: error });
     }
     if (isMisconfigured(error)) {
-      const advice = error.reason.endsWith('_NOT_FOUND') ? '; "maskterial setup" creates what is missing' : '';
       const { cause, reason, metadata } = error;
+      const isMissing = reason.endsWith('_NOT_FOUND') && !isElsewhere(cause);
+      const advice = isMissing ? '; "maskterial setup" creates what is missing' : '';
       throw new ServiceError('failed-precondition', reason, `cannot start on ${name}: ${error.message}${advice}`, {
         cause,
         metadata,

@@ -1,5 +1,8 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { writeFile } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { it } from 'node:test';
 import Libsql from 'libsql';
@@ -124,6 +127,34 @@ it('does not start on a damaged catalog, and says that trying later is no use', 
   const error = await rejection(startRegistry(config, { logger: createLogger('silent', 'registry') }));
   assert.deepEqual([error.kind, error.reason], ['failed-precondition', 'STORAGE_UNAVAILABLE']);
   assert.ok(error.message.includes(folder.path));
+});
+
+it('sends nobody to setup for the bucket of another region', async () => {
+  Object.assign(process.env, { AWS_ACCESS_KEY_ID: 'test', AWS_SECRET_ACCESS_KEY: 'test' });
+  for (const [status, isAdvised] of [
+    [404, true],
+    [301, false],
+  ] as const) {
+    const aws = createServer(({ method }, answer) =>
+      method === 'HEAD'
+        ? answer.writeHead(status).end()
+        : answer.end(JSON.stringify({ Item: { storeId: { S: 'store' }, format: { N: '1' } } })),
+    ).listen(0, '127.0.0.1');
+    await once(aws, 'listening');
+    const url = `http://127.0.0.1:${(aws.address() as AddressInfo).port}`;
+    const config = readRegistryConfig({
+      REGISTRY_PORT: '0',
+      MODELS_S3_BUCKET: 'bucket',
+      AWS_REGION: 'us-east-1',
+      AWS_ENDPOINT_URL_S3: url,
+      AWS_ENDPOINT_URL_DYNAMODB: url,
+    });
+    const error = await rejection(startRegistry(config, { logger: createLogger('silent', 'registry') }));
+    aws.closeAllConnections();
+    aws.close();
+    assert.deepEqual([error.kind, error.reason], ['failed-precondition', 'BUCKET_NOT_FOUND']);
+    assert.equal(error.message.includes('maskterial setup'), isAdvised, error.message);
+  }
 });
 
 it('writes one line a call, with what it was about, and nothing that gives a right', async () => {

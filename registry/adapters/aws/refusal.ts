@@ -39,7 +39,7 @@ export function refusalOf(error: Error, { kind, name: place }: AwsPlace): Servic
     const reason = kind === 'table' ? 'TABLE_NOT_FOUND' : 'BUCKET_NOT_FOUND';
     return new ServiceError('failed-precondition', reason, `there is no ${kind} ${place}: ${name}`, details);
   }
-  if (ELSEWHERE.has(name) || status === 301) {
+  if (isElsewhere(error)) {
     const message = `bucket ${place} is not in the region that is asked: ${name}`;
     return new ServiceError('failed-precondition', 'BUCKET_NOT_FOUND', message, details);
   }
@@ -60,6 +60,11 @@ export function refusalOf(error: Error, { kind, name: place }: AwsPlace): Servic
     return new ServiceError('failed-precondition', reason, message, { ...details, metadata });
   }
   return undefined;
+}
+
+/** Whether it is the bucket of another region: there is one, and no other can be made of that name. */
+export function isElsewhere(error: unknown): boolean {
+  return ELSEWHERE.has(nameOf(error)) || statusOf(error) === 301;
 }
 
 /** What the service itself says is missing, as for the key of an encrypted bucket, or else all that the request needs. */
