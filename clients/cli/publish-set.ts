@@ -13,8 +13,8 @@ import { errorJson, errorLine } from './report-error.ts';
 import { createUploadProgress, type UploadProgress } from './upload-progress.ts';
 
 /**
- * Publishes one after the other and goes on after one that fails, unless the registry itself cannot be reached or is full: then
- * the rest is left. Ends with a table of all, and a failure's exit code where there was any.
+ * Publishes one after the other and goes on after one that fails, unless the registry itself cannot be reached, is full, or its
+ * store refuses it (`isMisconfigured`): then the rest is left. Ends with a table of all, and a failure's exit code where there was any.
  */
 export async function publishSet(
   cli: Cli,
