@@ -9,8 +9,8 @@ import { benchSlowReader } from './overload-stream.ts';
 import { startServices } from './services.ts';
 import { formatSpread, quantileOf, ratiosOf, spreadOf } from './statistics.ts';
 
-const ROUNDS = 5;
-const RUN_MS = 6_000;
+const ROUNDS = 9;
+const RUN_MS = 5_000;
 const MULTIPLES = [0.5, 1, 1.5, 2, 3, 4];
 /** The load has a core of its own: what it costs is not taken from the server, as it would not be from another machine. */
 const ENGINES = Math.max(1, availableParallelism() - 1);
