@@ -1,7 +1,9 @@
 import { abortError } from '../../proto/wire/errors.ts';
+import { EventQueue } from './event-queue.ts';
 
 interface Entry<T> {
-  readonly item: T;
+  /** Gone once it was withdrawn. */
+  held: { readonly item: T } | undefined;
   readonly taken: () => void;
 }
 
@@ -10,9 +12,7 @@ interface Entry<T> {
  * a loop that is not run holds one item a producer and no more.
  */
 export class Outbox<T> implements AsyncIterable<T> {
-  readonly #entries: Entry<T>[] = [];
-  #end: { readonly isFailure: boolean; readonly error?: unknown } | undefined;
-  #wake: (() => void) | undefined;
+  readonly #queue = new EventQueue<Entry<T>>();
 
   /**
    * Resolves once the loop took `item`; `onTaken` runs just before the loop sees it.
@@ -21,7 +21,7 @@ export class Outbox<T> implements AsyncIterable<T> {
   put(item: T, signal: AbortSignal, onTaken?: () => void): Promise<void> {
     return new Promise((resolve, reject) => {
       const withdraw = (): void => {
-        this.#entries.splice(this.#entries.indexOf(entry), 1);
+        entry.held = undefined;
         reject(abortError(signal));
       };
       const taken = (): void => {
@@ -29,44 +29,32 @@ export class Outbox<T> implements AsyncIterable<T> {
         onTaken?.();
         resolve();
       };
-      const entry: Entry<T> = { item, taken };
+      const entry: Entry<T> = { held: { item }, taken };
       if (signal.aborted) {
         reject(abortError(signal));
         return;
       }
       signal.addEventListener('abort', withdraw, { once: true });
-      this.#entries.push(entry);
-      this.#wake?.();
+      this.#queue.push(entry);
     });
   }
 
   /** The loop ends once everything put before was taken. */
   end(): void {
-    this.#end ??= { isFailure: false };
-    this.#wake?.();
+    this.#queue.end();
   }
 
   /** The loop throws `error` once everything put before, and not withdrawn, was taken. */
   fail(error: unknown): void {
-    this.#end ??= { isFailure: true, error };
-    this.#wake?.();
+    this.#queue.fail(error);
   }
 
   async *[Symbol.asyncIterator](): AsyncGenerator<T> {
-    for (;;) {
-      for (let entry = this.#entries.shift(); entry !== undefined; entry = this.#entries.shift()) {
-        entry.taken();
-        yield entry.item;
+    for await (const { held, taken } of this.#queue) {
+      if (held !== undefined) {
+        taken();
+        yield held.item;
       }
-      if (this.#end !== undefined) {
-        if (this.#end.isFailure) {
-          throw this.#end.error;
-        }
-        return;
-      }
-      await new Promise<void>((resolve) => {
-        this.#wake = resolve;
-      });
     }
   }
 }

@@ -38,6 +38,19 @@ test('an aborted producer takes its item back', async () => {
   assert.deepEqual(taken, [2]);
 });
 
+test('an item is taken back from a loop that is at the one before it', async () => {
+  const outbox = new Outbox<number>();
+  const controller = new AbortController();
+  void outbox.put(1, never);
+  const put = rejection(outbox.put(2, controller.signal));
+  void outbox.put(3, never);
+  const loop = outbox[Symbol.asyncIterator]();
+  assert.equal((await loop.next()).value, 1);
+  controller.abort(new ServiceError('cancelled', 'CANCELLED', 'x'));
+  assert.equal((await put).kind, 'cancelled');
+  assert.equal((await loop.next()).value, 3);
+});
+
 test('a taken item stays taken, and its producer was told first', async () => {
   const outbox = new Outbox<number>();
   const controller = new AbortController();
