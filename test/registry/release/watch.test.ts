@@ -1,22 +1,15 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { refOf } from '../../../proto/wire/digest.ts';
-import { ServiceError } from '../../../proto/wire/errors.ts';
 import { MemoryWishes } from '../../../registry/adapters/memory/memory-wishes.ts';
-import { type AliasState, promotion as moveTo } from '../../../registry/model/alias.ts';
-import type { FeedEntry } from '../../../registry/release/catalog.ts';
-import { FeedFollower } from '../../../registry/release/feed-follower.ts';
-import { FeedTail } from '../../../registry/release/feed-tail.ts';
+import type { AliasState } from '../../../registry/model/alias.ts';
 import type { PrefetchWishes } from '../../../registry/release/prefetch-wishes.ts';
 import type { Registry } from '../../../registry/release/registry.ts';
 import type { WatchEvent } from '../../../registry/release/watch.ts';
-import { aliasName, modelName } from '../../support/registry/catalog-records.ts';
 import { openEmbedded } from '../../support/registry/embedded-registry.ts';
 import { ManualClock } from '../../support/registry/manual-clock.ts';
 import { createClassifier, never, promotion, publish } from '../../support/registry/publish.ts';
 import { smallVersion } from '../../support/registry/sample-version.ts';
 import { temporaryFolder } from '../../support/registry/temporary-folder.ts';
-import { isError } from '../../support/service-errors.ts';
 
 const POLL_MS = 250;
 
@@ -39,10 +32,6 @@ function watch(registry: Registry, cursor = ''): { next: () => Promise<WatchEven
     stop: () => stop.abort(),
   };
 }
-
-const MANIFEST = refOf(Buffer.from('manifest'));
-const TARGET = { model: modelName('m'), alias: aliasName('production'), version: 1, manifest: MANIFEST };
-const EVENT = moveTo(undefined, TARGET, { actor: { name: '', isVerified: false }, reason: '', timeMs: 0 });
 
 function versionIn(event: WatchEvent): number | string {
   return event.kind === 'change' ? event.alias.version : event.kind;
@@ -259,113 +248,5 @@ describe('many watchers of one registry', () => {
     assert.equal(asked.wishList, wishList + 1);
     stop();
     await Promise.allSettled(waiting);
-  });
-});
-
-describe('feed tail', () => {
-  const entry = (sequence: number): FeedEntry => ({ sequence, event: EVENT });
-  const from = (sequence: number, count: number): FeedEntry[] =>
-    Array.from({ length: count }, (_, index) => entry(sequence + 1 + index));
-
-  function start(length: number) {
-    const bench = { length, asked: [] as number[] };
-    const tail = new FeedTail({
-      snapshot: async () => ({ sequence: bench.length, aliases: [] }),
-      readFeed: async (sequence, limit) => {
-        bench.asked.push(sequence);
-        return sequence > bench.length ? undefined : from(sequence, Math.min(limit, bench.length - sequence));
-      },
-    });
-    const numbers = async (sequence: number) => (await tail.read(sequence, never))?.map((found) => found.sequence);
-    return { bench, tail, numbers };
-  }
-
-  it('gives each reader all changes after its position, whatever others have read', async () => {
-    const { bench, numbers } = start(1200);
-    const positions = [0, 1150, 700, 1199, 1100, 0, 1120];
-    for (const position of positions) {
-      const expected = from(position, Math.min(100, 1200 - position)).map(({ sequence }) => sequence);
-      assert.deepEqual(await numbers(position), expected);
-    }
-    bench.length = 1201;
-    assert.deepEqual(await numbers(1200), [1201]);
-    assert.deepEqual(
-      await numbers(1150),
-      from(1150, 51).map(({ sequence }) => sequence),
-    );
-  });
-
-  it('takes a change of this process without reading it, and leaves no gap before it', async () => {
-    const { bench, tail, numbers } = start(3);
-    await numbers(0);
-    bench.length = 6;
-    tail.add(entry(4));
-    assert.deepEqual(await numbers(3), [4]);
-    assert.deepEqual(bench.asked, [0]);
-    // Another process made change 5; the changes of this one were answered in another order than they were made in.
-    tail.add(entry(6));
-    tail.add(entry(4));
-    assert.deepEqual(await numbers(5), [6]);
-    assert.deepEqual(await numbers(3), [4, 5, 6]);
-    assert.deepEqual(bench.asked, [0, 3]);
-  });
-
-  it('reads what it holds no second time, and says of no other position that it is on the feed', async () => {
-    const { bench, numbers } = start(3);
-    assert.deepEqual(await numbers(0), [1, 2, 3]);
-    assert.deepEqual(await numbers(1), [2, 3]);
-    assert.deepEqual(bench.asked, [0]);
-    assert.deepEqual(await numbers(3), []);
-    assert.equal(await numbers(4), undefined);
-    assert.deepEqual(bench.asked, [0, 3, 4]);
-  });
-});
-
-describe('feed follower', () => {
-  const failure = new ServiceError('unavailable', 'STORAGE_UNAVAILABLE', 'gone');
-
-  it('ends its waiters with the failure of the store, and asks again for the next', async () => {
-    const clock = new ManualClock();
-    let heads: (() => Promise<number>)[] = [() => Promise.reject(failure), () => Promise.resolve(4)];
-    const follower = new FeedFollower({ feedHead: () => (heads.shift() ?? (async () => 4))() }, clock, { pollMs: POLL_MS });
-    await assert.rejects(follower.waitBeyond(3, 10_000, never), isError('unavailable', 'STORAGE_UNAVAILABLE'));
-    assert.equal(await follower.waitBeyond(3, 10_000, never), true);
-    assert.equal(await follower.waitBeyond(3, 10_000, never), true);
-    heads = [];
-  });
-
-  it('says what the head is without a question where one was answered a moment ago, and asks once for all', async () => {
-    const clock = new ManualClock();
-    let questions = 0;
-    const follower = new FeedFollower({ feedHead: async () => ++questions }, clock, { pollMs: POLL_MS });
-    assert.deepEqual(await Promise.all([follower.current(never), follower.current(never)]), [1, 1]);
-    clock.advance(POLL_MS - 1);
-    assert.equal(await follower.current(never), 1);
-    clock.advance(1);
-    assert.equal(await follower.current(never), 2);
-    // A clock that is set back holds up no question.
-    clock.advance(-3_600_000);
-    assert.equal(await follower.current(never), 3);
-  });
-
-  it('asks nothing while nobody waits', async () => {
-    const clock = new ManualClock();
-    let questions = 0;
-    const follower = new FeedFollower({ feedHead: async () => (questions++, 0) }, clock, { pollMs: POLL_MS });
-    const stop = new AbortController();
-    const waiting = follower.waitBeyond(0, 10_000, stop.signal);
-    await clock.untilSleeping(2);
-    stop.abort();
-    await assert.rejects(waiting, isError('cancelled', 'CANCELLED'));
-    assert.equal(clock.sleepers, 0);
-    clock.advance(10 * POLL_MS);
-    assert.equal(questions, 1);
-    await assert.rejects(follower.waitBeyond(0, 1, stop.signal), isError('cancelled', 'CANCELLED'));
-  });
-
-  it('misses no change between reading and waiting', async () => {
-    const follower = new FeedFollower({ feedHead: async () => 0 }, new ManualClock(), { pollMs: POLL_MS });
-    follower.notify(5);
-    assert.equal(await follower.waitBeyond(4, 10_000, never), true);
   });
 });
