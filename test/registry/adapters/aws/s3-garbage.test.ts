@@ -1,42 +1,14 @@
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
-import { CHUNK_BYTES, chunkRange } from '../../../../proto/wire/chunks.ts';
 import { S3BlobStore } from '../../../../registry/adapters/aws/s3-blob-store.ts';
 import { S3Bucket } from '../../../../registry/adapters/aws/s3-bucket.ts';
 import { s3LayoutOf } from '../../../../registry/adapters/aws/s3-layout.ts';
-import type { BlobUpload } from '../../../../registry/release/blob-store.ts';
 import { awsError, instantPace } from '../../../support/aws/fake-client.ts';
 import { MemoryS3 } from '../../../support/aws/memory-s3.ts';
+import { BIG, BLOB, isStored, openWithBlob, PLACE, putChunks } from '../../../support/aws/memory-s3-store.ts';
 import { collect, never } from '../../../support/registry/publish.ts';
 import { chunkedBlob, seededBytes } from '../../../support/registry/sample-version.ts';
 import { isError, rejection } from '../../../support/service-errors.ts';
-
-const layout = s3LayoutOf('lab');
-const BIG = seededBytes('big', 2 * CHUNK_BYTES + 100);
-const BLOB = chunkedBlob(BIG);
-const PLACE = layout.blob(BLOB.digest);
-
-async function putChunks(upload: BlobUpload): Promise<void> {
-  for (const index of BLOB.chunks.keys()) {
-    const { offsetBytes, lengthBytes } = chunkRange(index, BIG.byteLength);
-    await upload.putChunk(index, BIG.subarray(offsetBytes, offsetBytes + lengthBytes), never);
-  }
-}
-
-async function stored(store: S3BlobStore): Promise<boolean> {
-  return (await store.verify(BLOB, never)).kind === 'valid';
-}
-
-async function published() {
-  const s3 = new MemoryS3();
-  const deps = { client: s3.sender, pace: instantPace(), onLeftover: () => undefined };
-  const openStore = () => new S3BlobStore(new S3Bucket(deps, { bucket: 'bucket', kmsKeyId: undefined }), layout);
-  const store = openStore();
-  const upload = await store.openUpload(BLOB, never);
-  await putChunks(upload);
-  await upload.commit(never);
-  return { s3, client: s3.client, store, openStore };
-}
 
 it('calls a blob absent that goes out of sight while it is verified', async () => {
   const s3 = new MemoryS3();
@@ -59,7 +31,7 @@ it('calls a blob absent that goes out of sight while it is verified', async () =
 });
 
 it('deletes no object of a bucket without versions that was stored anew meanwhile', async () => {
-  const { s3, client, store } = await published();
+  const { s3, client, store } = await openWithBlob();
   s3.isVersioned = false;
   s3.store(PLACE, Buffer.from('damaged'));
   const found = await store.verify(BLOB, never);
@@ -70,7 +42,7 @@ it('deletes no object of a bucket without versions that was stored anew meanwhil
     }
   };
   assert.equal(await store.deleteCorrupt(BLOB.digest, found.copy, never), false);
-  assert.ok(await stored(store));
+  assert.ok(await isStored(store));
   client.before = () => undefined;
   s3.store(PLACE, Buffer.from('damaged'));
   const again = await store.verify(BLOB, never);
@@ -80,14 +52,14 @@ it('deletes no object of a bucket without versions that was stored anew meanwhil
 });
 
 it('sets nothing aside in a bucket that keeps no versions: it could not be restored', async () => {
-  const { s3, store } = await published();
+  const { s3, store } = await openWithBlob();
   s3.isVersioned = false;
   await assert.rejects(store.setAside(BLOB.digest, never), isError('failed-precondition', 'BUCKET_NOT_VERSIONED'));
-  assert.deepEqual([await stored(store), await store.listSetAside(never)], [true, []]);
+  assert.deepEqual([await isStored(store), await store.listSetAside(never)], [true, []]);
 });
 
 it('says beforehand whether the bucket keeps versions, and leaves nothing of the question behind', async () => {
-  const { s3, store } = await published();
+  const { s3, store } = await openWithBlob();
   const left = (): number => [...s3.objects.values()].filter((versions) => versions.length > 0).length;
   const before = left();
   await store.checkRestorable(never);
@@ -97,7 +69,7 @@ it('says beforehand whether the bucket keeps versions, and leaves nothing of the
 });
 
 it('sets aside what was stored before its bucket was versioned', async () => {
-  const { s3, store } = await published();
+  const { s3, store } = await openWithBlob();
   s3.objects.set(
     PLACE,
     (s3.objects.get(PLACE) ?? []).map((version) => ({ ...version, versionId: 'null' })),
@@ -105,11 +77,11 @@ it('sets aside what was stored before its bucket was versioned', async () => {
   const copy = await store.setAside(BLOB.digest, never);
   assert.ok(copy !== undefined);
   assert.equal(await store.restore(BLOB.digest, never), true);
-  assert.ok(await stored(store));
+  assert.ok(await isStored(store));
 });
 
 it('restores a blob under the object version that was recorded for it', async () => {
-  const { store } = await published();
+  const { store } = await openWithBlob();
   const place = await store.placeOf(BLOB.digest, never);
   await store.setAside(BLOB.digest, never);
   await store.restore(BLOB.digest, never);
@@ -117,7 +89,7 @@ it('restores a blob under the object version that was recorded for it', async ()
 });
 
 it('remembers a mark although others restored the blob before it was made, and the run was killed after it', async () => {
-  const { client, store, openStore } = await published();
+  const { client, store, openStore } = await openWithBlob();
   const killed = new Error('killed');
   client.before = async ({ name, input }) => {
     if (name === 'DeleteObject' && input['Key'] === PLACE) {
@@ -132,38 +104,38 @@ it('remembers a mark although others restored the blob before it was made, and t
   await assert.rejects(store.setAside(BLOB.digest, never), killed);
   client.before = () => undefined;
   client.after = () => undefined;
-  assert.equal(await stored(store), false);
+  assert.equal(await isStored(store), false);
   const [copy] = await store.listSetAside(never);
   assert.equal(copy?.digest, BLOB.digest);
   assert.equal(await store.restore(BLOB.digest, never), true);
-  assert.ok(await stored(store));
+  assert.ok(await isStored(store));
 });
 
 it('leaves no mark behind that nothing remembers when it was held to be gone before it marked', async () => {
-  const { s3, client, store, openStore } = await published();
+  const { s3, client, store, openStore } = await openWithBlob();
   client.before = async ({ name, input }) => {
     if (name === 'DeleteObject' && input['Key'] === PLACE) {
       assert.equal(await openStore().restoreAbandoned(s3.nowMs + 1, never), 1);
     }
   };
   assert.equal(await store.setAside(BLOB.digest, never), undefined);
-  assert.deepEqual([await stored(store), await store.listSetAside(never)], [true, []]);
+  assert.deepEqual([await isStored(store), await store.listSetAside(never)], [true, []]);
 });
 
 it('restores for whoever needs it what nothing remembers, as long as the bucket keeps it', async () => {
-  const { s3, store } = await published();
+  const { s3, store } = await openWithBlob();
   const copy = await store.setAside(BLOB.digest, never);
   assert.ok(copy !== undefined);
   await store.discard(copy, never);
-  assert.equal(await stored(store), false);
+  assert.equal(await isStored(store), false);
   assert.equal(await store.restore(BLOB.digest, never), true);
-  assert.ok(await stored(store));
+  assert.ok(await isStored(store));
   s3.objects.delete(PLACE);
   assert.equal(await store.restore(BLOB.digest, never), false);
 });
 
 it('restores what was marked while it restored what was abandoned', async () => {
-  const opened = await published();
+  const opened = await openWithBlob();
   const { client, store, openStore } = opened;
   await store.setAside(BLOB.digest, never);
   // Another one has left its note, and marks the object after the marks were listed; then it is killed.
@@ -187,19 +159,19 @@ it('restores what was marked while it restored what was abandoned', async () => 
     }
   };
   await openStore().restoreAbandoned(opened.s3.nowMs + 1, never);
-  assert.deepEqual([await stored(store), await store.listSetAside(never)], [true, []]);
+  assert.deepEqual([await isStored(store), await store.listSetAside(never)], [true, []]);
 });
 
 it('restores what a run left set aside long ago, and nothing younger', async () => {
-  const { s3, store } = await published();
+  const { s3, store } = await openWithBlob();
   await store.setAside(BLOB.digest, never);
-  assert.deepEqual([await store.restoreAbandoned(s3.nowMs, never), await stored(store)], [0, false]);
-  assert.deepEqual([await store.restoreAbandoned(s3.nowMs + 1, never), await stored(store)], [1, true]);
+  assert.deepEqual([await store.restoreAbandoned(s3.nowMs, never), await isStored(store)], [0, false]);
+  assert.deepEqual([await store.restoreAbandoned(s3.nowMs + 1, never), await isStored(store)], [1, true]);
   assert.deepEqual(await store.listSetAside(never), []);
 });
 
 it('reads the very object version that is asked for, whatever is there now', async () => {
-  const { s3, store } = await published();
+  const { s3, store } = await openWithBlob();
   const place = await store.placeOf(BLOB.digest, never);
   assert.ok(place !== undefined);
   s3.store(PLACE, Buffer.from('damaged'));
@@ -219,7 +191,7 @@ it('reads the very object version that is asked for, whatever is there now', asy
 });
 
 it('says which blob is in an archive', async () => {
-  const { s3, store } = await published();
+  const { s3, store } = await openWithBlob();
   s3.client.before = ({ name }) => {
     if (name === 'GetObject') {
       throw awsError('InvalidObjectState', 403);
