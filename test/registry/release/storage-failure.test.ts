@@ -7,6 +7,7 @@ import { ServiceError } from '../../../proto/wire/errors.ts';
 import type { BlobStore } from '../../../registry/release/blob-store.ts';
 import { deferred } from '../../support/deferred.ts';
 import { openEmbedded } from '../../support/registry/embedded-registry.ts';
+import { overriding } from '../../support/registry/overriding.ts';
 import { bytesOf, collect, createClassifier, never, publish, stage, upload } from '../../support/registry/publish.ts';
 import { chunkedBlob, fileRef, sampleVersion, seededBytes, smallVersion } from '../../support/registry/sample-version.ts';
 import { temporaryFolder } from '../../support/registry/temporary-folder.ts';
@@ -22,23 +23,17 @@ async function damage(path: string): Promise<void> {
 /** Fails every chunk after the first `good` ones as a full disk does. */
 function fullAfter(blobs: BlobStore, good: number): BlobStore {
   let left = good;
-  return new Proxy(blobs, {
-    get: (target, key) => {
-      if (key !== 'openUpload') {
-        const value: unknown = Reflect.get(target, key);
-        return typeof value === 'function' ? value.bind(target) : value;
-      }
-      return async (...args: Parameters<BlobStore['openUpload']>) => {
-        const uploading = await target.openUpload(...args);
-        return {
-          ...uploading,
-          putChunk: async (...chunk: Parameters<typeof uploading.putChunk>) => {
-            if (left-- <= 0) {
-              throw new ServiceError('resource-exhausted', 'STORAGE_FULL', 'no space left');
-            }
-            await uploading.putChunk(...chunk);
-          },
-        };
+  return overriding(blobs, {
+    openUpload: async (...args) => {
+      const uploading = await blobs.openUpload(...args);
+      return {
+        ...uploading,
+        putChunk: async (...chunk) => {
+          if (left-- <= 0) {
+            throw new ServiceError('resource-exhausted', 'STORAGE_FULL', 'no space left');
+          }
+          await uploading.putChunk(...chunk);
+        },
       };
     },
   });
@@ -77,20 +72,14 @@ it('takes a blob in again that storage cut short, and goes by what it read where
 
 /** Holds back what one `verify` found until `gate` opens; `reached` says that it was found. */
 function slowlyFound(blobs: BlobStore, isHeld: () => boolean, reached: () => void, gate: Promise<void>): BlobStore {
-  return new Proxy(blobs, {
-    get: (target, key) => {
-      const value: unknown = Reflect.get(target, key);
-      if (key !== 'verify') {
-        return typeof value === 'function' ? value.bind(target) : value;
+  return overriding(blobs, {
+    verify: async (...args) => {
+      const found = await blobs.verify(...args);
+      if (found.kind === 'corrupt' && isHeld()) {
+        reached();
+        await gate;
       }
-      return async (...args: Parameters<BlobStore['verify']>) => {
-        const found = await target.verify(...args);
-        if (found.kind === 'corrupt' && isHeld()) {
-          reached();
-          await gate;
-        }
-        return found;
-      };
+      return found;
     },
   });
 }

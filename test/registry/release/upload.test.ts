@@ -5,6 +5,7 @@ import { digestOf, refOf } from '../../../proto/wire/digest.ts';
 import type { BlobStore, BlobUpload } from '../../../registry/release/blob-store.ts';
 import { deferred } from '../../support/deferred.ts';
 import { openEmbedded } from '../../support/registry/embedded-registry.ts';
+import { overriding } from '../../support/registry/overriding.ts';
 import { createClassifier, never, stage } from '../../support/registry/publish.ts';
 import { sampleVersion, seededBytes } from '../../support/registry/sample-version.ts';
 import { temporaryFolder } from '../../support/registry/temporary-folder.ts';
@@ -14,16 +15,10 @@ type Put = BlobUpload['putChunk'];
 
 /** Puts chunks of blobs larger than one through `put`. */
 function withPut(blobs: BlobStore, put: (next: Put) => Put): BlobStore {
-  return new Proxy(blobs, {
-    get: (target, key) => {
-      const value: unknown = Reflect.get(target, key);
-      if (key !== 'openUpload') {
-        return typeof value === 'function' ? value.bind(target) : value;
-      }
-      return async (...args: Parameters<BlobStore['openUpload']>) => {
-        const upload = await target.openUpload(...args);
-        return args[0].chunks.length === 1 ? upload : { ...upload, putChunk: put(upload.putChunk) };
-      };
+  return overriding(blobs, {
+    openUpload: async (...args) => {
+      const upload = await blobs.openUpload(...args);
+      return args[0].chunks.length === 1 ? upload : { ...upload, putChunk: put(upload.putChunk) };
     },
   });
 }
