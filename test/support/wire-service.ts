@@ -134,3 +134,9 @@ export async function startNoteService(handlers: NoteHandlers): Promise<NoteServ
     },
   };
 }
+
+export async function forEachNote(notes: AsyncIterable<Note>, use: (note: Note) => void): Promise<void> {
+  for await (const note of notes) {
+    use(note);
+  }
+}
