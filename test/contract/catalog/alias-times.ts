@@ -3,9 +3,9 @@ import { it } from 'node:test';
 import { promotion } from '../../../registry/model/alias.ts';
 import { aliasName, modelName, record, targetOf } from '../../support/registry/catalog-records.ts';
 import { never } from '../../support/registry/publish.ts';
-import type { DeletionFixture } from './deletions.ts';
+import type { CatalogBench } from './fixture.ts';
 
-export function describeAliasTimes({ catalog, added }: Pick<DeletionFixture, 'catalog' | 'added'>): void {
+export function describeAliasTimes({ catalog, added }: CatalogBench): void {
   const m = modelName('m');
   const production = aliasName('production');
   const canary = aliasName('canary');

@@ -1,24 +1,19 @@
 import assert from 'node:assert/strict';
 import { beforeEach, describe, it } from 'node:test';
-import type { AliasName, ModelName } from '../../../proto/wire/names.ts';
+import type { AliasName } from '../../../proto/wire/names.ts';
 import { promotion } from '../../../registry/model/alias.ts';
 import type { Version } from '../../../registry/model/version.ts';
 import type { Catalog, RequestIdentity } from '../../../registry/release/catalog.ts';
 import { aliasName, draftFor, modelName, record, request, targetOf } from '../../support/registry/catalog-records.ts';
 import { never } from '../../support/registry/publish.ts';
 import { isError } from '../../support/service-errors.ts';
+import type { CatalogBench } from './fixture.ts';
 
 const m = modelName('m');
 const production = aliasName('production');
 const ACTOR = { name: 'ada', isVerified: false };
 
-export interface DeletionFixture {
-  readonly catalog: () => Catalog;
-  readonly openAnother: () => (() => Promise<Catalog>) | undefined;
-  readonly added: (model: ModelName, seed: string, labels?: Record<string, string>) => Promise<Version>;
-}
-
-export function describeDeletions({ catalog, openAnother, added }: DeletionFixture): void {
+export function describeDeletions({ catalog, openAnother, added }: CatalogBench): void {
   const remove = (version: number, once?: RequestIdentity, on: Catalog = catalog()) =>
     on.deleteVersion({ model: m, version, actor: ACTOR, reason: 'wrong', timeMs: 77 }, once, never);
   const promote = async (version: Version, alias: AliasName, on: Catalog = catalog()) => {
