@@ -53,13 +53,13 @@ test('sends everything once, reports progress, gives the version', async () => {
   assert.equal(created, true);
   assert.equal(uploadedBytes, GRAPH.byteLength + SMALL.byteLength);
   assert.deepEqual(
-    registry.uploads.map(({ first, count }) => ({ first, count })),
+    registry.blobs.uploads.map(({ first, count }) => ({ first, count })),
     [
       { first: 0, count: 4 },
       { first: 0, count: 1 },
     ],
   );
-  assert.deepEqual(registry.chunks.get(files[0]?.ref.digest ?? '')?.get(3), GRAPH.subarray(3 * CHUNK_BYTES));
+  assert.deepEqual(registry.blobs.chunks.get(files[0]?.ref.digest ?? '')?.get(3), GRAPH.subarray(3 * CHUNK_BYTES));
   assert.equal(progress[0]?.stage, 'staged');
   assert.deepEqual(progress.at(-1), { stage: 'finalizing', sentBytes: uploadedBytes, missingBytes: uploadedBytes });
 });
@@ -86,14 +86,14 @@ test('sends only the chunks that are missing, also from the middle', async () =>
     }
     index += 1;
   }
-  registry.chunks.set(file.ref.digest, held);
+  registry.blobs.chunks.set(file.ref.digest, held);
   const { uploadedBytes } = await client.publishVersion({
     model: 'M',
     manifestBytes: MANIFEST,
     files: [file, publishFile('weights/a.bin', SMALL)],
   });
   assert.deepEqual(
-    registry.uploads.slice(0, 2).map(({ first, count }) => ({ first, count })),
+    registry.blobs.uploads.slice(0, 2).map(({ first, count }) => ({ first, count })),
     [
       { first: 1, count: 1 },
       { first: 3, count: 1 },
@@ -118,7 +118,7 @@ test('a broken upload is resumed where the registry says it stands', async () =>
   });
   assert.equal(version.version, 1);
   assert.deepEqual(
-    registry.uploads.map(({ first }) => first),
+    registry.blobs.uploads.map(({ first }) => first),
     [0, 2, 0],
   );
   const resumed = progress.find(({ stage }) => stage === 'resuming');

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { EXIT } from '../../clients/cli/exit-codes.ts';
 import { createRegistryClient } from '../../clients/registry-client.ts';
 import { verifyModel } from '../../clients/verify.ts';
 import { ModelKind, type Version, VersionState } from '../../proto/gen/maskterial/registry/v1/model.ts';
@@ -7,7 +8,6 @@ import { type ReadBlobRequest, RegistryServiceService } from '../../proto/gen/ma
 import { refOf } from '../../proto/wire/digest.ts';
 import { ServiceError } from '../../proto/wire/errors.ts';
 import { createHandlers } from '../../proto/wire/handlers.ts';
-import { EXIT } from '../../clients/cli/exit-codes.ts';
 import { startGrpcServer } from '../support/grpc-server.ts';
 import { type ManualRetry, manualRetry } from '../support/manual-retry.ts';
 import { collect, never } from '../support/registry/publish.ts';

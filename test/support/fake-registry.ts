@@ -1,4 +1,4 @@
-import { ArtifactRole, type BlobUploadState } from '../../proto/gen/maskterial/registry/v1/artifact.ts';
+import { ArtifactRole } from '../../proto/gen/maskterial/registry/v1/artifact.ts';
 import {
   type Alias,
   AliasAction,
@@ -20,11 +20,12 @@ import {
   type WatchRolloutResponse,
 } from '../../proto/gen/maskterial/registry/v1/registry_service.ts';
 import type { Rollout } from '../../proto/gen/maskterial/registry/v1/rollout.ts';
-import { CHUNK_BYTES, chunkCount, regroup } from '../../proto/wire/chunks.ts';
-import { digestOf, refOf } from '../../proto/wire/digest.ts';
+import { digestOf } from '../../proto/wire/digest.ts';
 import { ServiceError } from '../../proto/wire/errors.ts';
 import { createHandlers } from '../../proto/wire/handlers.ts';
 import { parseManifest } from '../../proto/wire/manifest.ts';
+import { moveAlias } from './fake-aliases.ts';
+import { FakeBlobs, wireRef } from './fake-blobs.ts';
 import { startGrpcServer, type TestServer } from './grpc-server.ts';
 
 const CREATED = new Date('2026-03-04T05:06:07.890Z');
@@ -34,11 +35,8 @@ export class FakeRegistry {
   readonly models = new Map<string, Model>();
   readonly versions: Version[] = [];
   readonly events: AliasEvent[] = [];
-  /** Verified chunks by blob digest and index. */
-  readonly chunks = new Map<string, Map<number, Buffer>>();
+  readonly blobs = new FakeBlobs();
   readonly stagings: StageVersionRequest[] = [];
-  /** First chunk and number of whole chunks of each upload call. */
-  readonly uploads: { readonly digest: string; readonly first: number; readonly count: number }[] = [];
   readonly watches: WatchAliasesRequest[] = [];
   readonly promotions: PromoteVersionRequest[] = [];
   /** Request ids of stagings and finalizations, answered or not. */
@@ -111,16 +109,26 @@ export class FakeRegistry {
           this.#enter('stageVersion');
           this.#model(request.model);
           this.stagings.push(request);
-          const missing = this.#states(request.manifestJson).filter(({ complete }) => !complete);
+          const missing = this.blobs.missing(request.manifestJson);
           return { stagingId: String(this.stagings.length), manifest: wireRef(request.manifestJson), missing };
         }),
         getStaging: wire.unary(async ({ stagingId }: { stagingId: string }) => {
           this.#enter('getStaging');
           const staging = this.#staging(stagingId);
           const manifest = wireRef(staging.manifestJson);
-          return { stagingId, model: staging.model, manifest, blobs: this.#states(staging.manifestJson), createTime: CREATED };
+          return {
+            stagingId,
+            model: staging.model,
+            manifest,
+            blobs: this.blobs.states(staging.manifestJson),
+            createTime: CREATED,
+          };
         }),
-        uploadBlob: wire.clientStream((requests: AsyncIterable<UploadBlobRequest>) => this.#upload(requests)),
+        uploadBlob: wire.clientStream(async (requests: AsyncIterable<UploadBlobRequest>) => {
+          this.#enter('uploadBlob');
+          const manifestOf = (stagingId: string) => this.#staging(stagingId).manifestJson;
+          return this.blobs.receive(requests, manifestOf, () => this.#enter('uploadBlob:chunk'));
+        }),
         finalizeVersion: wire.unary(async ({ stagingId, requestId }: { stagingId: string; requestId: string }) => {
           this.requestIds.push(requestId);
           this.#enter('finalizeVersion');
@@ -222,47 +230,9 @@ export class FakeRegistry {
     throw script?.end ?? new ServiceError('unavailable', 'SHUTTING_DOWN', 'the script has no more');
   }
 
-  async #upload(requests: AsyncIterable<UploadBlobRequest>): Promise<{ state: BlobUploadState | undefined }> {
-    this.#enter('uploadBlob');
-    const iterator = requests[Symbol.asyncIterator]();
-    const { part } = (await iterator.next()).value ?? {};
-    if (part?.$case !== 'header') {
-      throw new ServiceError('invalid-argument', 'INVALID_REQUEST', 'the first message is no header');
-    }
-    const { stagingId, blob, firstChunk } = part.value;
-    const digest = blob?.digest ?? '';
-    const held = this.chunks.get(digest) ?? new Map<number, Buffer>();
-    this.chunks.set(digest, held);
-    const declared = parseManifest(this.#staging(stagingId).manifestJson).artifacts.find(
-      (artifact) => artifact.digest === digest,
-    );
-    let index = firstChunk;
-    try {
-      for await (const chunk of regroup(dataOf({ [Symbol.asyncIterator]: () => iterator }))) {
-        const isLast = index === chunkCount(Number(blob?.sizeBytes)) - 1;
-        if (chunk.byteLength < CHUNK_BYTES && !isLast) {
-          throw new ServiceError('data-loss', 'SIZE_MISMATCH', `chunk ${index} has ${chunk.byteLength} bytes`);
-        }
-        if (digestOf(chunk) !== declared?.chunks[index]) {
-          throw new ServiceError(
-            'data-loss',
-            'DIGEST_MISMATCH',
-            `chunk ${index}: expected ${declared?.chunks[index]}, found ${digestOf(chunk)}`,
-          );
-        }
-        held.set(index, chunk);
-        index += 1;
-        this.#enter('uploadBlob:chunk');
-      }
-    } finally {
-      this.uploads.push({ digest, first: firstChunk, count: index - firstChunk });
-    }
-    return { state: this.#states(this.#staging(stagingId).manifestJson).find((state) => state.blob?.digest === digest) };
-  }
-
   #finalize(staging: StageVersionRequest): { version: Version; created: boolean } {
     const manifest = parseManifest(staging.manifestJson);
-    const missing = this.#states(staging.manifestJson).filter(({ complete }) => !complete);
+    const missing = this.blobs.missing(staging.manifestJson);
     if (missing.length > 0) {
       throw new ServiceError('failed-precondition', 'BLOBS_MISSING', missing.map(({ blob }) => blob?.digest).join(', '));
     }
@@ -294,33 +264,10 @@ export class FakeRegistry {
     version: number,
     action: AliasAction,
   ): { alias: Alias; previousVersion: number } {
-    const model = this.#model(request.model);
-    const before = model.aliases.find(({ alias }) => alias === request.alias);
-    const current = before?.revision ?? 0;
-    if (request.expectedRevision !== undefined && request.expectedRevision !== current) {
-      const metadata = { current_revision: String(current) };
-      throw new ServiceError('aborted', 'REVISION_CONFLICT', `expected revision ${request.expectedRevision}, found ${current}`, {
-        metadata,
-      });
-    }
-    const fromVersion = before?.version ?? 0;
     const { manifest } = this.versions.find((known) => known.model === request.model && known.version === version) ?? {};
-    const alias = { model: request.model, alias: request.alias, version, revision: current + 1, manifest, updateTime: CREATED };
-    model.aliases = [...model.aliases.filter((other) => other.alias !== request.alias), alias];
-    const { revision } = alias;
-    const { actor, reason } = request;
-    this.events.unshift({
-      model: request.model,
-      alias: request.alias,
-      revision,
-      action,
-      fromVersion,
-      toVersion: version,
-      actor: { name: actor, verified: false },
-      reason,
-      time: CREATED,
-    });
-    return { alias, previousVersion: fromVersion };
+    const { alias, event } = moveAlias(this.#model(request.model), request, { version, manifest }, action, CREATED);
+    this.events.unshift(event);
+    return { alias, previousVersion: event.fromVersion };
   }
 
   #model(name: string): Model {
@@ -343,31 +290,9 @@ export class FakeRegistry {
     return staging;
   }
 
-  #states(manifestJson: Uint8Array): BlobUploadState[] {
-    return parseManifest(manifestJson).artifacts.map(({ digest, sizeBytes }) => {
-      const held = this.chunks.get(digest);
-      const complete = held !== undefined && held.size === chunkCount(sizeBytes);
-      const verifiedChunks = complete || held === undefined ? [] : [...held.keys()].map((first) => ({ first, count: 1 }));
-      return { blob: { digest, sizeBytes: BigInt(sizeBytes) }, complete, verifiedChunks };
-    });
-  }
-
   #page<T>(items: readonly T[], pageToken: string): { items: T[]; nextPageToken: string } {
     const start = Number(pageToken === '' ? 0 : pageToken);
     const end = start + this.pageSize;
     return { items: items.slice(start, end), nextPageToken: end < items.length ? String(end) : '' };
   }
-}
-
-async function* dataOf(requests: AsyncIterable<UploadBlobRequest>): AsyncGenerator<Uint8Array> {
-  for await (const { part } of requests) {
-    if (part?.$case === 'data') {
-      yield part.value;
-    }
-  }
-}
-
-function wireRef(bytes: Uint8Array): { digest: string; sizeBytes: bigint } {
-  const { digest, sizeBytes } = refOf(bytes);
-  return { digest, sizeBytes: BigInt(sizeBytes) };
 }

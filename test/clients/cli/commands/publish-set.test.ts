@@ -91,10 +91,10 @@ test('the second time nothing is sent, and every version is known', async () => 
   write('CLS_GMM_A', gmm(1));
   write('CLS_AMM_B', AMM);
   const first = rowsOf(await run([models(), '--keep-sources', '--json']));
-  const uploads = registry.uploads.length;
+  const uploads = registry.blobs.uploads.length;
   const second = await run([models(), '--keep-sources', '--json']);
   assert.equal(second.code, EXIT.ok);
-  assert.equal(registry.uploads.length, uploads);
+  assert.equal(registry.blobs.uploads.length, uploads);
   const [amm, , total] = rowsOf(second);
   assert.deepEqual(
     [amm?.['model'], amm?.['version'], amm?.['is_new'], amm?.['files'], amm?.['uploaded_files'], amm?.['held_bytes']],
