@@ -166,10 +166,6 @@ export class EnginePool {
       this.#heavy?.measured(durationMs);
       seat.proved();
     } catch (error) {
-      if (this.#heavy !== undefined && job.signal.aborted) {
-        // Killed for time's sake, if at all: no crash, for which the next start would have to wait.
-        seat.proved();
-      }
       reject(error);
     } finally {
       seat.isBusy = false;
