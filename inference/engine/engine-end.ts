@@ -2,12 +2,13 @@ import { ServiceError } from '../../proto/wire/errors.ts';
 import type { ServableSpec } from '../rollout/servable.ts';
 
 /** Why the supervisor ended an engine itself, where it did not just close. */
-export type KillReason = 'late' | 'hung' | 'deaf' | 'too large' | 'renewed';
+export type KillReason = 'late' | 'hung' | 'deaf' | 'given up' | 'too large' | 'renewed';
 
 const KILL_REASONS: Readonly<Record<KillReason, string>> = {
   late: 'it had not loaded in time',
   hung: 'a run took longer than any may',
   deaf: 'it did not stop when it was told to',
+  'given up': 'nobody waited any more for what it did',
   'too large': 'it held more memory than it may',
   renewed: 'it kept memory that another model needs',
 };

@@ -57,8 +57,8 @@ export interface RunLimits {
   /** A run that takes longer hangs: its engine is killed. */
   readonly runLimitMs: number;
   /**
-   * How long an engine may go on before it is killed whose job was cancelled after `elapsedMs`. Unset: 10 s, which no stage of a
-   * light model takes.
+   * How long an engine may go on whose job was cancelled after `elapsedMs`, before another is worth more. Unset: 10 s, which no
+   * stage of a light model takes; one that takes longer is broken.
    */
   readonly cancelGraceMs?: (elapsedMs: number) => number;
   /** Beside StartLimits' `maxPixels`. */
@@ -71,7 +71,7 @@ export interface StartLimits extends EngineLimits {
   readonly memoryLimitBytes: number;
 }
 
-const TEN_SECONDS = (): number => 10_000;
+const HEARD_WITHIN_MS = 10_000;
 
 /** One engine as its supervisor sees it: a child process that runs one job at a time. */
 export class EngineProcess {
@@ -156,7 +156,7 @@ export class EngineProcess {
    * @throws ServiceError from the engine; unavailable ENGINE_CRASHED, or ENGINE_HUNG or ENGINE_OUT_OF_MEMORY when it went beyond
    * its limits.
    */
-  run(job: EngineJob, { runLimitMs, cancelGraceMs = TEN_SECONDS, bound }: RunLimits): Promise<EngineAnswer> {
+  run(job: EngineJob, { runLimitMs, cancelGraceMs, bound }: RunLimits): Promise<EngineAnswer> {
     if (this.#running !== undefined) {
       throw new Error(`engine ${this.pid} is busy`);
     }
@@ -166,7 +166,8 @@ export class EngineProcess {
       const started = performance.now();
       const cancel = (): void => {
         this.#send({ kind: 'cancel', id });
-        running.grace = setTimeout(() => this.#killFor('deaf'), cancelGraceMs(performance.now() - started));
+        const graceMs = cancelGraceMs?.(performance.now() - started) ?? HEARD_WITHIN_MS;
+        running.grace = setTimeout(() => this.#killFor(cancelGraceMs === undefined ? 'deaf' : 'given up'), graceMs);
       };
       const running: Running = { id, job, resolve, reject, cancel, grace: undefined, watchdog: undefined };
       this.#running = running;
@@ -184,6 +185,11 @@ export class EngineProcess {
   /** Killed by this side, though the process may not be gone yet: no run is to be given to it. */
   get isEnding(): boolean {
     return this.#isKilled;
+  }
+
+  /** Ended because another in its place is worth more, which says nothing against it. */
+  get isReplaced(): boolean {
+    return this.#killedFor === 'renewed' || this.#killedFor === 'given up';
   }
 
   /** Ends the process at once; a run under way fails with ENGINE_CRASHED. */

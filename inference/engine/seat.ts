@@ -6,6 +6,8 @@ export interface SeatedEngine {
   readonly pid: number;
   /** Resolves with what ended it. */
   readonly exited: Promise<string>;
+  /** It was ended by choice, so that another takes its place. */
+  readonly isReplaced: boolean;
 }
 
 export interface SeatDeps<E extends SeatedEngine> {
@@ -19,7 +21,10 @@ export interface SeatDeps<E extends SeatedEngine> {
   readonly backoff?: Backoff;
 }
 
-/** Holds one engine, and puts another in its place whenever it ends, until `signal` is aborted. */
+/**
+ * Holds one engine, and puts another in its place whenever it ends, until `signal` is aborted: at once after an end by choice, and
+ * after crashes without a good run between them later and later.
+ */
 export class Seat<E extends SeatedEngine> {
   isBusy = false;
   /** Fulfilled once the signal is aborted and no process of this seat is left. Never rejects. */
@@ -60,22 +65,28 @@ export class Seat<E extends SeatedEngine> {
 
   async #supervise(): Promise<void> {
     while (this.#engine !== undefined) {
-      const { pid, exited } = this.#engine;
-      const how = await exited;
+      const engine = this.#engine;
+      const { pid } = engine;
+      const how = await engine.exited;
       this.#engine = undefined;
       if (!this.#signal.aborted) {
         this.#deps.onEvent({ kind: 'engine-ended', generation: this.#deps.generation, pid, how });
-        await this.#refill();
+        await this.#refill(engine.isReplaced);
       }
     }
   }
 
-  async #refill(): Promise<void> {
+  async #refill(isReplaced: boolean): Promise<void> {
     const { generation, startAnother, onEvent, onRefilled } = this.#deps;
     let failures = 0;
+    let isCrash = !isReplaced;
     while (!this.#signal.aborted) {
       try {
-        await this.#pause();
+        if (isCrash) {
+          await this.#pause();
+        }
+        // What comes in its place has no such excuse.
+        isCrash = true;
         const engine = await startAnother(this.#signal);
         this.#engine = engine;
         this.#restarts += 1;

@@ -1,5 +1,4 @@
 import { ServiceError, throwIfAborted } from '../../proto/wire/errors.ts';
-import type { Manifest } from '../../proto/wire/manifest.ts';
 import type { ModelReference } from '../../proto/wire/names.ts';
 import { createServedSet, type ServedSetSettings } from '../../proto/wire/served-set.ts';
 import { acquireAll, type Use } from './acquire.ts';
@@ -8,8 +7,8 @@ import { type Backoff, createBackoff } from './backoff.ts';
 import type { OnRolloutEvent } from './events.ts';
 import { type FetchDeps, fetchVersion } from './fetch-version.ts';
 import { type Connection, follow } from './follow.ts';
+import { LoadedSets } from './loaded-sets.ts';
 import { Memory, type MemoryDeps } from './memory.ts';
-import type { MemorySituation } from './memory-room.ts';
 import type { DesiredAlias, SourceEvent } from './model-source.ts';
 import { Notice } from './notice.ts';
 import { OnDemand } from './on-demand.ts';
@@ -18,7 +17,7 @@ import { Prefetched } from './prefetched.ts';
 import type { LoadedSet, Loader, ServableId, VersionKey } from './servable.ts';
 import { type Serving, ServingTable } from './serving-table.ts';
 import { SetLoader } from './set-loader.ts';
-import { Slot } from './slot.ts';
+import { type MemoryBudget, type SnapshotDeps, takeSnapshot } from './take-snapshot.ts';
 import { VersionBook, type VersionRecord } from './version-book.ts';
 
 export interface RolloutDeps<G extends LoadedSet> extends FetchDeps, MemoryDeps {
@@ -27,12 +26,8 @@ export interface RolloutDeps<G extends LoadedSet> extends FetchDeps, MemoryDeps 
   readonly onEvent: OnRolloutEvent;
   /** See SetLoaderDeps. */
   readonly loadBackoff?: Backoff;
-  /** Versions on demand leave where those that are wanted would together weigh more. Unset: they weigh nothing. */
-  readonly memory?: {
-    readonly weigh: (manifest: Manifest) => number;
-    readonly budgetBytes: number;
-    readonly isUnloadFirst: boolean;
-  };
+  /** Unset: versions weigh nothing. */
+  readonly memory?: MemoryBudget;
 }
 
 export interface RolloutSettings extends ServedSetSettings {
@@ -53,7 +48,7 @@ export interface RolloutStatus {
  */
 export class Rollout<G extends LoadedSet> {
   readonly #deps: RolloutDeps<G>;
-  readonly #slot: Slot<{ readonly set: G; readonly ids: ReadonlySet<ServableId> }>;
+  readonly #sets: LoadedSets<G>;
   readonly #book: VersionBook;
   readonly #table: ServingTable;
   readonly #onDemand: OnDemand;
@@ -62,6 +57,7 @@ export class Rollout<G extends LoadedSet> {
   readonly #notice = new Notice();
   readonly #closing = new AbortController();
   readonly #setLoader: SetLoader<G>;
+  readonly #snapshotDeps: SnapshotDeps;
   readonly #defectBackoff = createBackoff();
   readonly #running = new Set<Promise<void>>();
   #connection: Connection = { isConnected: false, error: undefined };
@@ -76,10 +72,16 @@ export class Rollout<G extends LoadedSet> {
     this.#prefetched = new Prefetched(settings.models);
     this.#memory = new Memory(deps);
     this.#connectionSinceMs = deps.nowMs();
-    this.#slot = new Slot(async ({ set, ids }) => {
-      await deps.loader.dispose(set);
-      this.#afterDrain(ids);
-    });
+    this.#sets = new LoadedSets({ loader: deps.loader, book: this.#book, onDrained: () => this.#notice.notify() });
+    this.#snapshotDeps = {
+      table: this.#table,
+      book: this.#book,
+      onDemand: this.#onDemand,
+      prefetched: this.#prefetched,
+      sets: this.#sets,
+      memory: deps.memory,
+      nowMs: deps.nowMs,
+    };
   }
 
   /** Begins with what was served last, from the cache alone, and with the registry's word as soon as that comes. */
@@ -122,8 +124,8 @@ export class Rollout<G extends LoadedSet> {
     const deps = {
       aim: (reference: ModelReference, within: AbortSignal) => aim(reference, aimDeps, within),
       record: (id: ServableId) => this.#book.get(id),
-      isLoaded: (id: ServableId) => this.#slot.current?.ids.has(id) === true,
-      lease: () => this.#slot.acquire(),
+      isLoaded: (id: ServableId) => this.#sets.loadedIds.has(id),
+      lease: () => this.#sets.acquire(),
       changed: (within: AbortSignal) => this.changed(within),
     };
     return acquireAll(references, deps, onLoading, signal);
@@ -137,11 +139,11 @@ export class Rollout<G extends LoadedSet> {
   }
 
   get current(): G | undefined {
-    return this.#slot.current?.set;
+    return this.#sets.current;
   }
 
   get draining(): G[] {
-    return this.#slot.draining.map(({ set }) => set);
+    return this.#sets.draining;
   }
 
   status(): RolloutStatus {
@@ -159,7 +161,7 @@ export class Rollout<G extends LoadedSet> {
     this.#notice.notify();
     await Promise.all(this.#running);
     await this.#memory.settled();
-    await this.#slot.close();
+    await this.#sets.close();
   }
 
   /** Waits until something changed. @throws ServiceError unavailable SHUTTING_DOWN: after that nothing changes any more. */
@@ -172,7 +174,7 @@ export class Rollout<G extends LoadedSet> {
     const { signal } = this.#closing;
     while (!signal.aborted) {
       try {
-        await this.#perform(this.#nextAction(), signal);
+        await this.#perform(nextAction(takeSnapshot(this.#snapshotDeps, this.#setLoader.isCautious)), signal);
       } catch (error) {
         if (!signal.aborted) {
           // The loop itself must not end: what it serves stays, and the next round sees the situation anew.
@@ -181,41 +183,6 @@ export class Rollout<G extends LoadedSet> {
         }
       }
     }
-  }
-
-  #nextAction(): RolloutAction {
-    const desired = this.#table.desired();
-    const remembered = this.#table.remembered();
-    const memory = this.#weigh(new Set(desired.values()));
-    return nextAction({
-      memory,
-      desired,
-      serving: this.#table.serving,
-      remembered,
-      extras: this.#onDemand.ids().filter((id) => this.#book.get(id) !== undefined),
-      prefetched: this.#prefetched.keys(this.#deps.nowMs()).map((key) => this.#book.want(key)),
-      prefetchEndMs: this.#prefetched.nextEndMs,
-      versions: this.#book.situations(),
-      loaded: this.#slot.current?.ids ?? new Set(),
-      isCautious: this.#setLoader.isCautious,
-      nowMs: this.#deps.nowMs(),
-    });
-  }
-
-  /** Lets versions on demand go that do not fit beside those desired and, where these do not leave first, those that serve. */
-  #weigh(desired: ReadonlySet<ServableId>): MemorySituation | undefined {
-    const { memory } = this.#deps;
-    if (memory === undefined) {
-      return undefined;
-    }
-    const weights = this.#book.weights(memory.weigh);
-    const staying = new Set([...desired, ...this.#table.staying((id) => memory.isUnloadFirst && weights.has(id))]);
-    const kept = [...staying].reduce((sum, id) => sum + (weights.get(id) ?? 0), 0);
-    this.#onDemand.shed((id) => (staying.has(id) ? 0 : (weights.get(id) ?? 0)), memory.budgetBytes - kept);
-    const sets = [this.#slot.current, ...this.#slot.draining];
-    const resident = new Set(sets.flatMap((held) => [...(held?.ids ?? [])]));
-    const failedWeights = this.#book.failedWeights(memory.weigh);
-    return { weights, failedWeights, resident, budgetBytes: memory.budgetBytes, isUnloadFirst: memory.isUnloadFirst };
   }
 
   async #perform(action: RolloutAction, signal: AbortSignal): Promise<void> {
@@ -273,31 +240,10 @@ export class Rollout<G extends LoadedSet> {
     }
     // Before the swap: what a client saw being served is what a server that was killed then starts with.
     await this.#remember(serving);
-    this.#swap(outcome, new Set(set), serving);
-    this.#deps.onEvent({ kind: 'swapped', loaded: set, durationMs: this.#deps.nowMs() - started });
-  }
-
-  /** One synchronous step: no request sees new content with old aliases, or the other way round. */
-  #swap(set: G | undefined, ids: ReadonlySet<ServableId>, serving: Serving): void {
-    const old = this.#slot.current?.ids ?? new Set<ServableId>();
+    // One synchronous step: no request sees new content with old aliases, or the other way round.
     this.#table.point(serving);
-    for (const id of old) {
-      if (!ids.has(id)) {
-        this.#book.apply(id, 'retired');
-      }
-    }
-    this.#slot.swap(set && { set, ids });
-  }
-
-  /** Versions that only the drained set held are done with. */
-  #afterDrain(ids: ReadonlySet<ServableId>): void {
-    for (const id of ids) {
-      const isElsewhere = this.#slot.current?.ids.has(id) === true || this.#slot.draining.some((held) => held.ids.has(id));
-      if (!isElsewhere && this.#book.get(id)?.state === 'draining') {
-        this.#book.forget(id);
-      }
-    }
-    this.#notice.notify();
+    this.#sets.swap(outcome, new Set(set));
+    this.#deps.onEvent({ kind: 'swapped', loaded: set, durationMs: this.#deps.nowMs() - started });
   }
 
   /** `close` waits for it. `work` must not reject. */

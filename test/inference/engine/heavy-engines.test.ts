@@ -1,62 +1,25 @@
 import assert from 'node:assert/strict';
 import { getPriority } from 'node:os';
-import { type TestContext, test } from 'node:test';
+import { test } from 'node:test';
 import type { CancelledRun } from '../../../inference/engine/cancel-grace.ts';
-import { EngineLoader } from '../../../inference/engine/engine-loader.ts';
 import { Generation } from '../../../inference/engine/generation.ts';
-import type { HeavySettings } from '../../../inference/engine/heavy-engines.ts';
 import { checkSupported } from '../../../inference/engine/supported.ts';
-import type { ServableSpec } from '../../../inference/rollout/servable.ts';
 import { ServiceError } from '../../../proto/wire/errors.ts';
 import { eventually } from '../../support/eventually.ts';
+import { heavyBench as bench, heavyJob, pidsOf } from '../../support/heavy-bench.ts';
 import { isRunning } from '../../support/processes.ts';
-import { job, loaderSettings, scriptedHeavy, scriptedServable } from '../../support/scripted-generation.ts';
+import { job, scriptedHeavy, scriptedServable } from '../../support/scripted-generation.ts';
 import { isError } from '../../support/service-errors.ts';
 
 const never = new AbortController().signal;
 const light = scriptedServable('good');
 const [first, second] = [scriptedHeavy('S:1', 400e6), scriptedHeavy('T:1', 500e6)];
 
-interface Bench {
-  readonly loader: EngineLoader;
-  load(...specs: ServableSpec[]): Promise<Generation>;
-  /** Reasons of a load that failed, by label. */
-  refusals(...specs: ServableSpec[]): Promise<Record<string, string>>;
-}
-
-function bench(t: TestContext, heavy: Partial<HeavySettings> = {}): Bench {
-  const loader = new EngineLoader(
-    { onEvent: () => undefined },
-    loaderSettings({ engines: 1 }, { memoryBytes: 1300e6, ...heavy }),
-  );
-  t.after(() => loader.close());
-  return {
-    loader,
-    load: async (...specs) => {
-      const outcome = await loader.load(specs, never);
-      assert.ok(outcome instanceof Generation, JSON.stringify(outcome));
-      return outcome;
-    },
-    refusals: async (...specs) => {
-      const outcome = await loader.load(specs, never);
-      assert.ok(!(outcome instanceof Generation));
-      return Object.fromEntries(outcome.map(({ id, error }) => [id, `${error.kind} ${error.reason}`]));
-    },
-  };
-}
-
 /** What it gives, and how long it took, seen from outside. */
 async function timed<T>(work: () => Promise<T>): Promise<[T, number]> {
   const began = performance.now();
   return [await work(), performance.now() - began];
 }
-
-const heavyJob = (script: string, { id }: ServableSpec, signal = never) => ({
-  ...job(script, signal),
-  models: { segmentation: id },
-});
-const pidsOf = (generation: Generation, label: string): number[] =>
-  generation.engines().flatMap(({ pid, heavyVersion }) => (heavyVersion === label ? [pid] : []));
 
 test('a heavy model has an engine of its own; light jobs go to the light ones, whatever it does', async (t) => {
   const generation = await bench(t).load(light, first);
@@ -229,98 +192,30 @@ test('a model that could never fit is not even fetched', () => {
   checkSupported(manifest, 'S:1', 155_000_000, 4_000_000);
 });
 
-test('what is counted for no model is shared by all: their largest images fit together, as long as they are loaded', async (t) => {
-  const [one, other] = [scriptedHeavy('S:1', 100e6, 100), scriptedHeavy('T:1', 200e6, 200)];
-  const { load, loader } = bench(t, { memoryBytes: 2000e6 });
-  const alone = await load(one);
-  const boundOf = async (generation: Generation, spec: ServableSpec): Promise<number> => {
-    const { width, height } = await generation.predict(heavyJob('bound', spec));
-    assert.equal(height, 32);
-    return width;
-  };
-  assert.equal(await boundOf(alone, one), (2000e6 - 250e6) / 100);
-  const both = await load(one, other);
-  await loader.dispose(alone);
-  const [ofOne, ofOther] = [await boundOf(both, one), await boundOf(both, other)];
-  const together = 250e6 + ofOne * 100 + 350e6 + ofOther * 200;
-  assert.ok(together <= 2000e6 && together > 1999.9e6, `${together}`);
-  assert.ok(ofOne >= 1216 * 1920 && ofOther >= 1216 * 1920);
-});
-
-test('what a large image took while there was room is given back before another model is loaded', async (t) => {
-  const [one, other] = [scriptedHeavy('S:1', 100e6, 100), scriptedHeavy('T:1', 200e6, 100)];
-  const { load, loader } = bench(t, { memoryBytes: 2000e6 });
-  const alone = await load(one);
-  const [pid = 0] = pidsOf(alone, 'S:1');
-  await alone.predict(heavyJob('bound', one));
-  const both = await load(one, other);
-  await loader.dispose(alone);
-  assert.ok(!isRunning(pid), 'it would keep what the other one is counted for');
-  assert.notEqual((await both.predict(heavyJob('done', one))).distinctColours, pid);
-});
-
-test('an engine that took no more than its share stays when another model is loaded', async (t) => {
-  const [one, other] = [scriptedHeavy('S:1', 100e6, 100), scriptedHeavy('T:1', 200e6, 100)];
-  const { load, loader } = bench(t, { memoryBytes: 2000e6 });
-  const alone = await load(one);
-  const [pid = 0] = pidsOf(alone, 'S:1');
-  await alone.predict(heavyJob('done', one));
-  await assert.rejects(alone.predict(heavyJob('refuse', one)), isError('invalid-argument', 'IMAGE_TOO_LARGE'));
-  const both = await load(one, other);
-  await loader.dispose(alone);
-  assert.equal((await both.predict(heavyJob('done', one))).distinctColours, pid);
-});
-
-test('a run that began when there was more for it is waited for, and its engine is renewed', async (t) => {
-  const [one, other] = [scriptedHeavy('S:1', 100e6, 100), scriptedHeavy('T:1', 200e6, 100)];
-  const { load } = bench(t, { memoryBytes: 2000e6 });
-  const alone = await load(one);
-  const [pid = 0] = pidsOf(alone, 'S:1');
-  const stop = new AbortController();
-  const running = heavyJob('wait with the largest image', one, stop.signal);
-  const run = alone.predict(running);
-  await eventually(() => running.stages.length > 0);
-  let isLoaded = false;
-  const loading = load(one, other).finally(() => {
-    isLoaded = true;
+for (const how of ['given up', 'renewed']) {
+  test(`an engine that is ${how} is replaced at once, and the next crash is the first`, async (t) => {
+    const [model, other] = [scriptedHeavy('S:1', 100e6, 100), scriptedHeavy('T:1', 200e6, 100)];
+    const { load, loader, kinds } = bench(t, { memoryBytes: 2000e6, graceMs: () => 1 });
+    const generation = await load(model);
+    const restarts = (count: number): Promise<void> =>
+      eventually(() => generation.engines().every(({ isReady, restarts: done }) => isReady && done === count));
+    for (const round of [1, 2]) {
+      if (how === 'given up') {
+        const stop = new AbortController();
+        const deaf = heavyJob('ignore cancel', model, stop.signal);
+        const run = generation.predict(deaf);
+        await eventually(() => deaf.stages.length > 0);
+        stop.abort();
+        await assert.rejects(run, isError('cancelled', 'CANCELLED'));
+      } else {
+        await generation.predict(heavyJob('bound', model));
+        await loader.dispose(await load(model, other));
+      }
+      await restarts(round);
+    }
+    await assert.rejects(generation.predict(heavyJob('exit', model)), isError('unavailable', 'ENGINE_CRASHED'));
+    await restarts(3);
+    const replaced = ['engine-ended', 'engine-restarted'];
+    assert.deepEqual(kinds, [...replaced, ...replaced, ...replaced]);
   });
-  // Elsewhere as much is loaded meanwhile, twice.
-  for (const _ of [1, 2]) {
-    await bench(t).load(other);
-  }
-  assert.ok(!isLoaded && isRunning(pid));
-  stop.abort();
-  await assert.rejects(run, isError('cancelled', 'CANCELLED'));
-  const both = await loading;
-  assert.ok(!isRunning(pid));
-  assert.deepEqual((await both.predict(heavyJob('done', one))).flakes, []);
-});
-
-test('a cancelled run counts for its own image: no engine is lost for what it might have been', async (t) => {
-  const [one, other] = [scriptedHeavy('S:1', 100e6, 100), scriptedHeavy('T:1', 200e6, 100)];
-  const { load, loader } = bench(t, { memoryBytes: 2000e6 });
-  const alone = await load(one);
-  const [pid = 0] = pidsOf(alone, 'S:1');
-  const stop = new AbortController();
-  const running = heavyJob('wait', one, stop.signal);
-  const run = alone.predict(running);
-  await eventually(() => running.stages.length > 0);
-  stop.abort();
-  await assert.rejects(run, isError('cancelled', 'CANCELLED'));
-  const both = await load(one, other);
-  await loader.dispose(alone);
-  assert.equal((await both.predict(heavyJob('done', one))).distinctColours, pid);
-});
-
-test('an image is bound by an engine that may hold less than its share', async (t) => {
-  const model = scriptedHeavy('S:1', 100e6, 100);
-  const generation = await bench(t, { memoryBytes: 2000e6, memoryLimitBytes: 1000e6 }).load(model);
-  assert.equal((await generation.predict(heavyJob('bound', model))).width, (1000e6 - 250e6) / 100);
-});
-
-test('a model is counted for the picture that it is warmed up with', async (t) => {
-  const model = scriptedHeavy('S:1', 100e6, 100);
-  const { refusals } = bench(t, { memoryBytes: 600e6, warmUpPixels: 4_000_000 });
-  assert.deepEqual(await refusals(model), { [model.id]: 'resource-exhausted INSUFFICIENT_MEMORY' });
-  await bench(t, { memoryBytes: 660e6, warmUpPixels: 4_000_000 }).load(model);
-});
+}

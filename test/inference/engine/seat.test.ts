@@ -15,10 +15,10 @@ function bench() {
   const starts: Deferred<SeatedEngine>[] = [];
   const pauses: { readonly ms: number; readonly over: Deferred<void> }[] = [];
   const ends: Deferred<string>[] = [];
-  const engine = (): SeatedEngine => {
+  const engine = (isReplaced = false): SeatedEngine => {
     const end = deferred<string>();
     ends.push(end);
-    return { pid: ends.length, exited: end.promise };
+    return { pid: ends.length, exited: end.promise, isReplaced };
   };
   const pass = (ms: number): Promise<void> => {
     const over = deferred();
@@ -77,6 +77,24 @@ test('an engine that starts well and ends at once costs a pause too, until one r
   ends[2]?.resolve('exit code 1');
   await eventually(() => starts.length === 3);
   assert.equal(pauses.length, 1);
+});
+
+test('an engine that is replaced by choice is no step of the pauses; one that does not start in its place is', async () => {
+  const { seat, kinds, starts, pauses, ends, engine } = bench();
+  // A crash, two that are replaced, and a start that fails for the second.
+  for (const [end, isNextReplaced] of [true, true, false].entries()) {
+    ends[end]?.resolve('signal SIGKILL');
+    await eventually(() => starts.length === end + 1);
+    if (end < 2) {
+      starts[end]?.resolve(engine(isNextReplaced));
+      await eventually(() => seat.restarts === end + 1);
+    }
+  }
+  assert.deepEqual([pauses.length, seat.isFailing], [0, false]);
+  starts[2]?.reject(refused);
+  await eventually(() => pauses.length === 1);
+  assert.deepEqual([pauses[0]?.ms, seat.isFailing], [250, true]);
+  assert.deepEqual(kinds().slice(-2), ['engine-restart-failed', 'engine-backs-off']);
 });
 
 test('a seat that is closed starts nothing more', async () => {
