@@ -18,6 +18,8 @@ try {
     descriptors('services', ['--path', 'proto/maskterial']),
     // Served by the health library, which brings no descriptor of it.
     descriptors('health', ['node_modules/grpc-health-check/proto']),
+    // No service names them, but every error carries them: who reads errors by reflection needs to know their fields.
+    descriptors('error-details', ['--path', 'node_modules/google-proto-files/google/rpc/error_details.proto']),
   ]);
   const base64 = set.toString('base64');
   const lines = [];

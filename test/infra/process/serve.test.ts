@@ -36,6 +36,15 @@ describe('serve', () => {
     assert.equal(file.includes('maskterial/registry/v1/registry_service.proto') && file.includes('GetModelRequest'), true);
   });
 
+  it('describes what errors carry by reflection, which no service names', async () => {
+    await using running = await start({});
+    for (const message of ['ErrorInfo', 'BadRequest', 'RetryInfo']) {
+      const symbol = Buffer.from(`google.rpc.${message}`);
+      const file = await running.reflect(Buffer.concat([Buffer.from([0x22, symbol.length]), symbol]));
+      assert.equal(file.includes('google/rpc/error_details.proto') && file.includes('field_violations'), true, message);
+    }
+  });
+
   it('calls in hand finish at shutdown; new ones are refused', async () => {
     const started = deferred();
     const held = deferred();
