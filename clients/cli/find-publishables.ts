@@ -83,7 +83,7 @@ function anything(path: string, options: BundleOptions): Candidate {
   };
 }
 
-/** One of several bundles: its own folder names it, never what they all lie in. */
+/** One of several bundles: its own folder names it, never what they all lie in, save the folders of MaskTerial's own server. */
 function inside(root: string, folder: string, options: BundleOptions): Candidate {
   const path = join(root, folder);
   const fallbackName = basename(resolve(path)).replace(/\.zip$/i, '');
@@ -92,7 +92,7 @@ function inside(root: string, folder: string, options: BundleOptions): Candidate
     fallbackName,
     open: async (_, signal) => {
       const bundle = await openBundle(root, signal, { ...options, bundle: folder });
-      return { ...bundle, suggestedName: asModelName(fallbackName) };
+      return { ...bundle, suggestedName: bundle.serverName ?? asModelName(fallbackName) };
     },
   };
 }

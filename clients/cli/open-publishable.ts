@@ -1,9 +1,11 @@
 import { stat } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
 import { ServiceError } from '../../proto/wire/errors.ts';
 import { encodeManifest } from '../../proto/wire/manifest.ts';
 import { importBundle } from '../import/import-bundle.ts';
 import { openFolderSource } from '../import/sources/folder-source.ts';
 import { openZipSource } from '../import/sources/zip-source.ts';
+import { serverModelName } from '../import/suggest-name.ts';
 import { type BundleOptions, lineageOf } from './bundle-options.ts';
 import { isImported, readImported } from './imported-folder.ts';
 import type { Publishable } from './publishable.ts';
@@ -20,13 +22,15 @@ export async function openPublishable(path: string, signal: AbortSignal, options
 export async function openBundle(path: string, signal: AbortSignal, options: BundleOptions = {}): Promise<Publishable> {
   const source = (await isFolder(path)) ? await openFolderSource(path, signal) : await openZipSource(path, signal);
   try {
-    const { manifest, files, suggestedName } = await importBundle(source, {
+    const { manifest, files, family, folder, ...bundle } = await importBundle(source, {
       lineage: lineageOf(options),
       ...(options.bundle === undefined ? {} : { folder: options.bundle }),
       keepSources: options.keepSources === true,
       signal,
     });
-    return { manifest, manifestBytes: encodeManifest(manifest), files, suggestedName, close: () => source.close() };
+    const serverName = serverModelName(join(resolve(path), folder), family);
+    const suggestedName = serverName ?? bundle.suggestedName;
+    return { manifest, manifestBytes: encodeManifest(manifest), files, serverName, suggestedName, close: () => source.close() };
   } catch (error) {
     await source.close();
     throw error;

@@ -9,5 +9,7 @@ export interface Publishable {
   readonly files: readonly PublishFile[];
   /** A model name that the bundle itself suggests. */
   readonly suggestedName: string | undefined;
+  /** The same, where the bundle lies in a folder of MaskTerial's own server. */
+  readonly serverName?: string | undefined;
   close(): Promise<void>;
 }

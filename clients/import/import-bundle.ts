@@ -9,11 +9,12 @@ import {
   SOURCE_MEDIA_TYPE,
   WEIGHTS_MEDIA_TYPE,
 } from '../../proto/wire/manifest.ts';
-import { asModelName, type ModelName } from '../../proto/wire/names.ts';
+import type { ModelName } from '../../proto/wire/names.ts';
 import { type BundleSource, readPieces } from './bundle-source.ts';
 import { type Bundle, type BundleFamily, bundleFile, detectBundle } from './detect.ts';
 import { fileOfBytes, type ImportedFile } from './imported-file.ts';
 import { importerOf } from './importers.ts';
+import { suggestModelName } from './suggest-name.ts';
 
 /** What the files themselves do not say. */
 export interface ImportLineage {
@@ -35,11 +36,13 @@ export interface ImportOptions {
 
 export interface ImportedBundle {
   readonly family: BundleFamily;
+  /** Inside the source; empty at its top. */
+  readonly folder: string;
   readonly kind: Manifest['kind'];
   readonly manifest: Manifest;
   /** The manifest's artifacts, in its order. */
   readonly files: readonly ImportedFile[];
-  /** The name of the bundle's folder, or of the source, where that is a model's name. */
+  /** From the names of the bundle's folders and of the source. */
   readonly suggestedName?: ModelName;
 }
 
@@ -88,6 +91,7 @@ export async function importBundle(source: BundleSource, options: ImportOptions)
   const suggestedName = suggestName(bundle);
   return {
     family: bundle.family,
+    folder: bundle.folder,
     kind: importer.kind,
     // Read back as every reader will, so that what cannot be published is refused here.
     manifest: parseManifest(encodeManifest(manifest)),
@@ -130,7 +134,6 @@ async function describeSources(bundle: Bundle, names: readonly string[], signal:
 }
 
 /** `CLS_AMM_GrapheneH/` or `CLS_AMM_GrapheneH.zip`. */
-function suggestName({ folder, source }: Bundle): ModelName | undefined {
-  const last = folder.slice(folder.lastIndexOf('/') + 1);
-  return asModelName(last) ?? asModelName(source.name.replace(/\.zip$/i, ''));
+function suggestName({ folder, source, family }: Bundle): ModelName | undefined {
+  return suggestModelName([source.name.replace(/\.zip$/i, ''), ...folder.split('/')], family);
 }

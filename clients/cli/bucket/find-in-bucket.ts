@@ -6,6 +6,7 @@ import type { RetryDeps } from '../../retry.ts';
 import { invalidBundle, quote } from '../../import/bundle-error.ts';
 import type { SourceFile } from '../../import/bundle-source.ts';
 import { describeIncomplete, type FoundFolder, isBundleFileName } from '../../import/detect.ts';
+import { serverModelName } from '../../import/suggest-name.ts';
 import type { BundleOptions } from '../bundle-options.ts';
 import type { Candidate } from '../candidate.ts';
 import { bundleFolders } from '../find-publishables.ts';
@@ -91,6 +92,7 @@ async function fetchBundle(
     const bundle = await openBundle(local, signal, options);
     return {
       ...bundle,
+      suggestedName: serverModelName(place, bundle.manifest.family) ?? bundle.suggestedName,
       close: async () => {
         await bundle.close();
         await remove();

@@ -51,6 +51,13 @@ describe('importing a bundle', () => {
   it('suggests the name of the zip where the files lie at its top, and none that is no model name', async () => {
     assert.equal((await importFrom(AMM, 'CLS_AMM_GrapheneH.zip')).suggestedName, 'CLS_AMM_GrapheneH');
     assert.equal((await importFrom(inFolder('my model', AMM), 'a b.zip')).suggestedName, undefined);
+    assert.equal((await importFrom(inFolder('my model', AMM), 'set.zip')).suggestedName, 'set');
+  });
+
+  it('suggests the innermost name that begins as published models do, before any other', async () => {
+    assert.equal((await importFrom(inFolder('GrapheneH', AMM), 'CLS_AMM_GrapheneH.zip')).suggestedName, 'CLS_AMM_GrapheneH');
+    assert.equal((await importFrom(inFolder('CLS_AMM_B/final', AMM), 'CLS_AMM_A.zip')).suggestedName, 'CLS_AMM_B');
+    assert.equal((await importFrom(inFolder('GrapheneH', GMM), 'CLS_AMM_GrapheneH.zip')).suggestedName, 'GrapheneH');
   });
 
   it('takes one of several by its folder', async () => {

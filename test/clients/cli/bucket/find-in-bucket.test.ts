@@ -74,6 +74,12 @@ test('finds a model in each folder and fetches only the files that bundles have'
   assert.deepEqual(await readdir(temporary), []);
 });
 
+test("the folders of MaskTerial's own server tell models of one name apart", async () => {
+  store('data/models/classification_models/AMM/WSe2', AMM);
+  store('data/models/classification_models/GMM/WSe2', GMM);
+  assert.deepEqual(await Promise.all((await find('data')).map(nameOf)), ['CLS_AMM_WSe2', 'CLS_GMM_WSe2']);
+});
+
 test('the prefix may be a model itself, or nothing', async () => {
   store('CLS_GMM_B', GMM);
   for (const prefix of ['', 'CLS_GMM_B']) {

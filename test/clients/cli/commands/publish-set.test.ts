@@ -58,6 +58,21 @@ const rowsOf = ({ out }: CommandResult): Record<string, unknown>[] =>
     .split('\n')
     .map((line) => Object(JSON.parse(line)));
 
+test("models of one name in the folders of MaskTerial's own server are different models, together or one by one", async () => {
+  write('classification_models/AMM/WSe2', AMM);
+  write('classification_models/GMM/WSe2', gmm(1));
+  write('other/GMM/WSe2', gmm(2));
+  const { code, err } = await run([models()]);
+  assert.equal(code, EXIT.ok, err);
+  assert.equal((await run([models('classification_models', 'GMM', 'WSe2')])).code, EXIT.ok);
+  assert.equal((await run([models('classification_models', 'AMM')])).code, EXIT.ok);
+  assert.deepEqual(registry.versions.map(({ model, version }) => `${model}:${version}`).toSorted(), [
+    'CLS_AMM_WSe2:1',
+    'CLS_GMM_WSe2:1',
+    'WSe2:1',
+  ]);
+});
+
 test('publishes every bundle of a folder: folders at any depth, zips, zips of several, what an import wrote', async () => {
   write('CLS_GMM_A', gmm(1));
   write('deep/down/CLS_AMM_B', { ...AMM, 'train.log': Buffer.alloc(3) });

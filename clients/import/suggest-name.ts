@@ -1,0 +1,36 @@
+import { asModelName, type ModelName } from '../../proto/wire/names.ts';
+import type { BundleFamily } from './detect.ts';
+
+/** How the published files of a family begin. */
+const PREFIXES: Readonly<Record<BundleFamily, string>> = {
+  M2F: 'SEG_M2F_',
+  AMM: 'CLS_AMM_',
+  GMM: 'CLS_GMM_',
+  MLP: 'CLS_MLP_',
+  L2: 'PP_L2_',
+};
+
+/** What MaskTerial's own server calls the folders that hold one folder a family. */
+const SERVER_FOLDERS = new Set(['segmentation_models', 'classification_models', 'postprocessing_models']);
+
+/**
+ * A name for the only bundle of a source, from the names of what it lies in, the source's first: the innermost that begins as
+ * published models do, since a zip `CLS_AMM_WSe2` may hold just a folder `WSe2`; otherwise the innermost itself, or the source
+ * where that is no name.
+ */
+export function suggestModelName(places: readonly string[], family: BundleFamily): ModelName | undefined {
+  const inwards = places.filter((place) => place !== '').toReversed();
+  const names = inwards.map((place) => asModelName(place));
+  const published = names.find((name) => name?.startsWith(PREFIXES[family]));
+  return published ?? names[0] ?? names.at(-1);
+}
+
+/**
+ * A name for the bundle in a folder of MaskTerial's own server, `classification_models/AMM/WSe2`. There one name stands for the
+ * models of all families, which here would be versions of one model.
+ */
+export function serverModelName(folder: string, family: BundleFamily | ''): ModelName | undefined {
+  const [kind, type, name] = folder.split(/[/\\]/).slice(-3);
+  const isServers = family !== '' && type === family && SERVER_FOLDERS.has(kind ?? '') && name !== undefined;
+  return isServers ? asModelName(`${PREFIXES[family]}${name}`) : undefined;
+}
