@@ -1,3 +1,4 @@
+import type { Pass } from '../rollout/backoff.ts';
 import type { FailedLoad, Loader, ServableId, ServableSpec } from '../rollout/servable.ts';
 import { Admission, type AdmissionLimits } from './admission.ts';
 import type { PoolSettings } from './engine-pool.ts';
@@ -12,6 +13,8 @@ export interface EngineLoaderDeps {
   readonly onEvent: (event: GenerationEvent | LoadPriorityRefused) => void;
   /** Unset: the operating system. */
   readonly prioritySystem?: PrioritySystem;
+  /** See HeavyEnginesDeps. */
+  readonly pass?: Pass;
 }
 
 export interface EngineLoaderSettings {

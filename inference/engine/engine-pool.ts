@@ -5,7 +5,7 @@ import { type EngineJob, EngineProcess, type RunLimits, type StartLimits } from 
 import type { GenerationEvent } from './generation-event.ts';
 import { type HeavyDeps, HeavyRuns } from './heavy-runs.ts';
 import { JobLine, type PendingJob } from './job-line.ts';
-import type { ImageSize } from './kept-memory.ts';
+import type { KeptMemory } from './kept-memory.ts';
 import { type EngineAnswer, fromWireError } from './protocol.ts';
 import { Seat } from './seat.ts';
 
@@ -98,9 +98,9 @@ export class EnginePool {
     }));
   }
 
-  /** Of heavy engines: as HeavyRuns.shrink. */
-  async shrink(signal: AbortSignal): Promise<void> {
-    await this.#heavy?.shrink(signal);
+  /** What heavy engines hold. */
+  get kept(): KeptMemory<EngineProcess> | undefined {
+    return this.#heavy?.kept;
   }
 
   /** No engine is left, and what comes in their place ends again and again: nothing is answered until one stays. */
@@ -154,12 +154,8 @@ export class EnginePool {
     seat.isBusy = true;
     const limits = { ...this.#settings, ...this.#heavy?.begins(engine) };
     const started = performance.now();
-    let image: ImageSize | undefined;
-    const onDecoded = (size: ImageSize): void => {
-      image = size;
-    };
     try {
-      const answer = await engine.run({ ...job, onDecoded }, limits);
+      const answer = await engine.run({ ...job, onDecoded: (image) => this.#heavy?.decoded(engine, image) }, limits);
       resolve(answer);
       const durationMs = performance.now() - started;
       this.#line.measured(durationMs);
@@ -169,7 +165,7 @@ export class EnginePool {
       reject(error);
     } finally {
       seat.isBusy = false;
-      this.#heavy?.ended(engine, image);
+      this.#heavy?.ended(engine);
       this.#dispatch();
     }
   }

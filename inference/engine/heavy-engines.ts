@@ -1,18 +1,19 @@
 import { getPriority, setPriority } from 'node:os';
-import { ServiceError } from '../../proto/wire/errors.ts';
+import { isServiceError } from '../../proto/wire/errors.ts';
+import type { Pass } from '../rollout/backoff.ts';
 import type { ServableId, ServableSpec } from '../rollout/servable.ts';
 import { Admission, type AdmissionLimits } from './admission.ts';
 import { type CancelledRun, cancelGraceMs } from './cancel-grace.ts';
 import { EnginePool, type PoolSettings } from './engine-pool.ts';
 import type { GenerationEvent } from './generation-event.ts';
-import { boundWithin, type ImageBound, type Sides, takenBytes, weigh } from './heavy-model.ts';
+import { HeavyMemory, type HeavyMemorySettings, type Place } from './heavy-memory.ts';
+import { boundWithin, takenBytes, weigh } from './heavy-model.ts';
+import type { HeavyDeps } from './heavy-runs.ts';
 import { type LoadFailure, toWireError } from './protocol.ts';
 import { RunGate } from './run-gate.ts';
 import { startEngines } from './start-engines.ts';
 
-export interface HeavySettings extends PoolSettings, AdmissionLimits {
-  /** What the engines of all heavy models may take together at their peaks. */
-  readonly memoryBytes: number;
+export interface HeavySettings extends PoolSettings, AdmissionLimits, HeavyMemorySettings {
   /** Unset: cancelGraceMs. */
   readonly graceMs?: (run: CancelledRun) => number;
 }
@@ -24,12 +25,14 @@ export interface HeavyHold {
   release(): Promise<void>;
 }
 
-interface Counted {
-  readonly label: string;
-  readonly peakBytes: number;
+export interface HeavyEnginesDeps {
+  readonly onEvent: (event: GenerationEvent) => void;
+  /** Of the time that a load waits for runs of other models. Unset: as it does. */
+  readonly pass?: Pass;
 }
 
-interface Held extends Counted {
+interface Held {
+  readonly place: Place;
   readonly pool: EnginePool;
   holds: number;
 }
@@ -50,22 +53,22 @@ export class HeavyEngines {
   readonly #onEvent: (event: GenerationEvent) => void;
   readonly #admission: Admission;
   readonly #gate: RunGate;
+  readonly #memory: HeavyMemory;
   readonly #held = new Map<ServableId, Held>();
   /** Let go of by all, but their processes are not gone yet. */
   readonly #leaving = new Set<Held>();
-  /** Their engines are being started. */
-  readonly #coming = new Set<Counted>();
 
-  constructor(deps: { readonly onEvent: (event: GenerationEvent) => void }, settings: HeavySettings) {
+  constructor({ onEvent, pass }: HeavyEnginesDeps, settings: HeavySettings) {
     this.#settings = settings;
-    this.#onEvent = deps.onEvent;
+    this.#onEvent = onEvent;
+    this.#memory = new HeavyMemory(settings, pass);
     this.#admission = new Admission(settings, FIRST_GUESS_MS);
     this.#gate = new RunGate(settings.engines);
   }
 
   /**
-   * The engines of a model, started where there are none yet. Where its peak does not fit beside those that are there, nothing is
-   * started: resource-exhausted INSUFFICIENT_MEMORY naming them.
+   * The engines of a model, started where there are none yet. Where its peak does not fit beside those that are there, or what
+   * their runs take, nothing is started: resource-exhausted INSUFFICIENT_MEMORY naming them.
    * @throws ServiceError as startEngines does.
    */
   async hold(spec: ServableSpec, generation: number, signal: AbortSignal): Promise<HeavyHold | readonly LoadFailure[]> {
@@ -77,22 +80,27 @@ export class HeavyEngines {
     for (const leaving of this.#leaving) {
       await leaving.pool.close();
     }
-    const refusal = this.#refusal(spec);
-    if (refusal !== undefined) {
-      return [{ id: spec.id, error: toWireError(refusal) }];
+    const place = await this.#memory.take(spec.label, this.#peakOf(spec), signal);
+    if (isServiceError(place)) {
+      return [{ id: spec.id, error: toWireError(place) }];
     }
-    const coming = { label: spec.label, peakBytes: this.#peakOf(spec) };
-    this.#coming.add(coming);
+    let hold: HeavyHold | readonly LoadFailure[] = [];
     try {
-      // What large images took while there was room for them is needed now.
-      await Promise.all([...this.#held.values()].map(({ pool }) => pool.shrink(signal)));
-      return await this.#start(spec, generation, signal);
+      hold = await this.#start(spec, place, generation, signal);
     } finally {
-      this.#coming.delete(coming);
+      if (!('pool' in hold)) {
+        this.#memory.free(place);
+      }
     }
+    return hold;
   }
 
-  async #start(spec: ServableSpec, generation: number, signal: AbortSignal): Promise<HeavyHold | readonly LoadFailure[]> {
+  async #start(
+    spec: ServableSpec,
+    place: Place,
+    generation: number,
+    signal: AbortSignal,
+  ): Promise<HeavyHold | readonly LoadFailure[]> {
     const settings = this.#settings;
     const started = performance.now();
     const outcome = await startEngines([spec], settings, { lower: nicer, restore: () => undefined }, signal);
@@ -100,19 +108,24 @@ export class HeavyEngines {
       return outcome.failures;
     }
     const reloadMs = (performance.now() - started) / settings.engines;
-    const { graceMs = cancelGraceMs } = settings;
-    const allowedBytes = (): number => this.#allowedBytes(spec);
-    const heavy = {
+    const heavy: HeavyDeps = {
       gate: this.#gate,
       reloadMs,
-      graceMs,
+      graceMs: settings.graceMs ?? cancelGraceMs,
       onSpawned: nicer,
-      bound: (): ImageBound | undefined => boundWithin(spec.manifest, allowedBytes()),
-      memory: { allowedBytes, takenBytes: (image: Sides): number => takenBytes(spec.manifest, image) },
+      bound: (allowedBytes) => boundWithin(spec.manifest, allowedBytes),
+      memory: {
+        peakBytes: place.peakBytes / settings.engines,
+        shareBytes: () => this.#memory.shareBytes(place),
+        allowedBytes: (heldBytes) => this.#memory.allowedBytes(place, heldBytes),
+        takenBytes: (image) => takenBytes(spec.manifest, image),
+      },
+      onLessHeld: () => this.#memory.changed(),
     };
     const deps = { generation, admission: this.#admission, onEvent: this.#onEvent, heavy };
     const pool = new EnginePool([spec], outcome.engines, settings, deps);
-    const held = { label: spec.label, peakBytes: this.#peakOf(spec), pool, holds: 0 };
+    place.kept = pool.kept;
+    const held = { place, pool, holds: 0 };
     this.#held.set(spec.id, held);
     return this.#holdOf(spec.id, held);
   }
@@ -128,8 +141,10 @@ export class HeavyEngines {
     if (held.holds === 0) {
       this.#held.delete(id);
       this.#leaving.add(held);
+      held.place.state = 'leaving';
       await held.pool.close();
       this.#leaving.delete(held);
+      this.#memory.free(held.place);
     }
   }
 
@@ -138,39 +153,6 @@ export class HeavyEngines {
     const { engines, warmUpPixels } = this.#settings;
     return weigh(manifest, warmUpPixels) * engines;
   }
-
-  #refusal(spec: ServableSpec): ServiceError | undefined {
-    const { label } = spec;
-    const { memoryBytes } = this.#settings;
-    const needed = this.#peakOf(spec);
-    const resident = this.#resident();
-    const taken = takenBy(resident);
-    if (needed + taken <= memoryBytes) {
-      return undefined;
-    }
-    const names = resident.map((held) => `${held.label} (${held.peakBytes})`).join(', ');
-    const message = `${label} takes ${needed} bytes at its peak; of ${memoryBytes} for such models ${taken} are taken by ${names || 'none'}`;
-    return new ServiceError('resource-exhausted', 'INSUFFICIENT_MEMORY', message);
-  }
-
-  #resident(): readonly Counted[] {
-    return [...this.#held.values(), ...this.#leaving, ...this.#coming];
-  }
-
-  /**
-   * An image may take what its model is counted for, and an equal part of what is counted for none: an engine keeps what an image
-   * took, so no model may use what another one needs.
-   */
-  #allowedBytes(spec: ServableSpec): number {
-    const { memoryBytes, memoryLimitBytes, engines } = this.#settings;
-    const free = Math.max(0, memoryBytes - takenBy(this.#resident()));
-    const share = (this.#peakOf(spec) + free / Math.max(1, this.#held.size + this.#coming.size)) / engines;
-    return memoryLimitBytes > 0 ? Math.min(memoryLimitBytes, share) : share;
-  }
-}
-
-function takenBy(resident: readonly Counted[]): number {
-  return resident.reduce((sum, { peakBytes }) => sum + peakBytes, 0);
 }
 
 /** Only ever less of the processor, which every process may give to its children; one that is gone needs none. */

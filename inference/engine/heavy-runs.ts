@@ -1,4 +1,3 @@
-import { throwIfAborted } from '../../proto/wire/errors.ts';
 import type { CancelledRun } from './cancel-grace.ts';
 import type { EngineProcess, RunLimits } from './engine-process.ts';
 import type { ImageBound } from './heavy-model.ts';
@@ -15,31 +14,27 @@ export interface HeavyDeps {
   readonly graceMs: (run: CancelledRun) => number;
   /** Called for each engine that takes the place of another. */
   readonly onSpawned: (pid: number) => void;
-  /** The largest image that the memory has room for, asked before each run. */
-  readonly bound: () => ImageBound | undefined;
+  /** The largest image that a run may take which may take so much memory; undefined where that depends on no image. */
+  readonly bound: (allowedBytes: number) => ImageBound | undefined;
   readonly memory: MemoryShare;
+  /** Less of it may be held than before. */
+  readonly onLessHeld: () => void;
 }
 
-interface HeavySeat {
-  readonly engine: EngineProcess | undefined;
-  readonly isBusy: boolean;
-}
+const NO_IMAGE = { width: 0, height: 0 };
 
 /** What sets the runs of a heavy model apart: they take turns with those of others, have a bound, and keep what they took. */
 export class HeavyRuns {
+  readonly kept: KeptMemory<EngineProcess>;
   readonly #deps: HeavyDeps;
-  readonly #seats: readonly HeavySeat[];
-  readonly #kept: KeptMemory<EngineProcess>;
   /** Of this model: heavy models differ in what a run takes. */
   readonly #runs = new RunAverage();
   #stopListening: (() => void) | undefined;
-  #onRunEnded: (() => void)[] = [];
 
   /** `onTurn` is called whenever the gate may have opened. */
-  constructor(deps: HeavyDeps, seats: readonly HeavySeat[], onTurn: () => void) {
+  constructor(deps: HeavyDeps, seats: readonly { readonly engine: EngineProcess | undefined }[], onTurn: () => void) {
     this.#deps = deps;
-    this.#seats = seats;
-    this.#kept = new KeptMemory(deps.memory);
+    this.kept = new KeptMemory(deps.memory, seats, deps.onLessHeld);
     this.#stopListening = deps.gate.listen(onTurn);
   }
 
@@ -51,11 +46,19 @@ export class HeavyRuns {
   begins(engine: EngineProcess): Pick<RunLimits, 'cancelGraceMs' | 'bound'> {
     const { gate, bound, graceMs, reloadMs } = this.#deps;
     gate.enter();
-    this.#kept.begins(engine);
+    const imageBound = bound(this.kept.begins(engine));
+    if (imageBound === undefined) {
+      // No engine tells of an image that makes no difference.
+      this.kept.decoded(engine, NO_IMAGE);
+    }
     return {
       cancelGraceMs: (elapsedMs) => graceMs({ elapsedMs, runMs: this.#runs.meanMs, reloadMs }),
-      bound: bound(),
+      bound: imageBound,
     };
+  }
+
+  decoded(engine: EngineProcess, image: ImageSize): void {
+    this.kept.decoded(engine, image);
   }
 
   /** A run ended well after this long. */
@@ -63,48 +66,16 @@ export class HeavyRuns {
     this.#runs.add(durationMs);
   }
 
-  /** It ended after an image of this size, undefined before any was decoded; its seat is free. */
-  ended(engine: EngineProcess, image: ImageSize | undefined): void {
-    this.#kept.ended(engine, image);
+  /** It ended, well or not; its seat is free. */
+  ended(engine: EngineProcess): void {
     // Before others hear that the turn is theirs, this pool's line among them.
-    this.#renewIfLarge({ engine, isBusy: false });
-    this.#tellRunEnded();
+    this.kept.ended(engine);
     this.#deps.gate.leave();
-  }
-
-  /**
-   * Resolves once no engine keeps, or may still take, more than it is allowed now. One that does is ended as soon as it works on
-   * nothing, and another takes its place. @throws the signal's reason when aborted, no sooner than the runs end.
-   */
-  async shrink(signal: AbortSignal): Promise<void> {
-    const engines = this.#seats.flatMap(({ engine }) => engine ?? []);
-    for (const seat of this.#seats) {
-      while (seat.engine !== undefined && this.#kept.mayOutgrow(seat.engine)) {
-        await new Promise<void>((resolve) => this.#onRunEnded.push(resolve));
-      }
-      this.#renewIfLarge(seat);
-    }
-    await Promise.all(engines.filter(({ isEnding }) => isEnding).map(({ exited }) => exited));
-    throwIfAborted(signal);
   }
 
   /** Hears of no turn any more. Idempotent. */
   close(): void {
     this.#stopListening?.();
     this.#stopListening = undefined;
-  }
-
-  #renewIfLarge({ engine, isBusy }: HeavySeat): void {
-    if (engine !== undefined && !isBusy && !engine.isEnding && this.#kept.isTooMuch(engine)) {
-      engine.renew();
-    }
-  }
-
-  #tellRunEnded(): void {
-    const waiting = this.#onRunEnded;
-    this.#onRunEnded = [];
-    for (const resolve of waiting) {
-      resolve();
-    }
   }
 }

@@ -6,42 +6,127 @@ export interface ImageSize {
 
 /** What memory there is for the engines of one heavy model. */
 export interface MemoryShare {
-  /** That one of them may take now; less once another model is loaded. */
-  readonly allowedBytes: () => number;
+  /** What one of them is counted for, whatever it does. */
+  readonly peakBytes: number;
+  /** What one of them is to keep to; less once another model is there. */
+  readonly shareBytes: () => number;
+  /** What a run may take now on one that holds so much already: its share, or less while another model's run holds more. */
+  readonly allowedBytes: (heldBytes: number) => number;
   /** What one takes for an image of this size. */
   readonly takenBytes: (image: ImageSize) => number;
 }
 
-/** An engine keeps what its largest image took: ONNX Runtime and the allocator give little of it back before the process ends. */
-export class KeptMemory<E extends object> {
+/** What is asked of an engine here. */
+export interface KeepingEngine {
+  /** Told to end: what it holds comes back in a moment. */
+  readonly isEnding: boolean;
+  readonly exited: Promise<unknown>;
+  /** Ends one that works on nothing. */
+  renew(): void;
+}
+
+interface Run {
+  maxBytes: number;
+  isDecoded: boolean;
+  /** A load waited for its end, in vain. */
+  isGivenUp: boolean;
+}
+
+/**
+ * What the engines of one heavy model hold. Each keeps what its largest image took: ONNX Runtime and the allocator give little of it
+ * back before the process ends. One that keeps more than its share is renewed as soon as it works on nothing.
+ */
+export class KeptMemory<E extends KeepingEngine> {
   readonly #share: MemoryShare;
-  readonly #begun = new WeakMap<E, number>();
+  readonly #seats: readonly { readonly engine: E | undefined }[];
+  readonly #onLess: () => void;
   readonly #kept = new WeakMap<E, number>();
+  readonly #runs = new Map<E, Run>();
 
-  constructor(share: MemoryShare) {
+  /** `onLess` is called whenever less may be held than before. */
+  constructor(share: MemoryShare, seats: readonly { readonly engine: E | undefined }[], onLess: () => void) {
     this.#share = share;
+    this.#seats = seats;
+    this.#onLess = onLess;
   }
 
-  /** A run begins; until it ends it may take what it is allowed now. */
-  begins(engine: E): void {
-    this.#begun.set(engine, this.#share.allowedBytes());
+  /** A run begins; gives what it may take, for which it counts until its image is known. */
+  begins(engine: E): number {
+    const maxBytes = this.#share.allowedBytes(this.#heldBy(engine));
+    this.#runs.set(engine, { maxBytes, isDecoded: false, isGivenUp: false });
+    return maxBytes;
   }
 
-  /** It ended after an image of this size; undefined: before any was decoded, so it took nothing. */
-  ended(engine: E, image: ImageSize | undefined): void {
-    const allowedBytes = this.#begun.get(engine) ?? 0;
-    this.#begun.delete(engine);
-    const takenBytes = image === undefined ? 0 : Math.min(allowedBytes, this.#share.takenBytes(image));
-    this.#kept.set(engine, Math.max(this.#kept.get(engine) ?? 0, takenBytes));
+  /** The run's image has this size. */
+  decoded(engine: E, image: ImageSize): void {
+    const run = this.#runs.get(engine);
+    if (run !== undefined) {
+      run.maxBytes = Math.min(run.maxBytes, this.#share.takenBytes(image));
+      run.isDecoded = true;
+      this.#onLess();
+    }
   }
 
-  /** A run is under way that began when there was more for it. */
-  mayOutgrow(engine: E): boolean {
-    return (this.#begun.get(engine) ?? 0) > this.#share.allowedBytes();
+  /** The run ended; before any image was decoded it took nothing. */
+  ended(engine: E): void {
+    const run = this.#runs.get(engine);
+    this.#runs.delete(engine);
+    if (run?.isDecoded === true) {
+      this.#kept.set(engine, this.#claimOf(engine, run));
+    }
+    this.#renewIfLarge(engine);
+    this.#onLess();
   }
 
-  /** It keeps what another model needs now. */
-  isTooMuch(engine: E): boolean {
-    return (this.#kept.get(engine) ?? 0) > this.#share.allowedBytes();
+  /** Of all its engines, at most, until the runs under way end. */
+  get heldBytes(): number {
+    return this.#seats.reduce(
+      (sum, { engine }) => sum + (engine?.isEnding === false ? this.#heldBy(engine) : this.#share.peakBytes),
+      0,
+    );
+  }
+
+  /** A run is worth waiting for, after which less will be held. */
+  get isAwaited(): boolean {
+    return [...this.#runs].some(([engine, run]) => !run.isGivenUp && this.#isTooMuch(this.#claimOf(engine, run)));
+  }
+
+  /** No load waits for the runs under way a second time. */
+  giveUp(): void {
+    for (const run of this.#runs.values()) {
+      run.isGivenUp = true;
+    }
+  }
+
+  /** Ends the engines that work on nothing and keep more than their share. */
+  renewLarge(): void {
+    for (const { engine } of this.#seats) {
+      if (engine !== undefined && !this.#runs.has(engine)) {
+        this.#renewIfLarge(engine);
+      }
+    }
+  }
+
+  /** Resolves once all engines that were told to end are gone. */
+  async settled(): Promise<void> {
+    await Promise.all(this.#seats.flatMap(({ engine }) => (engine?.isEnding === true ? [engine.exited] : [])));
+  }
+
+  #heldBy(engine: E): number {
+    return Math.max(this.#share.peakBytes, this.#claimOf(engine, this.#runs.get(engine)));
+  }
+
+  #claimOf(engine: E, run: Run | undefined): number {
+    return Math.max(this.#kept.get(engine) ?? 0, run?.maxBytes ?? 0);
+  }
+
+  #renewIfLarge(engine: E): void {
+    if (!engine.isEnding && this.#isTooMuch(this.#kept.get(engine) ?? 0)) {
+      engine.renew();
+    }
+  }
+
+  #isTooMuch(bytes: number): boolean {
+    return bytes > this.#share.shareBytes();
   }
 }

@@ -114,21 +114,24 @@ export class VersionBook {
   /**
    * Sets when it is tried again: sooner for what may pass by itself, later for what the bytes themselves cause. `hasMadeRoom`: what
    * an alias served left for it. Such a load failed in vain and is not tried in the same way again, unless its bytes were broken
-   * here: they are fetched anew.
+   * here (they are fetched anew), or runs of others took the room that it was to have; that costs what serves another absence, so
+   * it is not tried soon.
    */
   failed(id: ServableId, error: unknown, hasMadeRoom = false): ServiceError {
     const failure = isServiceError(error) ? error : new ServiceError('internal', 'INTERNAL', String(error), { cause: error });
     const entry = this.#entry(id);
     entry.isFetchFailure = entry.state === 'fetching';
+    const isCrowdedOut = hasMadeRoom && failure.reason === 'INSUFFICIENT_MEMORY';
     if (!entry.isFetchFailure) {
-      entry.failedManifest = hasMadeRoom && failure.kind !== 'data-loss' ? entry.fetched?.manifest : undefined;
+      const isInVain = hasMadeRoom && failure.kind !== 'data-loss' && !isCrowdedOut;
+      entry.failedManifest = isInVain ? entry.fetched?.manifest : undefined;
     }
     this.apply(id, 'failed');
     this.#release(entry);
     entry.error = failure;
     entry.failures += 1;
     // A store that its operator puts right is to be noticed as soon as a network.
-    const isPassing = PASSING.has(failure.kind) || isMisconfigured(failure);
+    const isPassing = !isCrowdedOut && (PASSING.has(failure.kind) || isMisconfigured(failure));
     entry.retryAtMs = this.#nowMs() + pauseMs(entry.failures + 1, isPassing ? FETCH_RETRY : LOAD_RETRY);
     return failure;
   }

@@ -17,6 +17,8 @@ const ANSWER: EngineAnswer = {
   timings: [],
 };
 const STOPPED = { kind: 'cancelled', reason: 'CANCELLED', message: 'stopped' } as const;
+/** Of the largest image that may be decoded. */
+const SHARES: Readonly<Record<string, number>> = { bound: 1, 'wait with the largest image': 1, 'wait with half of it': 0.5 };
 const GROWTH_BYTES = 400_000_000;
 const waiting = new Set<number>();
 let pipe: ImagePipe | undefined;
@@ -90,8 +92,11 @@ async function take({ id, image, models, bound }: Predict): Promise<void> {
 function predict(id: number, script: string, bound: Predict['bound']): void {
   send({ kind: 'stage', id, stage: 'decode' });
   if (bound !== undefined && script !== 'refuse') {
-    const isLarge = script === 'bound' || script === 'wait with the largest image';
-    const { width, height } = isLarge ? { width: bound.maxPixels, height: bound.sideMultiple } : ANSWER;
+    const share = SHARES[script];
+    const { width, height } =
+      share === undefined
+        ? ANSWER
+        : { width: Math.ceil((share * bound.maxPixels) / bound.sideMultiple), height: bound.sideMultiple };
     send({ kind: 'decoded', id, width, height });
   }
   switch (script) {
@@ -100,6 +105,7 @@ function predict(id: number, script: string, bound: Predict['bound']): void {
       break;
     case 'wait':
     case 'wait with the largest image':
+    case 'wait with half of it':
       waiting.add(id);
       break;
     case 'ignore cancel':

@@ -2,11 +2,14 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Generation } from '../../../inference/engine/generation.ts';
 import type { ServableSpec } from '../../../inference/rollout/servable.ts';
-import { eventually } from '../../support/eventually.ts';
+import { ServiceError } from '../../../proto/wire/errors.ts';
+import { eventually, manyTurns } from '../../support/eventually.ts';
 import { heavyBench as bench, heavyJob, pidsOf } from '../../support/heavy-bench.ts';
 import { isRunning } from '../../support/processes.ts';
 import { scriptedHeavy } from '../../support/scripted-generation.ts';
 import { isError } from '../../support/service-errors.ts';
+
+const never = new AbortController().signal;
 
 test('what is counted for no model is shared by all: their largest images fit together, as long as they are loaded', async (t) => {
   const [one, other] = [scriptedHeavy('S:1', 100e6, 100), scriptedHeavy('T:1', 200e6, 200)];
@@ -50,29 +53,119 @@ test('an engine that took no more than its share stays when another model is loa
   assert.equal((await both.predict(heavyJob('done', one))).distinctColours, pid);
 });
 
-test('a run that began when there was more for it is waited for, and its engine is renewed', async (t) => {
+/** A run under way that a load of another model may have to wait for; `stop` ends it. */
+async function occupied(generation: Generation, script: string, spec: ServableSpec) {
+  const stop = new AbortController();
+  const running = heavyJob(script, spec, stop.signal);
+  const run = generation.predict(running);
+  // The engine tells of the image right after the stage.
+  await eventually(() => running.stages.length > 0);
+  await manyTurns();
+  return {
+    stop: async () => {
+      stop.abort();
+      await assert.rejects(run, isError('cancelled', 'CANCELLED'));
+    },
+  };
+}
+
+test('a run on an image for which there is too little room is waited for, and its engine is renewed', async (t) => {
   const [one, other] = [scriptedHeavy('S:1', 100e6, 100), scriptedHeavy('T:1', 200e6, 100)];
-  const { load } = bench(t, { memoryBytes: 2000e6 });
+  const { load, waits } = bench(t, { memoryBytes: 2000e6 });
   const alone = await load(one);
   const [pid = 0] = pidsOf(alone, 'S:1');
-  const stop = new AbortController();
-  const running = heavyJob('wait with the largest image', one, stop.signal);
-  const run = alone.predict(running);
-  await eventually(() => running.stages.length > 0);
-  let isLoaded = false;
-  const loading = load(one, other).finally(() => {
-    isLoaded = true;
-  });
-  // Elsewhere as much is loaded meanwhile, twice.
-  for (const _ of [1, 2]) {
-    await bench(t).load(other);
-  }
-  assert.ok(!isLoaded && isRunning(pid));
-  stop.abort();
-  await assert.rejects(run, isError('cancelled', 'CANCELLED'));
+  const { stop } = await occupied(alone, 'wait with the largest image', one);
+  const loading = load(one, other);
+  await eventually(() => waits.length > 0);
+  // Elsewhere as much is loaded meanwhile.
+  await bench(t).load(other);
+  assert.ok(isRunning(pid));
+  await stop();
   const both = await loading;
   assert.ok(!isRunning(pid));
   assert.deepEqual((await both.predict(heavyJob('done', one))).flakes, []);
+});
+
+test('a load waits so long for a run, and no second time: it fails while there is no room, and no engine ends for it', async (t) => {
+  const [one, other] = [scriptedHeavy('S:1', 100e6, 100), scriptedHeavy('T:1', 200e6, 100)];
+  const { load, loader, refusals, waits } = bench(t, { memoryBytes: 2000e6 });
+  const alone = await load(one);
+  const pids = pidsOf(alone, 'S:1');
+  const { stop } = await occupied(alone, 'wait with the largest image', one);
+  const refused = refusals(one, other);
+  await eventually(() => waits.length > 0);
+  waits[0]?.over.resolve();
+  const noRoom = { [other.id]: 'resource-exhausted INSUFFICIENT_MEMORY' };
+  assert.deepEqual(await refused, noRoom);
+  assert.deepEqual(await refusals(one, other), noRoom);
+  const [failure] = await loader.load([one, other], never).then((outcome) => (Array.isArray(outcome) ? outcome : []));
+  assert.match(failure?.error.message ?? '', /T:1 takes .* of 2000000000 .* by S:1 \(2000000000\) until runs under way/);
+  assert.deepEqual(
+    waits.map(({ ms }) => ms),
+    [30_000],
+  );
+  assert.deepEqual(pidsOf(alone, 'S:1'), pids);
+  await stop();
+  // What it might have had is its own again: only what is there now counts.
+  const both = await load(one, other);
+  assert.deepEqual((await both.predict(heavyJob('done', one))).flakes, []);
+  // Another run is waited for again.
+  await loader.dispose(both);
+  const next = await occupied(alone, 'wait with the largest image', one);
+  const loading = load(one, other);
+  await eventually(() => waits.length > 1);
+  await next.stop();
+  await loading;
+});
+
+for (const [image, script] of [
+  ['a usual image', 'wait'],
+  ['a large image beside which there is room', 'wait with half of it'],
+] as const) {
+  test(`a run on ${image} keeps no other model from loading`, async (t) => {
+    const [one, other] = [scriptedHeavy('S:1', 100e6, 100), scriptedHeavy('T:1', 200e6, 100)];
+    const { load, waits } = bench(t, { memoryBytes: 2000e6 });
+    const alone = await load(one);
+    const pids = pidsOf(alone, 'S:1');
+    const { stop } = await occupied(alone, script, one);
+    const both = await load(one, other);
+    assert.equal(waits.length, 0);
+    assert.deepEqual(pidsOf(both, 'S:1'), pids);
+    await stop();
+    // What it took is more than its share since the other one came.
+    const isRenewed = script !== 'wait';
+    const { distinctColours } = await both.predict(heavyJob('done', one));
+    assert.equal(distinctColours !== pids[0], isRenewed);
+  });
+}
+
+test('beside a run that takes more than its share others take what is left, and all together never more than there is', async (t) => {
+  const [one, other] = [scriptedHeavy('S:1', 50e6, 100), scriptedHeavy('T:1', 200e6, 100)];
+  const { load } = bench(t, { memoryBytes: 4000e6, engines: 2 });
+  const alone = await load(one);
+  const large = await occupied(alone, 'wait with the largest image', one);
+  const both = await load(one, other);
+  const { width } = await both.predict(heavyJob('bound', other));
+  const framePixels = 1216 * 1920;
+  const peaks = [200e6, 350e6].map((baseBytes) => baseBytes + 100 * framePixels);
+  const taken = 2000e6 + (peaks[0] ?? 0) + (350e6 + 100 * width) + (peaks[1] ?? 0);
+  assert.ok(taken <= 4000e6 && taken > 3999.9e6, `${taken}`);
+  await large.stop();
+  assert.ok((await both.predict(heavyJob('bound', other))).width > width);
+});
+
+test('a load that is given up waits for no run any longer', async (t) => {
+  const [one, other] = [scriptedHeavy('S:1', 100e6, 100), scriptedHeavy('T:1', 200e6, 100)];
+  const { load, loader, waits } = bench(t, { memoryBytes: 2000e6 });
+  const alone = await load(one);
+  const { stop } = await occupied(alone, 'wait with the largest image', one);
+  const closing = new AbortController();
+  const loading = loader.load([one, other], closing.signal);
+  await eventually(() => waits.length > 0);
+  closing.abort(new ServiceError('unavailable', 'SHUTTING_DOWN', 'the server is shutting down'));
+  await assert.rejects(loading, isError('unavailable', 'SHUTTING_DOWN'));
+  await stop();
+  assert.ok((await alone.predict(heavyJob('bound', one))).width === (2000e6 - 250e6) / 100);
 });
 
 test('a cancelled run counts for its own image: no engine is lost for what it might have been', async (t) => {

@@ -138,6 +138,24 @@ test('a successor whose bytes were broken here is fetched anew and tried again',
   await eventually(() => bench.rollout.current?.labels() === 'S:2');
 });
 
+test('a successor for which runs of others left no room is tried again, but not soon: what serves leaves for it each time', async (t) => {
+  const bench = await rolloutBench(t, {}, memory(true));
+  const [old, young] = [heavyOf('S', 1), heavyOf('S', 2)];
+  bench.source.publish(old, young);
+  await bench.startWith(pointing(old));
+  const { script } = bench.loader;
+  bench.loader.refuse(new ServiceError('resource-exhausted', 'INSUFFICIENT_MEMORY', 'no'), ({ label }) => label === 'S:2');
+  bench.source.change(pointing(young));
+  await eventually(() => bench.stateOf(young) === 'failed' && bench.rollout.current?.labels() === 'S:1');
+  bench.loader.script = script;
+  bench.loader.loads.length = 0;
+  bench.pass(29_000);
+  await manyTurns();
+  assert.deepEqual(bench.loader.loads, []);
+  bench.pass(1000);
+  await eventually(() => bench.rollout.current?.labels() === 'S:2');
+});
+
 for (const isUnloadFirst of [false, true]) {
   test(`a version on demand that nobody uses leaves for a promotion${isUnloadFirst ? ' that unloads first where it has to' : ''}`, async (t) => {
     const bench = await rolloutBench(t, {}, { weigh, budgetBytes: 12, isUnloadFirst });
