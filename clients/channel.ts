@@ -38,15 +38,19 @@ export function connect<C>(Client: Constructor<C>, settings: ConnectionSettings)
 }
 
 export interface Caller {
-  /** Runs `body` with retries and the connection's defaults; errors name the server where none answered. */
+  /** Runs `body` with retries and the connection's defaults; errors name the server where none answered, or another one did. */
   readonly call: <R>(body: (options: CallOptions) => Promise<R>, options: ClientCallOptions | undefined) => Promise<R>;
-  /** The same error, or one that names the server where none answered. */
+  /** The same error, or one that names the server where none answered, or another one did. */
   readonly explain: (error: unknown) => unknown;
 }
 
 /** `service` is a word for messages, such as "registry". */
 export function createCaller(service: string, settings: ConnectionSettings, deps: RetryDeps = SYSTEM_RETRY_DEPS): Caller {
   const explain = (error: unknown): unknown => {
+    if (isServiceError(error) && error.reason === 'UNIMPLEMENTED') {
+      const message = `what listens at ${settings.address} is no ${service}, or one of another release: ${error.message}`;
+      return new ServiceError(error.kind, error.reason, message, { cause: error });
+    }
     // A server's own UNAVAILABLE has a reason of its own; this one comes from the transport.
     if (!isServiceError(error, 'unavailable') || error.reason !== 'UNAVAILABLE') {
       return error;

@@ -2,6 +2,7 @@ import { readFile, stat } from 'node:fs/promises';
 import { type PredictOptions as OptionsMessage, Priority } from '../proto/gen/maskterial/inference/v1/inference_service.ts';
 import { ServiceError } from '../proto/wire/errors.ts';
 import type { ClientCallOptions } from './channel.ts';
+import { describeSystemError } from './system-error.ts';
 
 /** What one Predict request may hold; the server has the same limit. */
 export const MAX_IMAGE_BYTES = 32 * 1024 * 1024;
@@ -65,7 +66,7 @@ export async function bytesOf(image: ImageSource): Promise<Buffer> {
     if (error instanceof ServiceError) {
       throw error;
     }
-    throw new ServiceError('invalid-argument', 'UNREADABLE_FILE', `cannot read ${image.path}: ${describe(error)}`, {
+    throw new ServiceError('invalid-argument', 'UNREADABLE_FILE', `cannot read ${image.path}: ${describeSystemError(error)}`, {
       cause: error,
     });
   }
@@ -75,8 +76,4 @@ function checkSize(name: string, sizeBytes: number): void {
   if (sizeBytes > MAX_IMAGE_BYTES) {
     throw new ServiceError('invalid-argument', 'IMAGE_TOO_LARGE', `${name}: ${sizeBytes} bytes, at most ${MAX_IMAGE_BYTES}`);
   }
-}
-
-function describe(error: unknown): string {
-  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : String(error);
 }

@@ -1,4 +1,4 @@
-import { type FileHandle, mkdir, open, rename, rm } from 'node:fs/promises';
+import { type FileHandle, mkdir, open, rename, rm, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { projectVersion } from '../../infra/process/version.ts';
 import type { UsedModel } from '../../proto/gen/maskterial/inference/v1/inference_service.ts';
@@ -34,6 +34,7 @@ export class CocoFile implements ResultWriter {
   async begin(): Promise<void> {
     await this.#orUnwritable(async () => {
       await mkdir(dirname(this.#path), { recursive: true });
+      await refuseFolder(this.#path);
       this.#file = await open(this.#partial, 'wx');
       await this.#file.appendFile('{"annotations":[');
     });
@@ -106,5 +107,14 @@ export class CocoFile implements ResultWriter {
     } catch (error) {
       throw unwritable(this.#path, error);
     }
+  }
+}
+
+/** A folder of that name would be noticed when the dataset takes its place, after hours. */
+async function refuseFolder(path: string): Promise<void> {
+  // What cannot be looked at is not there, or fails when it is opened.
+  const found = await stat(path).catch(() => undefined);
+  if (found?.isDirectory() === true) {
+    throw new Error('a folder has this name');
   }
 }

@@ -1,8 +1,9 @@
 import { userInfo } from 'node:os';
-import { InvalidArgumentError, Option } from 'commander';
+import { type Command, InvalidArgumentError, Option } from 'commander';
 import { type Environment, EnvReader } from '../../infra/process/env.ts';
 import { asAliasName, asModelName, type ModelName, type ModelReference, readModelReference } from '../../proto/wire/names.ts';
 import { labelViolations } from '../../registry/model/labels.ts';
+import { usageError } from './exit-codes.ts';
 
 const DEFAULT_REGISTRY = '127.0.0.1:50051';
 const DEFAULT_INFERENCE = '127.0.0.1:50052';
@@ -131,10 +132,33 @@ export function parseReference(text: string): ModelReference {
 
 /** Checked here so that a slip in the address is not a minute of retries. */
 function parseAddress(text: string): string {
-  if (!/^(\[[0-9a-fA-F:.]+\]|[^\s:/]+):\d{1,5}$/.test(text)) {
+  const port = Number(/^(?:\[[0-9a-fA-F:.]+\]|[^\s:/]+):(\d{1,5})$/.exec(text)?.[1] ?? 0);
+  if (port < 1 || port > 65_535) {
     throw new InvalidArgumentError(`expected host:port, found "${text}"`);
   }
   return text;
+}
+
+/**
+ * Parses the addresses that a command takes from the environment; only what is on the command line is parsed by itself.
+ * @throws ServiceError invalid-argument USAGE naming the variable.
+ */
+export function checkDefaultAddresses(command: Command): void {
+  for (const option of command.options) {
+    const name = option.attributeName();
+    const value: unknown = command.getOptionValue(name);
+    if (option.parseArg === parseAddress && command.getOptionValueSource(name) === 'default') {
+      parseDefaultAddress(`MASKTERIAL_${name.toUpperCase()}`, String(value));
+    }
+  }
+}
+
+function parseDefaultAddress(variable: string, text: string): void {
+  try {
+    parseAddress(text);
+  } catch (error) {
+    throw error instanceof InvalidArgumentError ? usageError(`${variable}: ${error.message}`) : error;
+  }
 }
 
 /** Some containers run as a user id without a name. */

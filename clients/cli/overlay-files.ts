@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
+import { constants } from 'node:fs';
+import { access, mkdir, readFile } from 'node:fs/promises';
 import { basename, extname, join, resolve } from 'node:path';
 import type { Answer } from '../prediction.ts';
-import { unreadable } from './file-errors.ts';
+import { unreadable, unwritable } from './file-errors.ts';
 import { OVERLAY_SUFFIX } from './images.ts';
 import { drawOverlay, readOverlayKey } from './overlay/overlay.ts';
 import { writeWholeFile } from './whole-file.ts';
@@ -15,10 +16,23 @@ export class OverlayFiles {
   readonly #folder: string;
   readonly #names: ReadonlyMap<string, string>;
 
-  /** All images' paths beforehand, so that images of equal name from two folders get names of their own. */
-  constructor(folder: string, paths: readonly string[]) {
+  private constructor(folder: string, paths: readonly string[]) {
     this.#folder = folder;
     this.#names = overlayNames(paths);
+  }
+
+  /**
+   * Takes all images' paths beforehand, so that images of equal name from two folders get names of their own.
+   * @throws ServiceError failed-precondition UNWRITABLE_FILE, before hours of work on pictures that have no place.
+   */
+  static async open(folder: string, paths: readonly string[]): Promise<OverlayFiles> {
+    try {
+      await mkdir(folder, { recursive: true });
+      await access(folder, constants.W_OK);
+    } catch (error) {
+      throw unwritable(folder, error);
+    }
+    return new OverlayFiles(folder, paths);
   }
 
   /** Draws and saves, unless the very same picture is there from an earlier run. */

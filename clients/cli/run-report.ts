@@ -79,7 +79,12 @@ export class RunReport {
     if (this.#failures.length === 0) {
       return [];
     }
-    const lines = this.#failures.map(({ path, error }) => `  ${path}: ${errorLine(error).replace(/^error: /, '')}`);
+    const lines = this.#failures.map(({ path, error }) => `  ${aboutImage(path, errorLine(error).replace(/^error: /, ''))}`);
     return [`${this.#failures.length} of ${formatCount(this.#total, 'image')} failed:`, ...lines];
   }
+}
+
+/** Names the image that a message is about, once. */
+export function aboutImage(path: string, message: string): string {
+  return [`${path}: `, `cannot read ${path}: `].some((start) => message.startsWith(start)) ? message : `${path}: ${message}`;
 }

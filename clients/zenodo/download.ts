@@ -4,6 +4,7 @@ import { type FileHandle, mkdir, open, rename, rm, stat } from 'node:fs/promises
 import { join } from 'node:path';
 import { isServiceError, ServiceError, throwIfAborted } from '../../proto/wire/errors.ts';
 import { type RetryDeps, retryDelay, type RetrySettings } from '../retry.ts';
+import { describeSystemError } from '../system-error.ts';
 import type { Fetcher } from './fetcher.ts';
 import type { RecordFile } from './record.ts';
 
@@ -35,7 +36,7 @@ export async function downloadFile(file: RecordFile, folder: string, deps: Downl
     return target;
   } catch (error) {
     throw error instanceof Error && 'code' in error && !isServiceError(error)
-      ? new ServiceError('failed-precondition', 'UNWRITABLE_FILE', `cannot write ${target}: ${String(error.code)}`, {
+      ? new ServiceError('failed-precondition', 'UNWRITABLE_FILE', `cannot write ${target}: ${describeSystemError(error)}`, {
           cause: error,
         })
       : error;

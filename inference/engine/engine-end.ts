@@ -32,19 +32,24 @@ export function endedWhileLoading(servables: readonly ServableSpec[], reason: Ki
  * What an engine that ended in the middle of a run is to the caller. Beyond a limit without a retry delay: the image may well be
  * what caused it, and the caller's own growing delays come between its few tries.
  */
-export function endedWhileRunning(pid: number, reason: KillReason | undefined, how: string): ServiceError {
+export function endedWhileRunning(
+  pid: number,
+  reason: KillReason | undefined,
+  how: string,
+  { runLimitMs, memoryLimitBytes }: { readonly runLimitMs: number; readonly memoryLimitBytes: number },
+): ServiceError {
   switch (reason) {
     case 'hung':
       return new ServiceError(
         'unavailable',
         'ENGINE_HUNG',
-        `the engine (pid ${pid}) took longer for this image than any may, and was ended`,
+        `the engine (pid ${pid}) took longer than ${runLimitMs} ms for this image, the limit, and was ended`,
       );
     case 'too large':
       return new ServiceError(
         'unavailable',
         'ENGINE_OUT_OF_MEMORY',
-        `the engine (pid ${pid}) took more memory for this image than it may, and was ended`,
+        `the engine (pid ${pid}) took more than ${memoryLimitBytes} bytes of memory for this image, the limit, and was ended`,
       );
     default:
       return new ServiceError(

@@ -44,6 +44,7 @@ export interface EngineJob {
 interface Running {
   readonly id: number;
   readonly job: EngineJob;
+  readonly runLimitMs: number;
   readonly resolve: (answer: EngineAnswer) => void;
   readonly reject: (error: unknown) => void;
   readonly cancel: () => void;
@@ -81,6 +82,7 @@ export class EngineProcess {
   readonly #child: ChildProcess;
   #running: Running | undefined;
   #killedFor: KillReason | undefined;
+  #memoryLimitBytes = 0;
   #isKilled = false;
   #lastId = 0;
   #onReady: ((failures: readonly LoadFailure[]) => void) | undefined;
@@ -97,9 +99,10 @@ export class EngineProcess {
     // Mostly an engine that ended in the middle of an image, which `exited` tells of; one that lives on could get no image any more.
     child.stdio[IMAGE_PIPE_FD]?.on('error', () => this.kill());
     void this.exited.then((how) => {
-      this.#settle(({ job, reject }) =>
-        reject(job.signal.aborted ? abortError(job.signal) : endedWhileRunning(this.pid, this.#killedFor, how)),
-      );
+      this.#settle(({ job, reject, runLimitMs }) => {
+        const limits = { runLimitMs, memoryLimitBytes: this.#memoryLimitBytes };
+        reject(job.signal.aborted ? abortError(job.signal) : endedWhileRunning(this.pid, this.#killedFor, how, limits));
+      });
     });
   }
 
@@ -169,7 +172,7 @@ export class EngineProcess {
         const graceMs = cancelGraceMs?.(performance.now() - started) ?? HEARD_WITHIN_MS;
         running.grace = setTimeout(() => this.#killFor(cancelGraceMs === undefined ? 'deaf' : 'given up'), graceMs);
       };
-      const running: Running = { id, job, resolve, reject, cancel, grace: undefined, watchdog: undefined };
+      const running: Running = { id, job, runLimitMs, resolve, reject, cancel, grace: undefined, watchdog: undefined };
       this.#running = running;
       running.watchdog = setTimeout(() => this.#killFor('hung'), runLimitMs);
       job.signal.addEventListener('abort', cancel, { once: true });
@@ -209,6 +212,7 @@ export class EngineProcess {
   }
 
   #limitMemory(limitBytes: number): void {
+    this.#memoryLimitBytes = limitBytes;
     if (limitBytes > 0) {
       const stop = watchMemory(this.pid, limitBytes, () => this.#killFor('too large'));
       void this.exited.then(stop);

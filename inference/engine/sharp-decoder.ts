@@ -97,8 +97,9 @@ async function reading<T>(work: () => Promise<T>, bytes: Uint8Array): Promise<T>
   try {
     return await work();
   } catch (cause) {
-    const why = cause instanceof Error ? cause.message : String(cause);
-    const message = `cannot decode the image (found ${describeBytes(bytes)}): ${why.slice(0, 300)}`;
+    const text = cause instanceof Error ? cause.message : String(cause);
+    const why = /unsupported image format/.test(text) ? 'expected JPEG, PNG, TIFF or WebP' : text.slice(0, 300);
+    const message = `cannot decode the image (found ${describeBytes(bytes)}): ${why}`;
     throw new ServiceError('invalid-argument', 'UNDECODABLE_IMAGE', message, { cause });
   }
 }

@@ -18,6 +18,10 @@ export interface RequestedOptions {
   readonly umPerPx?: number | undefined;
 }
 
+/** What no microscope is beyond: areas stay numbers that every reader can hold. */
+const MIN_UM_PER_PX = 1e-6;
+const MAX_UM_PER_PX = 1e6;
+
 export const DEFAULT_THRESHOLDS: Thresholds = { scoreThreshold: 0.3, minClassOccupancy: 0.5, sizeThreshold: 200 };
 
 /** @throws ServiceError invalid-argument INVALID_REQUEST listing every violation. */
@@ -40,7 +44,7 @@ export function optionViolations(requested: RequestedOptions): FieldViolation[] 
     ...check('options.thresholds.score_threshold', scoreThreshold, isShare, 'a number in [0, 1]'),
     ...check('options.thresholds.min_class_occupancy', minClassOccupancy, isShare, 'a number in [0, 1]'),
     ...check('options.thresholds.size_threshold', sizeThreshold, isPixelCount, 'a whole number of pixels, 0 or more'),
-    ...check('options.um_per_px', umPerPx, isScale, 'a finite number above 0'),
+    ...check('options.um_per_px', umPerPx, isScale, `a number from ${MIN_UM_PER_PX} to ${MAX_UM_PER_PX}`),
   ];
 }
 
@@ -62,5 +66,5 @@ function isPixelCount(value: number): boolean {
 }
 
 function isScale(value: number): boolean {
-  return Number.isFinite(value) && value > 0;
+  return value >= MIN_UM_PER_PX && value <= MAX_UM_PER_PX;
 }

@@ -139,11 +139,16 @@ function bind(server: Server, { host, port }: ServeSettings): Promise<number> {
         resolve(bound);
       } else {
         reject(
-          new ServiceError('failed-precondition', 'CANNOT_LISTEN', `cannot listen on ${host}:${port}: ${error.message}`, {
+          new ServiceError('failed-precondition', 'CANNOT_LISTEN', `cannot listen on ${host}:${port}: ${reasonOf(error)}`, {
             cause: error,
           }),
         );
       }
     });
   });
+}
+
+/** grpc-js says "No address added out of total 1 resolved errors: [listen EADDRINUSE: address already in use X]"; the reason is inside. */
+function reasonOf({ message }: Error): string {
+  return /errors: \[(?:listen )?(.*)\]$/s.exec(message)?.[1] ?? message;
 }

@@ -31,12 +31,13 @@ export async function requireReady(
     const { state, failure } = servable ?? { state: 'not there', failure: undefined };
     return `${report.server.name}: ${failure === undefined ? state : `${failure.message} [${failure.reason}]`}`;
   });
-  const rest = others.length > MAX_NAMED ? `; and ${others.length - MAX_NAMED} more` : '';
-  const why = holders.length === 0 ? 'no live server keeps it loaded' : `${named.join('; ')}${rest}`;
+  const rest = others.length > MAX_NAMED ? [`and ${others.length - MAX_NAMED} more`] : [];
+  const details = holders.length === 0 ? ['no live server keeps it loaded'] : [...named, ...rest];
+  const why = details.length === 0 ? '' : `: ${details.join('; ')}`;
   throw new ServiceError(
     'failed-precondition',
     'NOT_ENOUGH_READY',
-    `${model}:${version} is held ready by ${ready} of the ${required} servers required for ${model}@${alias}: ${why}`,
+    `${model}:${version} is held ready by ${ready} of the ${required} servers required for ${model}@${alias}${why}`,
     { metadata: { ready: String(ready), required: String(required) } },
   );
 }

@@ -6,6 +6,7 @@ import type { WatchAliasesResponse } from '../../proto/gen/maskterial/registry/v
 import { ServiceError } from '../../proto/wire/errors.ts';
 import { parseModelReference } from '../../proto/wire/names.ts';
 import { deferred } from '../support/deferred.ts';
+import { FakeInference, failWith } from '../support/fake-inference.ts';
 import { FakeRegistry } from '../support/fake-registry.ts';
 import { manualRetry } from '../support/manual-retry.ts';
 import { isError, rejection } from '../support/service-errors.ts';
@@ -161,6 +162,19 @@ test('names the server that cannot be reached', async () => {
     assert.deepEqual([error.kind, error.reason], ['unavailable', 'UNAVAILABLE']);
     assert.ok(error.message.includes(server.address), error.message);
     assert.equal(deps.waits.length, 4);
+  } finally {
+    client.close();
+  }
+});
+
+test('says so where another service listens', async () => {
+  const inference = new FakeInference(() => failWith(unavailable()));
+  await using server = await inference.start();
+  const client = createRegistryClient({ address: server.address });
+  try {
+    const error = await rejection(client.getModel('M'));
+    assert.equal(error.reason, 'UNIMPLEMENTED');
+    assert.ok(error.message.startsWith(`what listens at ${server.address} is no registry, or one of another release: `));
   } finally {
     client.close();
   }

@@ -70,7 +70,7 @@ async function predict(cli: Cli, paths: readonly string[], options: Options): Pr
 async function openOverlays(folder: string, inputs: readonly Input[]): Promise<(path: string, answer: Answer) => Promise<void>> {
   const { OverlayFiles } = await import('../overlay-files.ts');
   const paths = inputs.map(({ path }) => path);
-  const overlays = new OverlayFiles(folder, paths);
+  const overlays = await OverlayFiles.open(folder, paths);
   return (path, answer) => overlays.save(path, answer);
 }
 

@@ -157,4 +157,7 @@ test('where it cannot be written, that is said before anything is predicted', as
   const file = new CocoFile(join(folder, 'a-file', 'flakes.json'), NOW);
   isError('failed-precondition', 'UNWRITABLE_FILE')(await rejection(file.begin()));
   await file.end(false);
+  const asFolder = new CocoFile(folder, NOW);
+  isError('failed-precondition', 'UNWRITABLE_FILE')(await rejection(asFolder.begin()));
+  await asFolder.end(false);
 });

@@ -73,6 +73,7 @@ const LINES: [string, string[], number, RegExp][] = [
   ['bad label key', ['publish', 'x', '--label', 'Team=a'], 2, /label\.Team/],
   ['bad label value', ['publish', 'x', '--label', `team=${'v'.repeat(256)}`], 2, /label\.team/],
   ['bad address', ['models', '--registry', 'http://x:1'], 2, /host:port/],
+  ['no such port', ['models', '--registry', 'x:65536'], 2, /host:port/],
 ];
 for (const [name, args, code, message] of LINES) {
   test(`exit code ${code}: ${name}`, async () => {
@@ -102,6 +103,16 @@ test('serve all tells every wrong setting of both services in one line', async (
   const { code, out, err } = await run(['serve', 'all'], { REGISTRY_PORT: 'x', INFERENCE_PORT: 'y', ENGINES: 'z' });
   assert.deepEqual([code, out], [2, '']);
   assert.match(err, /^maskterial: error: .*REGISTRY_PORT.*ENGINES.*INFERENCE_PORT.*\n$/);
+});
+
+test('an address from the environment is checked like one from the command line', async () => {
+  const env = { MASKTERIAL_REGISTRY: 'localhost', MASKTERIAL_INFERENCE: 'localhost:99999' };
+  const models = await runCommand(['models'], env);
+  assert.deepEqual([models.code, /MASKTERIAL_REGISTRY: expected host:port, found "localhost"/.test(models.err)], [2, true]);
+  const status = await runCommand(['status'], env);
+  assert.deepEqual([status.code, /MASKTERIAL_INFERENCE: expected host:port/.test(status.err)], [2, true]);
+  // What the command line says counts, and nothing else is looked at.
+  assert.equal((await runCommand(['status', '--inference', '127.0.0.1:1', '--timeout', '0.1'], env)).code, 3);
 });
 
 test('another address needs --insecure', async () => {

@@ -115,6 +115,8 @@ export function describePrefetch(registry: () => Registry): void {
       assert.match(closer.message, /b: no such operator \[LOAD_FAILED\]/);
       assert.equal((await registry().getModel('AMM', never)).aliases[0]?.version, 1);
       await report('b', 2, { state: 'fetched' });
+      // Nobody is to blame but that there are no more of them.
+      assert.match((await rejection(promote({ requireReady: 3 }))).message, /by 2 of the 3 servers required for \S+@production$/);
       assert.equal((await promote({ requireReady: 2 })).alias.version, 2);
     });
 

@@ -24,6 +24,7 @@ test('a run over its limit fails as hung; its engine is ended and another comes'
   const [pid = 0] = pids();
   const error = await rejection(generation.predict(job('block')));
   assert.deepEqual([error.kind, error.reason, error.retryDelayMs], ['unavailable', 'ENGINE_HUNG', undefined]);
+  assert.match(error.message, /longer than 50 ms/);
   assert.equal(isRunning(pid), false);
   await eventually(() => generation.engines().every(({ isReady, restarts }) => isReady && restarts === 1));
   assert.notEqual(pids()[0], pid);
@@ -53,6 +54,7 @@ test('an engine over its memory limit is ended with its run alone, and another c
   await eventually(() => other.stages.length > 0);
   const error = await rejection(generation.predict(job('grow')));
   assert.deepEqual([error.kind, error.reason, error.retryDelayMs], ['unavailable', 'ENGINE_OUT_OF_MEMORY', undefined]);
+  assert.match(error.message, /more than 300000000 bytes/);
   assert.deepEqual([isRunning(first), isRunning(second)], [true, false]);
   await eventually(() => generation.engines().every(({ isReady }) => isReady));
   const [ended] = events;

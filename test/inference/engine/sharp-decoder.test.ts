@@ -181,6 +181,7 @@ test('JPEG', async () => {
 for (const [what, bytes, named] of [
   ['nothing', Buffer.alloc(0), 'no bytes'],
   ['text', Buffer.from('hello'), '68656c6c6f'],
+  ['what no loader takes', Buffer.from('hello'), 'expected JPEG, PNG, TIFF or WebP'],
   ['GIF', made.gif, 'GIF'],
   ['AVIF', made.heif, 'HEIF or AVIF'],
   ['a JPEG for print', made.cmykJpeg, 'cmyk'],

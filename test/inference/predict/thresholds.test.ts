@@ -30,6 +30,9 @@ for (const [field, requested] of [
   ['options.um_per_px', { umPerPx: -0.3844 }],
   ['options.um_per_px', { umPerPx: Number.NaN }],
   ['options.um_per_px', { umPerPx: Number.POSITIVE_INFINITY }],
+  // Its square would not be finite.
+  ['options.um_per_px', { umPerPx: 1e200 }],
+  ['options.um_per_px', { umPerPx: 1e-200 }],
 ] satisfies [string, RequestedOptions][]) {
   test(`${field} is refused in ${Object.values(requested).join()}`, () => {
     assert.deepEqual(

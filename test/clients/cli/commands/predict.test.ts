@@ -84,6 +84,8 @@ test('one bad image stops nothing: it is listed at the end with its reason, and 
   assert.equal(lines.length, 3);
   assert.ok(lines[0]?.includes(bad) && lines[0].includes('UNDECODABLE_IMAGE'));
   assert.ok(lines[1]?.includes(missing) && lines[1].includes('UNREADABLE_FILE'));
+  // Each is named once.
+  assert.equal(lines[1]?.split(missing).length, 2);
   assert.ok(lines[2]?.includes(empty));
 });
 
@@ -190,12 +192,26 @@ test('--overlay saves a picture an image, apart for images of one name', async (
 });
 
 test('an overlay that cannot be saved is a failure, but its flakes are shown', async () => {
-  const file = join(folder, 'a-file');
-  await writeFile(file, '');
-  const { code, out, err } = await predict([join(folder, 'scan', '10.png'), '--overlay', file]);
+  const overlays = join(folder, 'overlays-taken');
+  // A folder where the picture belongs.
+  await mkdir(join(overlays, '10.overlay.png'), { recursive: true });
+  const { code, out, err } = await predict([join(folder, 'scan', '10.png'), '--overlay', overlays]);
   assert.equal(code, EXIT.failed);
   assert.match(out, /1 flake /);
   assert.match(err, /1 of 1 image failed/);
+});
+
+test('a place for pictures or a dataset that cannot be written ends the run before it begins', async () => {
+  const file = join(folder, 'a-file');
+  await writeFile(file, '');
+  for (const place of [
+    ['--overlay', file],
+    ['--coco', join(folder, 'scan')],
+  ]) {
+    const { code, out, err } = await predict([join(folder, 'scan'), ...place]);
+    assert.deepEqual([code, out], [EXIT.failed, '']);
+    assert.match(err, /cannot write .* \[UNWRITABLE_FILE\]\n$/);
+  }
 });
 
 test('an interrupt ends the run as one', async () => {

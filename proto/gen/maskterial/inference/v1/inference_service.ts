@@ -106,7 +106,7 @@ export interface PredictOptions {
   thresholds?:
     | Thresholds
     | undefined;
-  /** Scale of the image in micrometres per pixel; needed for areas in um^2, never guessed. */
+  /** Scale of the image in micrometres per pixel, 0.000001 to 1000000; needed for areas in um^2, never guessed. */
   umPerPx?:
     | number
     | undefined;
