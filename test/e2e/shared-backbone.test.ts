@@ -11,7 +11,7 @@ import type { BlobRef } from '../../proto/wire/digest.ts';
 import { writeFiles } from '../support/bundle-files.ts';
 import { lastingPort } from '../support/lasting-port.ts';
 import { m2fFiles, randomM2f, TINY } from '../support/m2f/random-model.ts';
-import { MeteredLink } from '../support/soak/metered-link.ts';
+import { MeteredLink } from '../support/metered-link.ts';
 import { startService } from '../support/soak/service-process.ts';
 
 /** A backbone of megabytes and a head of kilobytes, as far as their sizes go. */

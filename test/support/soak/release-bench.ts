@@ -11,11 +11,11 @@ import { ModelKind, type Version } from '../../../proto/gen/maskterial/registry/
 import { RegistryServiceClient } from '../../../proto/gen/maskterial/registry/v1/registry_service.ts';
 import type { BlobRef } from '../../../proto/wire/digest.ts';
 import { lastingPort } from '../lasting-port.ts';
+import { MeteredLink } from '../metered-link.ts';
 import { stage, upload } from '../registry/publish.ts';
 import { registryOverGrpc } from '../registry/registry-over-grpc.ts';
 import { type Missing, missingInCache, missingOf, namesIn } from './held-chunks.ts';
 import { type LargeVersion, makeLargeVersion } from './large-version.ts';
-import { MeteredLink } from './metered-link.ts';
 import { ReleaseReader } from './release-reader.ts';
 import { type OpenStore, openFolderStore, type ReleaseStore, untilEmpty } from './release-store.ts';
 import type { SeededRandom } from './seeded-random.ts';

@@ -1,5 +1,7 @@
 import { once } from 'node:events';
 import { createServer, type Server, Socket } from 'node:net';
+import { pipeline } from 'node:stream';
+import { type Deferred, deferred } from './deferred.ts';
 
 /**
  * A port in front of a server's that counts the bytes that go through, and cuts its connections when the server's are cut. Clients
@@ -13,6 +15,9 @@ export class MeteredLink implements AsyncDisposable {
   readonly #server: Server;
   readonly #open = new Set<Socket>();
   #onBytes: (() => void)[] = [];
+  /** How many more bytes the server gets before the rest waits for `letThrough`. */
+  #passBytes = Number.POSITIVE_INFINITY;
+  #passAll: Deferred<void> = deferred();
 
   private constructor(targetPort: number) {
     this.#server = createServer((near) => this.#join(near, targetPort));
@@ -35,7 +40,20 @@ export class MeteredLink implements AsyncDisposable {
     return new Promise((resolve) => this.#onBytes.push(resolve));
   }
 
+  /** Lets so many more bytes through to the server, over whatever connections; so what clients do gets that far and no further. */
+  holdAfter(bytes: number): void {
+    this.#passBytes = bytes;
+    this.#passAll = deferred();
+  }
+
+  /** Ends that. */
+  letThrough(): void {
+    this.#passBytes = Number.POSITIVE_INFINITY;
+    this.#passAll.resolve();
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
+    this.letThrough();
     for (const socket of this.#open) {
       socket.destroy();
     }
@@ -58,12 +76,29 @@ export class MeteredLink implements AsyncDisposable {
       });
     }
     far.connect(targetPort, '127.0.0.1', () => {
-      // Not before: a listener without a pipe would swallow what comes first.
-      near.on('data', (bytes) => this.#count('upBytes', bytes.byteLength));
+      // Not before: a listener without a pipe would swallow what comes first. How it ends, the sockets tell.
+      pipeline(
+        near,
+        (source: AsyncIterable<Buffer>) => this.#held(source),
+        far,
+        () => undefined,
+      );
       far.on('data', (bytes) => this.#count('downBytes', bytes.byteLength));
-      near.pipe(far);
       far.pipe(near);
     });
+  }
+
+  async *#held(source: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+    for await (const bytes of source) {
+      this.#count('upBytes', bytes.byteLength);
+      const passing = bytes.subarray(0, Math.min(bytes.byteLength, this.#passBytes));
+      this.#passBytes -= passing.byteLength;
+      yield passing;
+      if (passing.byteLength < bytes.byteLength) {
+        await this.#passAll.promise;
+        yield bytes.subarray(passing.byteLength);
+      }
+    }
   }
 
   #count(direction: 'upBytes' | 'downBytes', bytes: number): void {
