@@ -7,6 +7,7 @@ import { after, before, describe, it } from 'node:test';
 import { promisify } from 'node:util';
 import { InferenceSession } from 'onnxruntime-node';
 import { processEnvironment } from '../../infra/process/env.ts';
+import { CHECK_MEDIA_TYPE } from '../../proto/wire/golden-check.ts';
 import { parseManifest } from '../../proto/wire/manifest.ts';
 import { checkGolden } from '../support/m2f/check-golden.ts';
 import { writeCheckpoint } from '../support/m2f/checkpoint.ts';
@@ -44,6 +45,12 @@ describe('a Mask2Former model of the published size', needsReferenceData, () => 
     rmSync(bundle, { recursive: true });
     const peakBytes = Number(/peak (\d+)$/.exec(stderr)?.[1]) * 1024;
     assert.ok(peakBytes > 50 * MIB && peakBytes < MAX_IMPORT_BYTES, `${peakBytes} bytes at the peak; ${stderr}`);
+  });
+
+  it('carries the check that earlier imports of it carry, byte by byte', () => {
+    const { artifacts } = parseManifest(readFileSync(join(folder, 'imported', 'manifest.json')));
+    const check = artifacts.find(({ mediaType }) => mediaType === CHECK_MEDIA_TYPE);
+    assert.equal(check?.digest, 'sha256:5e15ba045cb7037e6dd67dd20b9334efde3c332bf910e4b28bc34980ff34fb8e');
   });
 
   it("gives the reference's answers on a crop and on a whole image, in the memory that its manifest says", async () => {

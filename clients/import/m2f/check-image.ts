@@ -13,12 +13,13 @@ const FLAKES = [
 ] as const;
 
 /**
- * Substrate of the mean colour with three flakes and noise, always the same for the same settings. Twice as wide as high, as small as
- * padding lets it be: rows and columns mixed up show, and the coarsest level has more than one position.
+ * Substrate of the mean colour with three flakes and noise, always the same for the same settings. As small as padding lets it be: a
+ * cell of the divisibility's size, or two of them next to each other, where rows and columns mixed up show at once and the coarsest
+ * level has several positions even where padding is to multiples of 32.
  */
-export function checkImage({ pixelMean, pixelStd, sizeDivisibility }: M2fSettings): Image {
+export function checkImage({ pixelMean, pixelStd, sizeDivisibility }: M2fSettings, cells: 1 | 2): Image {
   const height = sizeDivisibility - SHORT_HEIGHT;
-  const width = 2 * sizeDivisibility - SHORT_WIDTH;
+  const width = cells * sizeDivisibility - SHORT_WIDTH;
   const noise = seededNoise(1);
   const data = new Uint8Array(height * width * 3);
   for (let at = 0; at < data.length; at += 1) {
