@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { constants } from 'node:fs';
-import { type FileHandle, link, mkdir, open, readFile, rename, rm, stat, truncate } from 'node:fs/promises';
+import { type FileHandle, link, mkdir, open, readFile, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { CHUNK_BYTES, chunkCount, chunkRange } from '../../../proto/wire/chunks.ts';
 import { hexOf } from '../../../proto/wire/digest.ts';
@@ -59,11 +59,12 @@ export class PartialBlob {
     try {
       const data = await open(join(folder, 'data'), constants.O_RDWR | constants.O_CREAT, 0o644);
       opened.push(data);
-      const verified = await readJournal(folder, blob);
       const journal = await open(join(folder, 'journal'), constants.O_RDWR | constants.O_CREAT | constants.O_APPEND, 0o644);
       opened.push(journal);
+      const text = await readWhole(journal);
+      const verified = chunksIn(text, (await data.stat()).size, blob);
       const partial = new PartialBlob(folder, blob, data, journal, verified);
-      await partial.#rewriteJournal();
+      await partial.#mendJournal(text);
       return partial;
     } catch (error) {
       await Promise.all(opened.map((file) => file.close()));
@@ -179,13 +180,19 @@ export class PartialBlob {
     return removeFolder(this.#folder, dirname(this.#folder));
   }
 
-  /** Drops the lines that do not count, lest they seem to once the file has grown past their chunks. */
-  async #rewriteJournal(): Promise<void> {
-    const lines = [...this.#verified].map((index) => journalLine(this.#blob, index)).join('');
-    const path = join(this.#folder, 'journal');
-    if ((await readFile(path, 'utf8')) !== lines) {
-      await truncate(path);
-      await this.#journal.appendFile(lines);
+  /**
+   * Makes good what a crash did to the journal that was read as `text`, and nothing else: another upload may be writing its lines
+   * just now.
+   */
+  async #mendJournal(text: string): Promise<void> {
+    const named = chunksIn(text, this.#blob.sizeBytes, this.#blob);
+    if (named.size > this.#verified.size) {
+      // The data of some is gone. They must not seem to count once the file has grown past their places.
+      await this.#journal.truncate();
+      await this.#journal.appendFile([...this.#verified].map((index) => journalLine(this.#blob, index)).join(''));
+    } else if (text !== '' && !text.endsWith('\n')) {
+      // The next line must not become the end of one that was cut short.
+      await this.#journal.appendFile('\n');
     }
   }
 }
