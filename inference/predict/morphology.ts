@@ -32,30 +32,14 @@ function erodeAcross(mask: RunMask): RunMask {
 
 /** Keeps in each row what all rows within the radius have. */
 function erodeDown(mask: RunMask): RunMask {
-  const { height, rowStart } = mask;
-  const eroded = new RunBuilder(mask.width, height);
-  const line = new Line();
-  const alike = new AlikeRows(mask);
-  for (let row = 0; row < height; row++) {
-    const first = Math.max(0, row - RADIUS);
-    const last = Math.min(height - 1, row + RADIUS);
-    line.set(mask, first);
-    if (alike.reach(first, last)) {
-      line.addTo(eroded);
-      eroded.nextRow();
-      continue;
+  const { rowStart } = mask;
+  return joinRows(mask, (line, row) => {
+    if (rowStart[row] === rowStart[row + 1]) {
+      line.count = 0;
+    } else if (line.count > 0) {
+      line.intersect(mask, row);
     }
-    for (let other = first + 1; other <= last && line.count > 0; other++) {
-      if (rowStart[other] === rowStart[other + 1]) {
-        line.count = 0;
-      } else {
-        line.intersect(mask, other);
-      }
-    }
-    line.addTo(eroded);
-    eroded.nextRow();
-  }
-  return eroded.finish();
+  });
 }
 
 function dilateAcross(mask: RunMask): RunMask {
@@ -84,28 +68,32 @@ function dilateAcross(mask: RunMask): RunMask {
 
 /** Gives each row what any row within the radius has. */
 function dilateDown(mask: RunMask): RunMask {
-  const { height, rowStart } = mask;
-  const dilated = new RunBuilder(mask.width, height);
+  const { rowStart } = mask;
+  return joinRows(mask, (line, row) => {
+    if (rowStart[row] !== rowStart[row + 1]) {
+      line.unite(mask, row);
+    }
+  });
+}
+
+/** Makes each row of those within the radius: the line is the first of them, and `join` takes in one after another. */
+function joinRows(mask: RunMask, join: (line: Line, row: number) => void): RunMask {
+  const joined = new RunBuilder(mask.width, mask.height);
   const line = new Line();
   const alike = new AlikeRows(mask);
-  for (let row = 0; row < height; row++) {
+  for (let row = 0; row < mask.height; row++) {
     const first = Math.max(0, row - RADIUS);
-    const last = Math.min(height - 1, row + RADIUS);
+    const last = Math.min(mask.height - 1, row + RADIUS);
     line.set(mask, first);
-    if (alike.reach(first, last)) {
-      line.addTo(dilated);
-      dilated.nextRow();
-      continue;
-    }
-    for (let other = first + 1; other <= last; other++) {
-      if (rowStart[other] !== rowStart[other + 1]) {
-        line.unite(mask, other);
+    if (!alike.reach(first, last)) {
+      for (let other = first + 1; other <= last; other++) {
+        join(line, other);
       }
     }
-    line.addTo(dilated);
-    dilated.nextRow();
+    line.addTo(joined);
+    joined.nextRow();
   }
-  return dilated.finish();
+  return joined.finish();
 }
 
 /**
