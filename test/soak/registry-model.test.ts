@@ -6,8 +6,8 @@ import { type SoakRun, soakTest } from '../support/soak/soak.ts';
 
 const MAX_CALLS = 200;
 
-/** Fourteen minutes on two cores that have much else to do: most of it is the hashing of large blobs. */
-const SEQUENCES = { folder: 400, standIns: 400, servers: 60 };
+/** Twelve minutes on two cores that have much else to do: most of it is the hashing of large blobs. */
+const SEQUENCES = { folder: 300, standIns: 300, servers: 60 };
 
 const check = async (run: SoakRun, name: string, runs: number, open: Parameters<typeof checkRegistry>[0]): Promise<void> => {
   const { calls, refused } = await checkRegistry(open, { seed: run.seed, runs: run.portion(runs), maxCalls: MAX_CALLS });
