@@ -3,8 +3,9 @@ import { CLASS_LOGITS, ENCODER_FEED_FORWARD, LEVELS, type M2fSettings, SAMPLING_
 import { MASK_EMBED_LAYERS } from './tensors.ts';
 
 /**
- * What these take in products, fitted to the times of twenty models, narrow and wide, deep and flat, from 0.3 to 10 seconds: within a
- * fifth of each that takes a second or more, but for two that are told a third too low or too high.
+ * What these take in products, fitted to the times of some twenty models, narrow and wide, deep and flat, from half a second to half a
+ * minute: of all that take a second or more a unit of work takes the same time, give or take a third; a very wide stem takes half
+ * as much again.
  */
 const POWER_WORK = 12;
 const LOOP_WORK = 16;

@@ -11,8 +11,8 @@ export interface CheckLimits {
 }
 
 /**
- * Half a minute on a core that nobody else uses, a minute on a busy machine; the published models take a tenth of it. Memory, garbage
- * aside, is as much as the whole import of such a model takes.
+ * Half a minute on a core that nobody else uses, a minute of one on a busy machine; the published models take a tenth of it. Memory
+ * is what is needed at the same time: what is no longer needed may be resident for a while, as much again.
  */
 export const CHECK_LIMITS: CheckLimits = { work: 3e10, peakBytes: 200_000_000, fileBytes: MAX_CHECK_BYTES };
 
