@@ -6,6 +6,7 @@ import type { Command } from 'commander';
 import { checkArtifacts, parseCheck } from '../../../proto/wire/golden-check.ts';
 import type { Manifest } from '../../../proto/wire/manifest.ts';
 import type { Cli } from '../cli.ts';
+import { usageError } from '../exit-codes.ts';
 import { writeImported } from '../imported-folder.ts';
 import { openPublishable } from '../open-publishable.ts';
 import { jsonOption, parseReference } from '../options.ts';
@@ -38,6 +39,10 @@ async function check(cli: Cli, what: string, options: Options): Promise<void> {
   if (existsSync(what)) {
     await checkAndTell(cli, what, await openPublishable(what, signal), options, signal);
     return;
+  }
+  if (/[/\\]/.test(what)) {
+    // No reference has these: a path was meant.
+    throw usageError(`${what}: no such file or folder`);
   }
   const reference = parseReference(what);
   await useRegistry(cli, options, async (registry) => {

@@ -98,7 +98,7 @@ function importText(folder: string, name: string | undefined, { manifest }: Publ
     `${family} ${kind}${name === undefined ? '' : ` ${name}`}\n`,
     classes.length === 0 ? '' : `classes: ${classes.map((item) => `${item.index} ${printable(item.name)}`).join(', ')}\n`,
     formatTable(columns, rows, '  '),
-    `written to ${folder}; publish it with: maskterial publish ${folder} --model ${name ?? 'NAME'}\n`,
+    `written to ${folder}; publish it with: maskterial publish ${shellWord(folder)} --model ${name ?? 'NAME'}\n`,
   ].join('');
 }
 
@@ -111,4 +111,9 @@ function importJson(folder: string, name: string | undefined, { manifest }: Publ
     classes: manifest.classes,
     artifacts: manifest.artifacts.map(({ path, role, digest, sizeBytes }) => ({ path, role, digest, size_bytes: sizeBytes })),
   };
+}
+
+/** A path as a shell takes it. */
+function shellWord(text: string): string {
+  return /^[\w./:@%+=-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`;
 }

@@ -94,7 +94,8 @@ export function moveLine(
   { alias, version, revision }: { alias: string; version: number; revision: number },
   previousVersion: number,
 ): string {
-  const before = previousVersion === 0 ? 'new' : `was ${model}:${previousVersion}`;
+  const moved = previousVersion === 0 ? 'new' : `was ${model}:${previousVersion}`;
+  const before = previousVersion === version ? 'there already' : moved;
   return `${model}@${alias} -> ${model}:${version} (${before}, revision ${revision})\n`;
 }
 

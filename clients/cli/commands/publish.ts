@@ -72,7 +72,7 @@ async function publishSingle(
       const { version, created, uploadedBytes } = outcome;
       const isJson = options.json === true;
       if (!isJson) {
-        const note = created ? `uploaded ${formatBytes(uploadedBytes)}` : 'published before with this very content';
+        const note = created ? `uploaded ${formatBytes(uploadedBytes)}` : knownNote(options);
         await cli.out.write(`${model}:${version.version}  ${version.manifest?.digest ?? ''}  (${note})\n`);
       }
       const { promote, actor, reason } = options;
@@ -87,4 +87,9 @@ async function publishSingle(
   } finally {
     await publishable.close();
   }
+}
+
+/** Labels are a version's own, from its first publish on: those of now would be lost in silence. */
+function knownNote({ label }: Options): string {
+  return `published before with this very content${label === undefined ? '' : '; its labels are those of then'}`;
 }

@@ -195,6 +195,8 @@ test('import writes the graph and the manifest, and never over something', async
   assert.equal(again.code, 1);
   assert.equal(JSON.parse(again.err).error.reason, 'OUTPUT_EXISTS');
   assert.equal((await run(['import', 'nothing-here'])).code, 1);
+  const spaced = await run(['import', 'CLS_GMM_Made', '--out', "out of Ada's"]);
+  assert.match(spaced.out, /maskterial publish 'out of Ada'\\''s' --model CLS_GMM_Made\n$/);
 });
 
 test('serve all says what runs where, serves, and stops in order at SIGTERM', async () => {

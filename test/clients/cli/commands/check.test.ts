@@ -73,5 +73,7 @@ test('a file that is not what its manifest says is no version to check', async (
 });
 
 test('what is neither there nor a name is a mistake of usage', async () => {
-  assert.equal((await runCommand(['check', './nowhere/at-all'])).code, EXIT.usage);
+  const { code, err } = await runCommand(['check', './nowhere/at-all']);
+  assert.deepEqual([code, err], [EXIT.usage, 'maskterial: error: ./nowhere/at-all: no such file or folder [USAGE]\n']);
+  assert.equal((await runCommand(['check', 'no name'])).code, EXIT.usage);
 });

@@ -73,6 +73,8 @@ test('publish again says that nothing is new', async () => {
   await publish();
   const { out } = await publish();
   assert.equal(out, `CLS:1  ${DIGEST}  (published before with this very content)\n`);
+  const labelled = await publish('--label', 'team=a');
+  assert.equal(labelled.out, `CLS:1  ${DIGEST}  (published before with this very content; its labels are those of then)\n`);
   const json = JSON.parse((await publish('--json')).out);
   assert.deepEqual([json.version, json.is_new, json.uploaded_bytes, json.promoted], [1, false, 0, null]);
 });
@@ -106,6 +108,7 @@ test('promote takes a number, latest or another alias; a lost race has its own e
   const lost = await run('promote', 'CLS:2', '--expected-revision', '2', '--json');
   assert.equal(lost.code, EXIT.conflict);
   assert.deepEqual(JSON.parse(lost.err).error.metadata, { current_revision: '3' });
+  assert.match((await run('promote', 'CLS:1')).out, /^CLS@production -> CLS:1 \(there already, revision /);
   assert.equal((await run('promote', 'CLS')).code, EXIT.usage);
   assert.equal((await run('promote', 'CLS:1', '--alias', 'latest')).code, EXIT.usage);
 });
