@@ -71,7 +71,7 @@ export class CostTally {
     this.values += rows * columns;
   }
 
-  /** Bilinear samples of so many channels, from four neighbours each; a few fall beside the map. */
+  /** Bilinear samples of so many channels, from four neighbours each, those beside the map included. */
   sample(points: number, channels: number): void {
     this.powers += points;
     this.products += 4 * points * channels;
