@@ -95,18 +95,27 @@ it('a HEAD that is refused says why, whatever the clock, and asks once', async (
   }
 });
 
-it('a HEAD that only the clock stood in the way of is sent again', async () => {
-  let heads = 0;
-  await using server = await startServer((answer, method) => {
-    answer.setHeader('Date', new Date(Date.now() + 3_600_000).toUTCString());
-    heads += method === 'HEAD' ? 1 : 0;
-    answer.writeHead(heads === 1 && method === 'HEAD' ? 403 : 200, { 'content-length': 1 }).end(method === 'HEAD' ? '' : 'x');
-  });
-  const client = createS3Client(server.settings);
-  const bucket = new S3Bucket({ client, pace: instantPace(), onLeftover: () => undefined }, server.settings);
-  assert.equal((await bucket.head('key', never))?.sizeBytes, 1);
-  assert.equal(heads, 2);
-  client.destroy();
+it('a HEAD that only the clock stood in the way of is sent again, also of what is empty or in an archive', async () => {
+  for (const [status, code] of [
+    [206, ''],
+    [416, 'InvalidRange'],
+    [403, 'InvalidObjectState'],
+  ] as const) {
+    let heads = 0;
+    await using server = await startServer((answer, method) => {
+      answer.setHeader('Date', new Date(Date.now() + 3_600_000).toUTCString());
+      if (method === 'HEAD') {
+        answer.writeHead(heads++ === 0 ? 403 : 200, { 'content-length': 1 }).end();
+      } else {
+        answer.writeHead(status).end(`<Error><Code>${code}</Code></Error>`);
+      }
+    });
+    const client = createS3Client(server.settings);
+    const bucket = new S3Bucket({ client, pace: instantPace(), onLeftover: () => undefined }, server.settings);
+    assert.equal((await bucket.head('key', never))?.sizeBytes, 1);
+    assert.equal(heads, 2);
+    client.destroy();
+  }
 });
 
 /** A server of this machine, and the settings that take it for AWS. */

@@ -13,7 +13,7 @@ import { isError } from '../../../support/service-errors.ts';
 const MINUTE_MS = 60_000;
 const NONE_FOUND = 'Could not load credentials from any providers';
 
-it('the SDK that finds no credentials where it found some before waits for them, and else says that there are none', async () => {
+it('the SDK that finds no credentials where it found some before waits for them, and else says that there are none', async (t) => {
   // Only the environment gives credentials.
   Object.assign(process.env, {
     AWS_EC2_METADATA_DISABLED: 'true',
@@ -28,6 +28,12 @@ it('the SDK that finds no credentials where it found some before waits for them,
   const s3Endpoint = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
   const names = { region: 'us-east-1', table: 't', bucket: 'b', prefix: '', kmsKeyId: undefined, dynamoEndpoint: undefined };
   const client = createS3Client({ ...names, s3Endpoint });
+  t.after(() => {
+    mock.timers.reset();
+    client.destroy();
+    server.closeAllConnections();
+    server.close();
+  });
   const ask = () => client.send(new ListObjectsV2Command({ Bucket: 'b' }));
   const failure = async (): Promise<unknown> => {
     try {
@@ -51,11 +57,8 @@ it('the SDK that finds no credentials where it found some before waits for them,
   Reflect.deleteProperty(process.env, 'AWS_ACCESS_KEY_ID');
   mock.timers.setTime(nowMs + 11 * MINUTE_MS);
   const later = await failure();
-  mock.timers.reset();
   assert.equal(isTransient(later), true);
   assert.ok(isError('unavailable', 'STORAGE_UNAVAILABLE')(translateAwsError(later, { kind: 'bucket', name: 'b' })));
-  client.destroy();
-  server.close();
 });
 
 it('believes a provider that says why it failed', () => {
