@@ -97,7 +97,8 @@ class S3Source implements BlobSource {
   }
 
   /**
-   * @throws ServiceError not-found BLOB_NOT_FOUND when there is no such object or version; data-loss SIZE_MISMATCH when it has
+   * @throws ServiceError not-found BLOB_NOT_FOUND when there is no such object or version; failed-precondition
+   * BLOB_ARCHIVED when it is in an archive; data-loss SIZE_MISMATCH when it has
    *   another size; unavailable STORAGE_UNAVAILABLE when it cannot be read; the signal's reason.
    */
   async *open(ref: BlobRef, range: ByteRange, signal: AbortSignal): AsyncGenerator<Uint8Array> {
@@ -150,6 +151,11 @@ class S3Source implements BlobSource {
       // The version is a mark that the object was deleted.
       case 'MethodNotAllowed':
         return new ServiceError('not-found', 'BLOB_NOT_FOUND', `${this.name} does not exist`, {
+          cause: error,
+          metadata: { digest: ref.digest },
+        });
+      case 'InvalidObjectState':
+        return new ServiceError('failed-precondition', 'BLOB_ARCHIVED', `${this.name} has to be restored from an archive first`, {
           cause: error,
           metadata: { digest: ref.digest },
         });

@@ -7,7 +7,7 @@ export interface BlobSource {
   readonly name: string;
   /**
    * Streams `range` of the blob. @throws ServiceError not-found when the place does not hold it (the next place is asked),
-   * unavailable when it cannot be reached, the signal's reason when aborted.
+   * failed-precondition BLOB_ARCHIVED when it has to be restored from an archive first, unavailable when it cannot be reached, the signal's reason when aborted.
    */
   open(ref: BlobRef, range: ByteRange, signal: AbortSignal): AsyncIterable<Uint8Array>;
 }

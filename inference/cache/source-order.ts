@@ -20,8 +20,8 @@ export class SourceOrder {
   }
 
   /**
-   * The first success of `read`. @throws ServiceError when every source failed: unavailable where one could not be reached, since
-   * trying again may help; else data-loss of the last that gave wrong bytes; else not-found BLOB_NOT_FOUND.
+   * The first success of `read`. @throws ServiceError when every source failed: failed-precondition BLOB_ARCHIVED where one says so,
+   * since others would read the same object; else unavailable where one could not be reached, since trying again may help; else data-loss of the last that gave wrong bytes; else not-found BLOB_NOT_FOUND.
    */
   async firstOf<T>(chunk: number, signal: AbortSignal, read: (source: BlobSource) => Promise<T>): Promise<T> {
     const errors: ServiceError[] = [];
@@ -50,6 +50,10 @@ export class SourceOrder {
     const lost = errors.findLast(({ kind }) => kind === 'data-loss');
     const unreachable = errors.find(({ kind }) => kind !== 'data-loss' && kind !== 'not-found');
     const message = `no source gave chunk ${chunk} of ${digest}: ${messages}`;
+    const archived = errors.find(({ reason }) => reason === 'BLOB_ARCHIVED');
+    if (archived !== undefined) {
+      return new ServiceError(archived.kind, archived.reason, message, { cause: archived, metadata: { digest } });
+    }
     if (unreachable !== undefined) {
       return new ServiceError('unavailable', 'STORAGE_UNAVAILABLE', message, { cause: unreachable, metadata: { digest } });
     }

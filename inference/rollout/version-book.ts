@@ -130,8 +130,9 @@ export class VersionBook {
     this.#release(entry);
     entry.error = failure;
     entry.failures += 1;
-    // A store that its operator puts right is to be noticed as soon as a network.
-    const isPassing = !isCrowdedOut && (PASSING.has(failure.kind) || isMisconfigured(failure));
+    // A store that its operator puts right, or a blob that is back from an archive, is to be noticed as soon as a network.
+    const mayPass = PASSING.has(failure.kind) || failure.reason === 'BLOB_ARCHIVED' || isMisconfigured(failure);
+    const isPassing = !isCrowdedOut && mayPass;
     entry.retryAtMs = this.#nowMs() + pauseMs(entry.failures + 1, isPassing ? FETCH_RETRY : LOAD_RETRY);
     return failure;
   }

@@ -23,7 +23,15 @@ export function blobOf(bytes: Uint8Array): ChunkedBlob {
 }
 
 /** What a source does with one request instead of giving the right bytes. */
-export type Fault = 'wrong bytes' | 'truncated' | 'too long' | 'not found' | 'unavailable' | 'unknown error' | 'stall';
+export type Fault =
+  | 'wrong bytes'
+  | 'truncated'
+  | 'too long'
+  | 'not found'
+  | 'archived'
+  | 'unavailable'
+  | 'unknown error'
+  | 'stall';
 
 /** A source of blobs held in memory, which records what it is asked for and fails as told. */
 export class FakeBlobSource implements BlobSource {
@@ -70,6 +78,8 @@ export class FakeBlobSource implements BlobSource {
     switch (fault) {
       case 'unavailable':
         throw new ServiceError('unavailable', 'REGISTRY_UNAVAILABLE', `${this.name} is down`);
+      case 'archived':
+        throw new ServiceError('failed-precondition', 'BLOB_ARCHIVED', `${this.name} has it in an archive`);
       case 'unknown error':
         throw new RangeError(`${this.name} has a defect`);
       case 'wrong bytes':

@@ -27,7 +27,7 @@ export function createDynamoClient(
       socketTimeout: idleMs,
     },
   });
-  client.middlewareStack.add(nameRequest, { step: 'initialize', name: 'nameRequest' });
+  client.middlewareStack.add(noteFailures(), { step: 'initialize', name: 'noteFailures' });
   return client;
 }
 
@@ -45,20 +45,27 @@ export function createS3Client({ region, s3Endpoint }: AwsSettings, { idleMs } =
       httpsAgent: { keepAlive: true, maxSockets: S3_SOCKETS },
     },
   });
-  client.middlewareStack.add(nameRequest, { step: 'initialize', name: 'nameRequest' });
+  client.middlewareStack.add(noteFailures(), { step: 'initialize', name: 'noteFailures' });
   return client;
 }
 
-/** A failure says which request failed: a refusal of it can then name the permission that is missing. */
-function nameRequest<I, O>(
-  next: (args: I) => Promise<O>,
-  { commandName }: { readonly commandName?: string },
-): (args: I) => Promise<O> {
-  return async (args) => {
-    try {
-      return await next(args);
-    } catch (error) {
-      throw error instanceof Error ? Object.assign(error, { request: commandName }) : error;
-    }
+/**
+ * A failure says which request failed, so that a refusal of it can name the permission that is missing; and whether others were
+ * answered before, so that credentials which are not there now are not taken for none at all.
+ */
+function noteFailures() {
+  let wasAnswered = false;
+  return <I, O>(next: (args: I) => Promise<O>, { commandName }: { readonly commandName?: string }): ((args: I) => Promise<O>) => {
+    return async (args) => {
+      try {
+        const answer = await next(args);
+        wasAnswered = true;
+        return answer;
+      } catch (error) {
+        throw error instanceof Error
+          ? Object.assign(error, { request: commandName, ...(wasAnswered && { hadCredentials: true }) })
+          : error;
+      }
+    };
   };
 }

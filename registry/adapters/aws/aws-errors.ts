@@ -1,5 +1,7 @@
 import { isServiceError, ServiceError } from '../../../proto/wire/errors.ts';
+import { isCredentialOutage } from './credential-outage.ts';
 import { codeOf, isClockCorrected, nameOf, statusOf } from './error-names.ts';
+import { isPassingKeyFailure } from './key-failure.ts';
 import { type AwsPlace, refusalOf } from './refusal.ts';
 import { LostRaceError } from './retry.ts';
 
@@ -12,6 +14,8 @@ const FULL_RETRY_DELAY_MS = 5_000;
 const TRANSIENT = new Set([
   // A table that was just created.
   'ContinuousBackupsUnavailableException',
+  // The token service could not ask whoever signed a web identity.
+  'IDPCommunicationErrorException',
   'InternalServerError',
   'InternalFailure',
   'InternalError',
@@ -54,6 +58,9 @@ export function isTransient(error: unknown): boolean {
   if (error instanceof LostRaceError || isClockCorrected(error) || TRANSIENT.has(nameOf(error)) || NETWORK.has(codeOf(error))) {
     return true;
   }
+  if (isPassingKeyFailure(error) || isCredentialOutage(error)) {
+    return true;
+  }
   const reasons = cancellationReasons(error);
   if (reasons !== undefined) {
     return reasons.every((reason) => TRANSIENT_REASONS.has(reason));
@@ -81,7 +88,8 @@ export function translateAwsError(error: unknown, place: AwsPlace): unknown {
     });
   }
   if (isTransient(error)) {
-    return new ServiceError('unavailable', 'STORAGE_UNAVAILABLE', `${store} is busy or cannot be reached: ${name}`, {
+    const what = isCredentialOutage(error) ? 'waits for credentials that cannot be renewed now' : 'is busy or cannot be reached';
+    return new ServiceError('unavailable', 'STORAGE_UNAVAILABLE', `${store} ${what}: ${name}`, {
       cause: error,
       retryDelayMs: RETRY_DELAY_MS,
     });

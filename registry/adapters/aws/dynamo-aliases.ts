@@ -1,13 +1,12 @@
 import type { AliasName, ModelName } from '../../../proto/wire/names.ts';
 import type { AliasEvent, AliasState } from '../../model/alias.ts';
-import { invalidPageToken } from '../../model/page-token.ts';
-import type { AliasRecords, FeedEntry, MoveResult, RequestIdentity } from '../../release/catalog.ts';
+import type { FeedEntry, MoveResult, RequestIdentity } from '../../release/catalog.ts';
 import { type Attributes, integerOf, type Row, textOf } from './attributes.ts';
 import { requestWrites } from './dynamo-requests.ts';
 import type { DynamoTable, Write } from './dynamo-table.ts';
 import { manifestAttributes, manifestRef } from './dynamo-versions.ts';
 import { LostRaceError } from './retry.ts';
-import { keys, ranges } from './table-layout.ts';
+import { keys } from './table-layout.ts';
 
 /** The writes whose conditions say that the move itself is out of date; the others only say that another alias moved. */
 const ALIAS = 0;
@@ -59,41 +58,6 @@ export async function readAliasEvent(
 ): Promise<AliasEvent | undefined> {
   const row = await table.get(keys.aliasEvent(model, alias, revision), signal);
   return row === undefined ? undefined : toEntry(row).event;
-}
-
-export async function readAliasEvents(
-  table: DynamoTable,
-  { model, alias, before, limit }: Parameters<AliasRecords['listAliasEvents']>[0],
-  signal: AbortSignal,
-): Promise<FeedEntry[]> {
-  if (alias === undefined) {
-    const { pk } = keys.event(model, 0);
-    const range = before === undefined ? ranges.all : ranges.before(keys.event(model, before).sk);
-    return (await table.query({ pk, range, limit, isDescending: true }, signal)).map(toEntry);
-  }
-  // One alias's events are kept by revision.
-  const { pk } = keys.aliasEvent(model, alias, 0);
-  const range = before === undefined ? ranges.all : ranges.before(await revisionKey(table, { model, alias, before }, signal));
-  return (await table.query({ pk, range, limit, isDescending: true }, signal)).map(toEntry);
-}
-
-async function revisionKey(
-  table: DynamoTable,
-  { model, alias, before }: { readonly model: ModelName; readonly alias: AliasName; readonly before: number },
-  signal: AbortSignal,
-): Promise<string> {
-  const place = keys.event(model, before);
-  let found = await table.get(place, signal);
-  if (found === undefined) {
-    // Whoever asks may have seen another item of a move that was just made.
-    await table.settle(signal);
-    found = await table.get(place, signal);
-  }
-  if (found === undefined || found['alias'] !== alias) {
-    // A search from anywhere else would read the whole history.
-    throw invalidPageToken();
-  }
-  return keys.aliasEvent(model, alias, integerOf(found, 'revision')).sk;
 }
 
 export function toAliasState(row: Row): AliasState {

@@ -18,12 +18,10 @@ export function statusOf(error: unknown): number {
 
 /**
  * Whether the signature's time was refused, and the client knows the right one by now. The client's mark alone says less: while the
- * host's clock is wrong it is on every failure, as on that there is no such object. A HEAD's answer has no name.
+ * host's clock is wrong it is on every failure, as on that there is no such object, or on a HEAD's that has no name.
  */
 export function isClockCorrected(error: unknown): boolean {
-  const { httpStatusCode, clockSkewCorrected } = metadataOf(error);
-  const name = nameOf(error);
-  return clockSkewCorrected === true && (ABOUT_TIME.has(name) || (httpStatusCode === 403 && name === 'Unknown'));
+  return metadataOf(error).clockSkewCorrected === true && ABOUT_TIME.has(nameOf(error));
 }
 
 function metadataOf(error: unknown): { readonly httpStatusCode?: number; readonly clockSkewCorrected?: boolean } {

@@ -1,11 +1,9 @@
-import { HeadBucketCommand } from '@aws-sdk/client-s3';
 import type { BlobStore } from '../../release/blob-store.ts';
 import type { Catalog } from '../../release/catalog.ts';
 import type { Clock } from '../../release/clock.ts';
 import type { PrefetchWishes } from '../../release/prefetch-wishes.ts';
 import type { ServerReports } from '../../release/server-reports.ts';
 import { createDynamoClient, createS3Client } from './aws-clients.ts';
-import { translateAwsError } from './aws-errors.ts';
 import type { AwsSettings } from './aws-settings.ts';
 import { openDynamoCatalog } from './dynamo-catalog.ts';
 import { DynamoReports } from './dynamo-reports.ts';
@@ -13,7 +11,7 @@ import { DynamoTable } from './dynamo-table.ts';
 import { DynamoWishes } from './dynamo-wishes.ts';
 import { DEFAULT_RETRY, type Pace } from './retry.ts';
 import { S3BlobStore } from './s3-blob-store.ts';
-import { isAbsent, S3Bucket } from './s3-bucket.ts';
+import { S3Bucket } from './s3-bucket.ts';
 import { s3LayoutOf } from './s3-layout.ts';
 
 export interface AwsStore {
@@ -50,7 +48,7 @@ export async function openAwsStore(settings: AwsSettings, deps: AwsStoreDeps, si
   try {
     const catalog = await openDynamoCatalog({ client: dynamo, pace }, settings, signal);
     const bucket = new S3Bucket({ client: s3, pace, onLeftover: deps.onLeftover }, settings);
-    await checkBucket(bucket, signal);
+    await bucket.check(signal);
     const blobs = new S3BlobStore(bucket, s3LayoutOf(settings.prefix));
     const table = new DynamoTable(dynamo, pace, settings.table);
     return {
@@ -65,20 +63,5 @@ export async function openAwsStore(settings: AwsSettings, deps: AwsStoreDeps, si
   } catch (error) {
     close();
     throw error;
-  }
-}
-
-async function checkBucket(bucket: S3Bucket, signal: AbortSignal): Promise<void> {
-  const command = new HeadBucketCommand({ Bucket: bucket.name });
-  try {
-    await bucket.request(signal, (client, options) => client.send(command, options));
-  } catch (error) {
-    // The answer to a HEAD has no body that could tell a bucket from an object.
-    throw isAbsent(error)
-      ? translateAwsError(Object.assign(new Error('no such bucket'), { name: 'NoSuchBucket' }), {
-          kind: 'bucket',
-          name: bucket.name,
-        })
-      : error;
   }
 }

@@ -1,5 +1,6 @@
 import { ServiceError } from '../../../proto/wire/errors.ts';
 import { codeOf, nameOf, statusOf } from './error-names.ts';
+import { isKeyFailure, keyOf } from './key-failure.ts';
 import { REQUEST_ACTIONS } from './request-actions.ts';
 
 /** What a request was about, for the operator who has to put it right. */
@@ -11,18 +12,23 @@ export interface AwsPlace {
 const ABSENT = new Set(['NoSuchBucket', 'ResourceNotFoundException']);
 /** S3 says so of a bucket of another region. */
 const ELSEWHERE = new Set(['AuthorizationHeaderMalformed', 'IllegalLocationConstraintException', 'PermanentRedirect']);
+/** The last two are about the file of a web identity. */
+const NO_CREDENTIALS = new Set(['CredentialsProviderError', 'EACCES', 'ENOENT']);
 const CREDENTIALS = new Set([
-  'CredentialsProviderError',
+  ...NO_CREDENTIALS,
   'ExpiredToken',
   'ExpiredTokenException',
+  'IDPRejectedClaimException',
   'InvalidAccessKeyId',
   'InvalidClientTokenId',
+  'InvalidIdentityTokenException',
   'InvalidSignatureException',
   'InvalidToken',
   'MissingAuthenticationToken',
   'MissingAuthenticationTokenException',
   'SignatureDoesNotMatch',
   'TokenRefreshRequired',
+  'UnauthorizedException',
   'UnrecognizedClientException',
 ]);
 const DENIED = new Set(['AccessDenied', 'AccessDeniedException', 'AllAccessDisabled', 'Forbidden']);
@@ -48,14 +54,29 @@ export function refusalOf(error: Error, { kind, name: place }: AwsPlace): Servic
     return new ServiceError('failed-precondition', 'BLOB_ARCHIVED', message, details);
   }
   if (CREDENTIALS.has(name)) {
-    const message = `${kind} ${place} cannot be used: the credentials are missing, expired or wrong: ${name}`;
+    const what = NO_CREDENTIALS.has(name)
+      ? 'no credentials were found, or what gives them out cannot be asked'
+      : 'the credentials are expired or wrong';
+    const message = `${kind} ${place} cannot be used: ${what}: ${name}`;
     return new ServiceError('failed-precondition', 'CREDENTIALS_REFUSED', message, details);
+  }
+  if (isKeyFailure(error)) {
+    const key = keyOf(error);
+    const message = `${kind} ${place} cannot be used, its encryption key${key === undefined ? '' : ` ${key}`} is refused: ${name}`;
+    const metadata = { ...details.metadata, ...(key !== undefined && { kms_key: key }) };
+    return new ServiceError('failed-precondition', 'KMS_KEY_REFUSED', message, { ...details, metadata });
   }
   if (DENIED.has(name) || status === 401 || status === 403) {
     const reason = kind === 'table' ? 'TABLE_ACCESS_DENIED' : 'BUCKET_ACCESS_DENIED';
     const actions = actionsOf(error);
-    const what = actions.length === 0 ? 'a permission is missing' : `the permission ${actions.join(' or ')} is missing`;
-    const metadata = { ...details.metadata, ...(actions.length > 0 && { permission: actions.join(',') }) };
+    const key = actions.some((action) => action.startsWith('kms:')) ? keyOf(error) : undefined;
+    const permission = `the permission ${actions.join(' or ')}${key === undefined ? '' : ` of ${key}`}`;
+    const what = `${actions.length === 0 ? 'a permission' : permission} is missing`;
+    const metadata = {
+      ...details.metadata,
+      ...(actions.length > 0 && { permission: actions.join(',') }),
+      ...(key !== undefined && { kms_key: key }),
+    };
     const message = `${kind} ${place} cannot be used, ${what}: ${name}`;
     return new ServiceError('failed-precondition', reason, message, { ...details, metadata });
   }

@@ -1,6 +1,5 @@
 import {
   DeleteObjectCommand,
-  HeadObjectCommand,
   ListObjectsV2Command,
   PutObjectCommand,
   type S3Client,
@@ -10,7 +9,9 @@ import { type Digest, hexOf } from '../../../proto/wire/digest.ts';
 import type { ObjectPlace } from '../../model/object-place.ts';
 import { isTransient, translateAwsError } from './aws-errors.ts';
 import { nameOf } from './error-names.ts';
+import type { AwsPlace } from './refusal.ts';
 import { type Pace, retrying } from './retry.ts';
+import { headBucket, headObject } from './s3-head.ts';
 import { checksumOf } from './s3-layout.ts';
 
 export type S3Sender = Pick<S3Client, 'send' | 'destroy'>;
@@ -74,7 +75,7 @@ export class S3Bucket {
     try {
       return await retrying(this.pace, signal, () => send(this.#client, { abortSignal: signal }), isTransient);
     } catch (error) {
-      throw translateAwsError(error, { kind: 'bucket', name: this.name });
+      throw translateAwsError(error, this.#place);
     }
   }
 
@@ -87,11 +88,22 @@ export class S3Bucket {
     }
   }
 
+  /** @throws ServiceError failed-precondition BUCKET_NOT_FOUND when there is no such bucket. */
+  async check(signal: AbortSignal): Promise<void> {
+    try {
+      await this.request(signal, (client, options) => headBucket(client, this.name, options));
+    } catch (error) {
+      // The answer to a HEAD has no body that could tell a bucket from an object.
+      throw isAbsent(error)
+        ? translateAwsError(Object.assign(new Error('no such bucket', { cause: error }), { name: 'NoSuchBucket' }), this.#place)
+        : error;
+    }
+  }
+
   /** Undefined when there is no such object. */
   async head(key: string, signal: AbortSignal): Promise<StoredObject | undefined> {
-    const command = new HeadObjectCommand({ Bucket: this.name, Key: key, ChecksumMode: 'ENABLED' });
     try {
-      const head = await this.request(signal, (client, options) => client.send(command, options));
+      const head = await this.request(signal, (client, options) => headObject(client, this.name, key, options));
       const { ContentLength = 0, VersionId = '', ETag = '', ChecksumSHA256 = '' } = head;
       const place = { bucket: this.name, key, versionId: VersionId, etag: ETag, checksum: ChecksumSHA256 };
       return { sizeBytes: ContentLength, place };
@@ -172,6 +184,10 @@ export class S3Bucket {
       }
       throw error;
     }
+  }
+
+  get #place(): AwsPlace {
+    return { kind: 'bucket', name: this.name };
   }
 }
 

@@ -12,7 +12,7 @@ import { nameOf } from './error-names.ts';
 import { inParallel } from './in-parallel.ts';
 import type { S3Bucket } from './s3-bucket.ts';
 import { checksumOf } from './s3-layout.ts';
-import { abortUpload } from './s3-sweep.ts';
+import { abortUpload, removeMarks } from './s3-sweep.ts';
 
 /** An object whose bytes S3 knows by their SHA-256. */
 export interface Part {
@@ -22,6 +22,9 @@ export interface Part {
 
 /** S3 copies by itself: many parts at once cost little here. */
 const COPIES_AT_ONCE = 16;
+/** Each means that somebody took the object away, or put it back, within milliseconds. */
+const MAX_REFUSALS = 3;
+const REFUSED_RETRY_MS = 1_000;
 
 /**
  * Makes one object of others, in order; their bytes do not leave S3. It appears whole or not at all, and is not written again
@@ -31,52 +34,72 @@ const COPIES_AT_ONCE = 16;
  */
 export async function compose(bucket: S3Bucket, key: string, parts: readonly Part[], signal: AbortSignal): Promise<void> {
   const [only] = parts;
-  if (only === undefined) {
-    const nothing = new Uint8Array(0);
-    await unlessThere(bucket, key, (where) => bucket.put(key, nothing, refOf(nothing).digest, signal, where), signal);
-  } else if (parts.length === 1) {
-    await unlessThere(bucket, key, (where) => copy(bucket, key, only, where, signal), signal);
-  } else {
-    await composeMany(bucket, key, parts, signal);
+  for (let refusals = 1; ; refusals++) {
+    try {
+      if (only === undefined) {
+        const nothing = new Uint8Array(0);
+        await bucket.put(key, nothing, refOf(nothing).digest, signal, 'absent');
+      } else if (parts.length === 1) {
+        await copy(bucket, key, only, signal);
+      } else {
+        await copyMany(bucket, key, parts, signal);
+      }
+      return;
+    } catch (error) {
+      if (await isThereAfter(bucket, key, error, refusals, signal)) {
+        return;
+      }
+    }
   }
 }
 
-/** Unset: whether or not there is an object. */
-type Where = 'absent' | undefined;
-
-async function unlessThere(
+/**
+ * Whether a write that was refused need not be made again. Each is made on the condition that there is no object, since one that was
+ * recorded must stay the current one. Where none is found all the same, a collection took it away in between and may restore it at
+ * any moment; or the server takes the mark of a deletion for an object, which S3 does not. So the marks are removed: then either
+ * the object is there, or nothing is.
+ * @throws the error where it says something else; ServiceError unavailable STORAGE_UNAVAILABLE when it is refused again and again.
+ */
+async function isThereAfter(
   bucket: S3Bucket,
   key: string,
-  write: (where: Where) => Promise<unknown>,
+  error: unknown,
+  refusals: number,
   signal: AbortSignal,
-): Promise<void> {
-  try {
-    await write('absent');
-  } catch (error) {
-    if (await isThere(bucket, key, error, signal)) {
-      return;
-    }
-    if (!wasThere(error)) {
-      throw error;
-    }
-    await write(undefined);
+): Promise<boolean> {
+  const name = nameOf(error);
+  if (!['PreconditionFailed', 'NoSuchUpload', 'NoSuchKey'].includes(name)) {
+    throw error;
   }
+  // Somebody else, or a request whose answer got lost, may have completed it.
+  if ((await bucket.head(key, signal)) !== undefined) {
+    return true;
+  }
+  // An upload is begun anew: S3 may give one up whose completion met another write. A part that is gone stays so.
+  if (name === 'NoSuchKey') {
+    throw error;
+  }
+  if (refusals === MAX_REFUSALS) {
+    const message = `${key} was refused ${refusals} times for an object that is not there`;
+    throw new ServiceError('unavailable', 'STORAGE_UNAVAILABLE', message, { cause: error, retryDelayMs: REFUSED_RETRY_MS });
+  }
+  return removeMarks(bucket, key, signal);
 }
 
-async function copy(bucket: S3Bucket, key: string, part: Part, where: Where, signal: AbortSignal): Promise<void> {
+async function copy(bucket: S3Bucket, key: string, part: Part, signal: AbortSignal): Promise<void> {
   const command = new CopyObjectCommand({
     Bucket: bucket.name,
     Key: key,
     CopySource: `${bucket.name}/${part.key}`,
     ChecksumAlgorithm: 'SHA256',
-    ...(where === 'absent' && { IfNoneMatch: '*' }),
+    IfNoneMatch: '*',
     ...bucket.encryption,
   });
   const { CopyObjectResult } = await bucket.request(signal, (client, options) => client.send(command, options));
   checkCopied(part, CopyObjectResult?.ChecksumSHA256);
 }
 
-async function composeMany(bucket: S3Bucket, key: string, parts: readonly Part[], signal: AbortSignal): Promise<void> {
+async function copyMany(bucket: S3Bucket, key: string, parts: readonly Part[], signal: AbortSignal): Promise<void> {
   const begin = new CreateMultipartUploadCommand({
     Bucket: bucket.name,
     Key: key,
@@ -88,32 +111,21 @@ async function composeMany(bucket: S3Bucket, key: string, parts: readonly Part[]
     throw new Error('S3 began an upload without an id');
   }
   let isComplete = false;
-  let copied: CompletedPart[] = [];
-  const complete = async (where: Where): Promise<void> => {
-    const command = new CompleteMultipartUploadCommand({
+  // Each copy listens for the caller to leave.
+  setMaxListeners(2 * COPIES_AT_ONCE, signal);
+  try {
+    const copied = await inParallel(parts, COPIES_AT_ONCE, (part, index) =>
+      copyPart(bucket, { key, uploadId: UploadId, number: index + 1 }, part, signal),
+    );
+    const complete = new CompleteMultipartUploadCommand({
       Bucket: bucket.name,
       Key: key,
       UploadId,
       MultipartUpload: { Parts: copied },
-      ...(where === 'absent' && { IfNoneMatch: '*' }),
+      IfNoneMatch: '*',
     });
-    await bucket.request(signal, (client, options) => client.send(command, options));
+    await bucket.request(signal, (client, options) => client.send(complete, options));
     isComplete = true;
-  };
-  // Each copy listens for the caller to leave.
-  setMaxListeners(2 * COPIES_AT_ONCE, signal);
-  try {
-    copied = await inParallel(parts, COPIES_AT_ONCE, (part, index) =>
-      copyPart(bucket, { key, uploadId: UploadId, number: index + 1 }, part, signal),
-    );
-    await complete('absent');
-  } catch (error) {
-    if (!(await isThere(bucket, key, error, signal))) {
-      if (!wasThere(error)) {
-        throw error;
-      }
-      await complete(undefined);
-    }
   } finally {
     if (!isComplete) {
       await abortUpload(bucket, key, UploadId);
@@ -145,19 +157,4 @@ function checkCopied({ key, digest }: Part, checksum: string | undefined): void 
     const message = `${key} was stored as ${digest}, and S3 copied bytes with the checksum ${checksum}`;
     throw new ServiceError('data-loss', 'DIGEST_MISMATCH', message);
   }
-}
-
-/** Whether the failure means that somebody else, or a request whose answer got lost, completed the object. */
-async function isThere(bucket: S3Bucket, key: string, error: unknown, signal: AbortSignal): Promise<boolean> {
-  const mayBe = ['PreconditionFailed', 'NoSuchUpload', 'NoSuchKey'].includes(nameOf(error));
-  return mayBe && (await bucket.head(key, signal)) !== undefined;
-}
-
-/**
- * Whether the write was refused because there was an object. Where `isThere` finds none, a collection took it away in between; or
- * the server takes the mark of a deletion for an object, which S3 does not. Then it can be written all the same: an object of this
- * name has these bytes, whoever writes it.
- */
-function wasThere(error: unknown): boolean {
-  return nameOf(error) === 'PreconditionFailed';
 }

@@ -1,16 +1,11 @@
 import { randomUUID } from 'node:crypto';
-import {
-  ListObjectsV2Command,
-  ListObjectVersionsCommand,
-  type ObjectIdentifier,
-  type _Object as S3Object,
-} from '@aws-sdk/client-s3';
+import { ListObjectsV2Command, type _Object as S3Object } from '@aws-sdk/client-s3';
 import { asDigest, type Digest, refOf } from '../../../proto/wire/digest.ts';
 import { ServiceError } from '../../../proto/wire/errors.ts';
 import type { SetAsideBlob, StoredBlob } from '../../release/blob-store.ts';
 import type { S3Bucket } from './s3-bucket.ts';
 import type { S3Layout } from './s3-layout.ts';
-import { deleteAll, purge } from './s3-sweep.ts';
+import { purge, removeMarks } from './s3-sweep.ts';
 
 const NOTHING = new Uint8Array(0);
 /** Among the objects that remember digests, and none of them. */
@@ -121,24 +116,6 @@ async function* listed(bucket: S3Bucket, prefix: string, signal: AbortSignal): A
     yield* page.Contents ?? [];
     next = page.NextContinuationToken === undefined ? undefined : { ContinuationToken: page.NextContinuationToken };
   } while (next !== undefined);
-}
-
-/** True when there is something below the marks. */
-async function removeMarks(bucket: S3Bucket, key: string, signal: AbortSignal): Promise<boolean> {
-  const marks: ObjectIdentifier[] = [];
-  let versions = 0;
-  let next: { readonly KeyMarker?: string | undefined; readonly VersionIdMarker?: string | undefined } | undefined = {};
-  while (next !== undefined) {
-    const command: ListObjectVersionsCommand = new ListObjectVersionsCommand({ Bucket: bucket.name, Prefix: key, ...next });
-    const page = await bucket.request(signal, (client, options) => client.send(command, options));
-    versions += page.Versions?.length ?? 0;
-    marks.push(...(page.DeleteMarkers ?? []).map(({ Key, VersionId }) => ({ Key, VersionId })));
-    next = page.IsTruncated === true ? { KeyMarker: page.NextKeyMarker, VersionIdMarker: page.NextVersionIdMarker } : undefined;
-  }
-  if (marks.length > 0) {
-    await deleteAll(bucket, marks, signal);
-  }
-  return versions > 0;
 }
 
 function keyOf(layout: S3Layout, { digest, id }: SetAsideBlob): string {

@@ -85,6 +85,24 @@ export async function deleteAll(bucket: S3Bucket, objects: readonly ObjectIdenti
   });
 }
 
+/** An object that was marked as deleted is there again under its own version. True when there is something below the marks. */
+export async function removeMarks(bucket: S3Bucket, key: string, signal: AbortSignal): Promise<boolean> {
+  const marks: ObjectIdentifier[] = [];
+  let versions = 0;
+  let next: { readonly KeyMarker?: string | undefined; readonly VersionIdMarker?: string | undefined } | undefined = {};
+  while (next !== undefined) {
+    const command: ListObjectVersionsCommand = new ListObjectVersionsCommand({ Bucket: bucket.name, Prefix: key, ...next });
+    const page = await bucket.request(signal, (client, options) => client.send(command, options));
+    versions += page.Versions?.length ?? 0;
+    marks.push(...(page.DeleteMarkers ?? []).map(({ Key, VersionId }) => ({ Key, VersionId })));
+    next = page.IsTruncated === true ? { KeyMarker: page.NextKeyMarker, VersionIdMarker: page.NextVersionIdMarker } : undefined;
+  }
+  if (marks.length > 0) {
+    await deleteAll(bucket, marks, signal);
+  }
+  return versions > 0;
+}
+
 /** The failure of one object among many, as a request for it alone would have failed. */
 function toError({ Key = '', Code = 'InternalError', Message = '' }: ObjectError): Error {
   return Object.assign(new Error(`${Key} was not deleted: ${Message}`), { name: Code });

@@ -1,7 +1,6 @@
 import {
   type BucketLocationConstraint,
   CreateBucketCommand,
-  HeadBucketCommand,
   PutBucketVersioningCommand,
   type S3Client,
 } from '@aws-sdk/client-s3';
@@ -16,6 +15,7 @@ import { renewIdentity } from './dynamo-catalog.ts';
 import { openAwsStore } from './open-aws-store.ts';
 import { DEFAULT_RETRY, type Pace, retrying } from './retry.ts';
 import { isAbsent } from './s3-bucket.ts';
+import { headBucket } from './s3-head.ts';
 
 export interface SetUp {
   readonly table: CreatedTable;
@@ -89,7 +89,7 @@ async function ensureBucket(
 
 async function isThere(s3: Pick<S3Client, 'send'>, bucket: string, signal: AbortSignal): Promise<boolean> {
   try {
-    await s3.send(new HeadBucketCommand({ Bucket: bucket }), { abortSignal: signal });
+    await headBucket(s3, bucket, { abortSignal: signal });
     return true;
   } catch (error) {
     if (isAbsent(error) || nameOf(error) === 'NoSuchBucket') {

@@ -63,6 +63,8 @@ export const ranges = {
   /** References to a blob of exactly this size. */
   blobOfSize: (sizeBytes: number): SortRange => ({ kind: 'prefix', value: `${padded(sizeBytes, SIZE_DIGITS)}#` }),
   aliasesOf: (model: string): SortRange => ({ kind: 'prefix', value: `${model}#` }),
+  /** Both included. */
+  feedBetween: (low: string, high: string): SortRange => ({ kind: 'between', low, high }),
   /** The aliases of all models from one to another, both included. */
   aliasesBetween: (first: string, last: string): SortRange => ({ kind: 'between', low: `${first}#`, high: `${last}$` }),
 } as const;

@@ -104,13 +104,14 @@ test('without versions, takes all ranges of one object', async () => {
   );
 });
 
-test('says what is absent, has another size, or may not be read', async () => {
+test('says what is absent or archived, has another size, or may not be read', async () => {
   const cases = [
     [refuse(404, 'NoSuchKey'), 'not-found', 'BLOB_NOT_FOUND'],
     [refuse(404, 'NoSuchVersion'), 'not-found', 'BLOB_NOT_FOUND'],
     [refuse(404, 'NoSuchBucket'), 'not-found', 'BLOB_NOT_FOUND'],
     [refuse(405, 'MethodNotAllowed'), 'not-found', 'BLOB_NOT_FOUND'],
     [give(Buffer.concat([BYTES, BYTES])), 'data-loss', 'SIZE_MISMATCH'],
+    [refuse(403, 'InvalidObjectState'), 'failed-precondition', 'BLOB_ARCHIVED'],
     [refuse(416, 'InvalidRange'), 'data-loss', 'SIZE_MISMATCH'],
     [refuse(403, 'AccessDenied'), 'unavailable', 'STORAGE_UNAVAILABLE'],
     [refuse(503, 'SlowDown'), 'unavailable', 'STORAGE_UNAVAILABLE'],

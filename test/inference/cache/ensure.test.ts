@@ -34,13 +34,14 @@ for (const sizeBytes of [0, 1, CHUNK_BYTES - 1, CHUNK_BYTES, CHUNK_BYTES + 1, 2 
 const FAULTS: readonly {
   fault: Fault;
   event: string;
-  kind: 'data-loss' | 'not-found' | 'unavailable';
+  kind: 'data-loss' | 'failed-precondition' | 'not-found' | 'unavailable';
   reason: Parameters<typeof isError>[1];
 }[] = [
   { fault: 'wrong bytes', event: 'source-lied', kind: 'data-loss', reason: 'DIGEST_MISMATCH' },
   { fault: 'truncated', event: 'source-lied', kind: 'data-loss', reason: 'SIZE_MISMATCH' },
   { fault: 'too long', event: 'source-lied', kind: 'data-loss', reason: 'SIZE_MISMATCH' },
   { fault: 'not found', event: 'source-failed', kind: 'not-found', reason: 'BLOB_NOT_FOUND' },
+  { fault: 'archived', event: 'source-failed', kind: 'failed-precondition', reason: 'BLOB_ARCHIVED' },
   { fault: 'unavailable', event: 'source-failed', kind: 'unavailable', reason: 'STORAGE_UNAVAILABLE' },
   { fault: 'unknown error', event: 'source-failed', kind: 'unavailable', reason: 'STORAGE_UNAVAILABLE' },
 ];
@@ -90,6 +91,21 @@ test('a source that cannot be reached outweighs one that lies: trying again may 
   const down = new FakeBlobSource('down', SMALL);
   down.faultOf = () => 'unavailable';
   await assert.rejects(cache.ensure(blobOf(SMALL), [down, liar], never), isError('unavailable', 'STORAGE_UNAVAILABLE'));
+});
+
+test('what one source has in an archive is said to be there, whatever the others say', async (t) => {
+  const cache = await (await cacheFolder(t)).open();
+  for (const fault of ['unavailable', 'not found', 'wrong bytes'] as const) {
+    const other = new FakeBlobSource('other', SMALL);
+    other.faultOf = () => fault;
+    const archive = new FakeBlobSource('archive', SMALL);
+    archive.faultOf = () => 'archived';
+    await assert.rejects(
+      cache.ensure(blobOf(SMALL), [other, archive], never),
+      isError('failed-precondition', 'BLOB_ARCHIVED'),
+      fault,
+    );
+  }
 });
 
 test('without any source a blob is not found', async (t) => {

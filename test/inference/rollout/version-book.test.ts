@@ -81,13 +81,15 @@ for (const [kind, pauses] of [
   });
 }
 
-test('a store that its operator puts right is tried again as soon as a network', () => {
-  const { book: versions, clock } = book();
-  versions.want(made.key);
-  versions.apply(made.id, 'fetch-begun');
-  versions.failed(made.id, new ServiceError('failed-precondition', 'TABLE_ACCESS_DENIED', 'denied'));
-  assert.equal(versions.get(made.id)?.retryAtMs, clock.nowMs + 500);
-});
+for (const reason of ['TABLE_ACCESS_DENIED', 'BLOB_ARCHIVED'] as const) {
+  test(`a store that its operator puts right is tried again as soon as a network: ${reason}`, () => {
+    const { book: versions, clock } = book();
+    versions.want(made.key);
+    versions.apply(made.id, 'fetch-begun');
+    versions.failed(made.id, new ServiceError('failed-precondition', reason, 'refused'));
+    assert.equal(versions.get(made.id)?.retryAtMs, clock.nowMs + 500);
+  });
+}
 
 test('a load that succeeds forgets the failures', () => {
   const { book: versions, clock, fetched } = book();

@@ -28,6 +28,8 @@ export class MemoryS3 {
   /** Entries of a listing; S3 gives up to a thousand. */
   pageSize = 2;
   isVersioned = true;
+  /** As some other servers do where a write is only to be made if there is no object. */
+  takesMarksForObjects = false;
   /** Of what is written from now on. */
   nowMs = 1_000;
   #ids = 0;
@@ -169,7 +171,8 @@ export class MemoryS3 {
   }
 
   #checkAbsent(key: string, input: Sent['input']): void {
-    if (input['IfNoneMatch'] === '*' && this.#latest(key) !== undefined) {
+    const found = this.takesMarksForObjects ? this.objects.get(key)?.at(-1) : this.#latest(key);
+    if (input['IfNoneMatch'] === '*' && found !== undefined) {
       throw awsError('PreconditionFailed', 412);
     }
   }

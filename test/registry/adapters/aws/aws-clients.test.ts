@@ -4,10 +4,14 @@ import { createServer, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { it } from 'node:test';
 import { GetItemCommand } from '@aws-sdk/client-dynamodb';
-import { HeadBucketCommand } from '@aws-sdk/client-s3';
-import { isMisconfigured } from '../../../../proto/wire/errors.ts';
+import { HeadBucketCommand, ListObjectsV2Command } from '@aws-sdk/client-s3';
+import { type ErrorReason, isMisconfigured } from '../../../../proto/wire/errors.ts';
 import { createDynamoClient, createS3Client } from '../../../../registry/adapters/aws/aws-clients.ts';
 import { isTransient, translateAwsError } from '../../../../registry/adapters/aws/aws-errors.ts';
+import { S3Bucket } from '../../../../registry/adapters/aws/s3-bucket.ts';
+import { instantPace } from '../../../support/aws/fake-client.ts';
+import { never } from '../../../support/registry/publish.ts';
+import { isError } from '../../../support/service-errors.ts';
 
 const GET_ITEM = new GetItemCommand({ TableName: 't', Key: { pk: { S: 'a' }, sk: { S: 'b' } } });
 
@@ -43,25 +47,81 @@ it('a refusal names the permission that the request lacks', async () => {
 });
 
 it('a clock that is wrong makes a refused signature worth another try, and nothing else', async () => {
-  const statuses = [403, 404, 404, 412];
+  const answers: readonly [status: number, code: string][] = [
+    [403, 'RequestTimeTooSkewed'],
+    [403, 'AccessDenied'],
+    [404, 'NoSuchBucket'],
+    [412, 'PreconditionFailed'],
+  ];
+  let asked = 0;
   await using server = await startServer((answer) => {
-    answer.setHeader('Date', new Date(Date.now() + 3_600_000 + 60_000 * statuses.length).toUTCString());
-    answer.writeHead(statuses.shift() ?? 500).end();
+    const [status, code] = answers[asked++] ?? [500, ''];
+    answer.setHeader('Date', new Date(Date.now() + 3_600_000 + 60_000 * asked).toUTCString());
+    answer.writeHead(status).end(`<Error><Code>${code}</Code></Error>`);
   });
   const client = createS3Client(server.settings);
   const tries: boolean[] = [];
-  while (statuses.length > 0) {
-    const error = await client.send(new HeadBucketCommand({ Bucket: 'b' })).catch((failure: unknown) => failure);
+  while (asked < answers.length) {
+    const error = await client.send(new ListObjectsV2Command({ Bucket: 'b' })).catch((failure: unknown) => failure);
     tries.push(isTransient(error));
   }
   assert.deepEqual(tries, [true, false, false, false]);
   client.destroy();
 });
 
+/** What a HEAD's refusal has no body to say, and what is made of it. */
+const HEAD_REFUSALS: readonly [status: number, code: string, reason: ErrorReason][] = [
+  [400, 'ExpiredToken', 'CREDENTIALS_REFUSED'],
+  [400, 'KMS.DisabledException', 'KMS_KEY_REFUSED'],
+  [403, 'InvalidAccessKeyId', 'CREDENTIALS_REFUSED'],
+  [403, 'AccessDenied', 'BUCKET_ACCESS_DENIED'],
+];
+
+it('a HEAD that is refused says why, whatever the clock, and asks once', async () => {
+  for (const [status, code, reason] of HEAD_REFUSALS) {
+    const methods: (string | undefined)[] = [];
+    await using server = await startServer((answer, method) => {
+      methods.push(method);
+      answer.setHeader('Date', new Date(Date.now() + 3_600_000 + 60_000 * methods.length).toUTCString());
+      answer.writeHead(status).end(method === 'HEAD' ? undefined : `<Error><Code>${code}</Code></Error>`);
+    });
+    const client = createS3Client(server.settings);
+    const pace = instantPace();
+    const bucket = new S3Bucket({ client, pace, onLeftover: () => undefined }, server.settings);
+    await assert.rejects(bucket.head('key', never), isError('failed-precondition', reason));
+    await assert.rejects(bucket.check(never), isError('failed-precondition', reason));
+    assert.deepEqual([methods, pace.pauses], [['HEAD', 'GET', 'HEAD', 'GET'], []], code);
+    client.destroy();
+  }
+});
+
+it('a HEAD that only the clock stood in the way of is sent again, also of what is empty or in an archive', async () => {
+  for (const [status, code] of [
+    [206, ''],
+    [416, 'InvalidRange'],
+    [403, 'InvalidObjectState'],
+  ] as const) {
+    let heads = 0;
+    await using server = await startServer((answer, method) => {
+      answer.setHeader('Date', new Date(Date.now() + 3_600_000).toUTCString());
+      if (method === 'HEAD') {
+        answer.writeHead(heads++ === 0 ? 403 : 200, { 'content-length': 1 }).end();
+      } else {
+        answer.writeHead(status).end(`<Error><Code>${code}</Code></Error>`);
+      }
+    });
+    const client = createS3Client(server.settings);
+    const bucket = new S3Bucket({ client, pace: instantPace(), onLeftover: () => undefined }, server.settings);
+    assert.equal((await bucket.head('key', never))?.sizeBytes, 1);
+    assert.equal(heads, 2);
+    client.destroy();
+  }
+});
+
 /** A server of this machine, and the settings that take it for AWS. */
-async function startServer(respond: (answer: ServerResponse) => void) {
+async function startServer(respond: (answer: ServerResponse, method: string | undefined) => void) {
   Object.assign(process.env, { AWS_ACCESS_KEY_ID: 'test', AWS_SECRET_ACCESS_KEY: 'test' });
-  const server = createServer((_, answer) => respond(answer)).listen(0, '127.0.0.1');
+  const server = createServer(({ method }, answer) => respond(answer, method)).listen(0, '127.0.0.1');
   await once(server, 'listening');
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
   const names = { region: 'us-east-1', table: 't', bucket: 'b', prefix: '', kmsKeyId: undefined };

@@ -31,8 +31,8 @@ const TABLE: readonly [error: unknown, isTransient: boolean, reason: string, kin
   [skewed('RequestTimeTooSkewed'), true, 'STORAGE_UNAVAILABLE', 'unavailable'],
   [skewed('RequestExpired', 400), true, 'STORAGE_UNAVAILABLE', 'unavailable'],
   [skewed('SignatureDoesNotMatch'), true, 'STORAGE_UNAVAILABLE', 'unavailable'],
-  // A HEAD's answer has no body that could say more.
-  [skewed('Unknown'), true, 'STORAGE_UNAVAILABLE', 'unavailable'],
+  // A HEAD's answer has no body that could say more: whoever sent it asks in another way.
+  [skewed('Unknown'), false, 'TABLE_ACCESS_DENIED', 'failed-precondition'],
   [skewed('AccessDenied'), false, 'TABLE_ACCESS_DENIED', 'failed-precondition'],
   [skewed('ResourceNotFoundException', 400), false, 'TABLE_NOT_FOUND', 'failed-precondition'],
   [awsError('AccessDeniedException'), false, 'TABLE_ACCESS_DENIED', 'failed-precondition'],
@@ -40,6 +40,18 @@ const TABLE: readonly [error: unknown, isTransient: boolean, reason: string, kin
   [awsError('SomethingNew', 403), false, 'TABLE_ACCESS_DENIED', 'failed-precondition'],
   [awsError('ResourceNotFoundException'), false, 'TABLE_NOT_FOUND', 'failed-precondition'],
   [awsError('CredentialsProviderError', 0), false, 'CREDENTIALS_REFUSED', 'failed-precondition'],
+  // A provider that says why it failed.
+  [Object.assign(network('ECONNREFUSED'), { name: 'CredentialsProviderError' }), true, 'STORAGE_UNAVAILABLE', 'unavailable'],
+  [awsError('CredentialsProviderError', 503), true, 'STORAGE_UNAVAILABLE', 'unavailable'],
+  [awsError('UnauthorizedException', 401), false, 'CREDENTIALS_REFUSED', 'failed-precondition'],
+  // The token service about a web identity, and the file that it is in.
+  [awsError('IDPCommunicationErrorException'), true, 'STORAGE_UNAVAILABLE', 'unavailable'],
+  [awsError('IDPRejectedClaimException', 403), false, 'CREDENTIALS_REFUSED', 'failed-precondition'],
+  [awsError('InvalidIdentityTokenException'), false, 'CREDENTIALS_REFUSED', 'failed-precondition'],
+  [network('ENOENT'), false, 'CREDENTIALS_REFUSED', 'failed-precondition'],
+  [awsError('KMS.ThrottlingException'), true, 'STORAGE_UNAVAILABLE', 'unavailable'],
+  [awsError('KMS.KeyUnavailableException'), true, 'STORAGE_UNAVAILABLE', 'unavailable'],
+  [awsError('KMS.DisabledException'), false, 'KMS_KEY_REFUSED', 'failed-precondition'],
   [awsError('ExpiredTokenException'), false, 'CREDENTIALS_REFUSED', 'failed-precondition'],
   [awsError('UnrecognizedClientException'), false, 'CREDENTIALS_REFUSED', 'failed-precondition'],
   [awsError('InsufficientStorage', 507), false, 'STORAGE_FULL', 'resource-exhausted'],

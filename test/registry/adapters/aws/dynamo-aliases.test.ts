@@ -90,28 +90,3 @@ it('finds where an alias pointed by halves, and waits for a move that is not vis
   assert.equal((await catalog.aliasEventAt(MODEL, PRODUCTION, 635, never))?.event.state.revision, 63);
   assert.equal(asked, 2);
 });
-
-it('lists from an event on whose move is not visible everywhere yet, and refuses one that never is', async () => {
-  const { dynamo, client, catalog } = await openMemoryCatalog();
-  await promote(catalog, await add(catalog));
-  await promote(catalog, await add(catalog, draftFor(MODEL, 'second')));
-  const { pk, sk } = keys.event('m', 2);
-  const hidden = keyOf({ pk: { S: pk }, sk: { S: sk } });
-  const item = dynamo.items.get(hidden);
-  assert.ok(item !== undefined);
-  dynamo.items.delete(hidden);
-  let asked = 0;
-  client.before = ({ name }) => {
-    asked += name === 'GetItem' ? 1 : 0;
-    if (asked === 2) {
-      dynamo.items.set(hidden, item);
-    }
-  };
-  const list = (before: number) => catalog.listAliasEvents({ model: MODEL, alias: PRODUCTION, before, limit: 10 }, never);
-  assert.deepEqual(
-    (await list(2)).map(({ sequence }) => sequence),
-    [1],
-  );
-  assert.equal(asked, 2);
-  await assert.rejects(list(3), isError('invalid-argument', 'INVALID_PAGE_TOKEN'));
-});

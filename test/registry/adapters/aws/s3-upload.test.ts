@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
-import { CHUNK_BYTES, chunkRange } from '../../../../proto/wire/chunks.ts';
-import type { S3BlobStore } from '../../../../registry/adapters/aws/s3-blob-store.ts';
+import { CHUNK_BYTES } from '../../../../proto/wire/chunks.ts';
 import { checksumOf } from '../../../../registry/adapters/aws/s3-layout.ts';
 import { awsError } from '../../../support/aws/fake-client.ts';
 import { BIG, BLOB, isStored, LAYOUT, openMemoryS3Store, PLACE, putChunks } from '../../../support/aws/memory-s3-store.ts';
@@ -107,51 +106,6 @@ it('is done when another upload published the blob first', async () => {
     };
     assert.equal(await upload.commit(never), true, moment);
     assert.ok(isOther && (await isStored(store)));
-  }
-});
-
-it('writes no small object again that another upload published first', async () => {
-  for (const bytes of [Buffer.alloc(0), Buffer.from('small')]) {
-    const { s3, client, store, openStore } = openMemoryS3Store();
-    const blob = chunkedBlob(bytes);
-    const commit = async (on: S3BlobStore) => {
-      const upload = await on.openUpload(blob, never);
-      if (bytes.byteLength > 0) {
-        await upload.putChunk(0, bytes, never);
-      }
-      return upload.commit(never);
-    };
-    let isOther = false;
-    client.before = async ({ name, input }) => {
-      if (['PutObject', 'CopyObject'].includes(name) && input['Key'] === LAYOUT.blob(blob.digest) && !isOther) {
-        isOther = true;
-        assert.equal(await commit(openStore()), true);
-      }
-    };
-    assert.equal(await commit(store), true);
-    assert.deepEqual([isOther, s3.objects.get(LAYOUT.blob(blob.digest))?.length], [true, 1]);
-  }
-});
-
-it('writes what another upload published first and a collection then took away', async () => {
-  for (const bytes of [Buffer.alloc(0), Buffer.from('small'), BIG]) {
-    const { client, store } = openMemoryS3Store();
-    const blob = chunkedBlob(bytes);
-    const upload = await store.openUpload(blob, never);
-    for (const index of blob.chunks.keys()) {
-      const { offsetBytes, lengthBytes } = chunkRange(index, bytes.byteLength);
-      await upload.putChunk(index, bytes.subarray(offsetBytes, offsetBytes + lengthBytes), never);
-    }
-    let refusals = 0;
-    client.before = ({ input }) => {
-      if (input['IfNoneMatch'] === '*') {
-        refusals++;
-        throw awsError('PreconditionFailed', 412);
-      }
-    };
-    assert.equal(await upload.commit(never), true);
-    assert.equal(refusals, 1);
-    assert.equal((await store.verify(blob, never)).kind, 'valid');
   }
 });
 

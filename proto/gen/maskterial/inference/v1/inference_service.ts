@@ -2110,7 +2110,8 @@ export const InferenceServiceService = {
    * INVALID_ARGUMENT [INVALID_REQUEST (google.rpc.BadRequest with every violation, such as a model in a role that is not its kind's),
    * UNDECODABLE_IMAGE, IMAGE_TOO_LARGE, NO_BACKGROUND (where a classification model is used)]; NOT_FOUND [MODEL_NOT_FOUND, VERSION_NOT_FOUND, ALIAS_NOT_FOUND];
    * FAILED_PRECONDITION [UNSUPPORTED_MODEL, LOAD_FAILED, GOLDEN_CHECK_FAILED (the version does not give what it promises),
-   * INSUFFICIENT_MEMORY (whatever else is loaded)]: this server cannot run the version;
+   * INSUFFICIENT_MEMORY (whatever else is loaded)]: this server cannot run the version; [BLOB_ARCHIVED (a file of it has to be restored
+   * first)], and the reasons for which an operator has to put right the registry's store, as RegistryService lists them;
    * RESOURCE_EXHAUSTED [QUEUE_FULL, DEADLINE_UNREACHABLE (at the present rate the answer would come after the call's deadline)]
    * with google.rpc.RetryInfo, [INSUFFICIENT_MEMORY (the message names the heavy versions that are loaded)];
    * UNAVAILABLE [ENGINE_CRASHED, ENGINE_HUNG, ENGINE_OUT_OF_MEMORY, MODEL_NOT_READY, REGISTRY_UNAVAILABLE].
@@ -2165,7 +2166,8 @@ export interface InferenceServiceServer extends UntypedServiceImplementation {
    * INVALID_ARGUMENT [INVALID_REQUEST (google.rpc.BadRequest with every violation, such as a model in a role that is not its kind's),
    * UNDECODABLE_IMAGE, IMAGE_TOO_LARGE, NO_BACKGROUND (where a classification model is used)]; NOT_FOUND [MODEL_NOT_FOUND, VERSION_NOT_FOUND, ALIAS_NOT_FOUND];
    * FAILED_PRECONDITION [UNSUPPORTED_MODEL, LOAD_FAILED, GOLDEN_CHECK_FAILED (the version does not give what it promises),
-   * INSUFFICIENT_MEMORY (whatever else is loaded)]: this server cannot run the version;
+   * INSUFFICIENT_MEMORY (whatever else is loaded)]: this server cannot run the version; [BLOB_ARCHIVED (a file of it has to be restored
+   * first)], and the reasons for which an operator has to put right the registry's store, as RegistryService lists them;
    * RESOURCE_EXHAUSTED [QUEUE_FULL, DEADLINE_UNREACHABLE (at the present rate the answer would come after the call's deadline)]
    * with google.rpc.RetryInfo, [INSUFFICIENT_MEMORY (the message names the heavy versions that are loaded)];
    * UNAVAILABLE [ENGINE_CRASHED, ENGINE_HUNG, ENGINE_OUT_OF_MEMORY, MODEL_NOT_READY, REGISTRY_UNAVAILABLE].
@@ -2195,7 +2197,8 @@ export interface InferenceServiceClient extends Client {
    * INVALID_ARGUMENT [INVALID_REQUEST (google.rpc.BadRequest with every violation, such as a model in a role that is not its kind's),
    * UNDECODABLE_IMAGE, IMAGE_TOO_LARGE, NO_BACKGROUND (where a classification model is used)]; NOT_FOUND [MODEL_NOT_FOUND, VERSION_NOT_FOUND, ALIAS_NOT_FOUND];
    * FAILED_PRECONDITION [UNSUPPORTED_MODEL, LOAD_FAILED, GOLDEN_CHECK_FAILED (the version does not give what it promises),
-   * INSUFFICIENT_MEMORY (whatever else is loaded)]: this server cannot run the version;
+   * INSUFFICIENT_MEMORY (whatever else is loaded)]: this server cannot run the version; [BLOB_ARCHIVED (a file of it has to be restored
+   * first)], and the reasons for which an operator has to put right the registry's store, as RegistryService lists them;
    * RESOURCE_EXHAUSTED [QUEUE_FULL, DEADLINE_UNREACHABLE (at the present rate the answer would come after the call's deadline)]
    * with google.rpc.RetryInfo, [INSUFFICIENT_MEMORY (the message names the heavy versions that are loaded)];
    * UNAVAILABLE [ENGINE_CRASHED, ENGINE_HUNG, ENGINE_OUT_OF_MEMORY, MODEL_NOT_READY, REGISTRY_UNAVAILABLE].

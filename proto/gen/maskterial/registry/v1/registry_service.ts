@@ -4656,9 +4656,10 @@ export const CollectGarbageResponse: MessageFns<CollectGarbageResponse> = {
  * UNAVAILABLE [SHUTTING_DOWN, STORAGE_UNAVAILABLE] and INVALID_ARGUMENT [MESSAGE_TOO_LARGE, MALFORMED_MESSAGE] for a request of more
  * than 8 MiB or of other bytes than its message's, or one that is not framed, compressed or timed as gRPC has it; and each one that
  * writes RESOURCE_EXHAUSTED [STORAGE_FULL]. Where the operator of a registry on AWS has to change something first, each answers
- * FAILED_PRECONDITION [TABLE_NOT_FOUND, TABLE_ACCESS_DENIED, BUCKET_NOT_FOUND, BUCKET_ACCESS_DENIED, CREDENTIALS_REFUSED] with
- * metadata table or bucket, and permission where one is missing: trying again is of no use until then. What reads stored bytes (GetStaging, UploadBlob, FinalizeVersion, ResolveVersion,
- * ReadBlob) answers DATA_LOSS [DIGEST_MISMATCH, SIZE_MISMATCH] when they are not the ones that were stored, NOT_FOUND
+ * FAILED_PRECONDITION [TABLE_NOT_FOUND, TABLE_ACCESS_DENIED, BUCKET_NOT_FOUND, BUCKET_ACCESS_DENIED, CREDENTIALS_REFUSED,
+ * KMS_KEY_REFUSED] with metadata table or bucket, permission where one is missing, and kms_key where S3 names the encryption key that
+ * cannot be used: trying again is of no use until then. What reads stored bytes (GetStaging, UploadBlob, FinalizeVersion,
+ * ResolveVersion, ReadBlob) answers DATA_LOSS [DIGEST_MISMATCH, SIZE_MISMATCH] when they are not the ones that were stored, NOT_FOUND
  * [BLOB_NOT_FOUND] when they are gone, and FAILED_PRECONDITION [BLOB_ARCHIVED] when the bucket's rules moved them to an archive.
  * INVALID_ARGUMENT comes with google.rpc.BadRequest naming every violated field, as many as fit; texts never hold U+0000.
  *
