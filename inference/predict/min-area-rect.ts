@@ -13,7 +13,7 @@ interface Vector {
 const f32 = Math.fround;
 
 /**
- * Sides of the smallest rectangle, in any orientation, around the convex polygon `hull` (corners as `convexHull` gives them).
+ * Sides of the smallest rectangle, in any orientation, around the convex polygon `hull` (corners as `orderCorners` gives them).
  * Rotating calipers: one side of that rectangle lies on an edge of the polygon (H. Freeman and R. Shapira, 1975).
  * In single precision, step by step as OpenCV's minAreaRect computes it, and preferring the later of equal areas as it does:
  * the original truncates the sides to integers, so a side of 30 must come out as 30 or 29.999998 exactly where it does there.

@@ -1,4 +1,5 @@
 import { convexHull } from './convex-hull.ts';
+import { orderCorners } from './hull-order.ts';
 import { minAreaRect } from './min-area-rect.ts';
 import { traceOutline } from './outline.ts';
 import { measurePolygon } from './polygon.ts';
@@ -22,8 +23,9 @@ export interface Shape {
 }
 
 export function measureShape(region: Region): Shape {
-  const polygon = measurePolygon(traceOutline(region));
-  const sides = minAreaRect(convexHull(region));
+  const outline = traceOutline(region);
+  const polygon = measurePolygon(outline);
+  const sides = minAreaRect(orderCorners(convexHull(region), outline));
   return {
     centre: polygon.centroid ?? pixelMean(region),
     polygonArea: polygon.area,
