@@ -60,7 +60,12 @@ export async function bytesOf(image: ImageSource): Promise<Buffer> {
     return bytesOf(await image.read());
   }
   try {
-    checkSize(image.path, (await stat(image.path)).size);
+    const found = await stat(image.path);
+    if (!found.isFile() && !found.isDirectory()) {
+      // A pipe may wait for ever and a device may have no end; neither tells its size.
+      throw new ServiceError('invalid-argument', 'UNREADABLE_FILE', `cannot read ${image.path}: a pipe or a device, not a file`);
+    }
+    checkSize(image.path, found.size);
     return await readFile(image.path);
   } catch (error) {
     if (error instanceof ServiceError) {
