@@ -1,6 +1,6 @@
 import { readFile, stat } from 'node:fs/promises';
 import { type PredictOptions as OptionsMessage, Priority } from '../proto/gen/maskterial/inference/v1/inference_service.ts';
-import { ServiceError } from '../proto/wire/errors.ts';
+import { invalid, ServiceError } from '../proto/wire/errors.ts';
 import type { ClientCallOptions } from './channel.ts';
 import { describeSystemError } from './system-error.ts';
 
@@ -35,8 +35,13 @@ export interface PredictOptions extends ClientCallOptions {
   readonly priority?: 'high' | 'low' | undefined;
 }
 
+/** @throws ServiceError invalid-argument INVALID_REQUEST for a number that the message cannot hold; the server judges all others. */
 export function toOptionsMessage(options: PredictOptions): OptionsMessage {
   const { scoreThreshold, minClassOccupancy, sizeThreshold } = options;
+  if (sizeThreshold !== undefined && sizeThreshold >>> 0 !== sizeThreshold) {
+    const description = `expected a whole number of pixels, 0 or more, found ${sizeThreshold}`;
+    throw invalid([{ field: 'options.thresholds.size_threshold', description }]);
+  }
   return {
     pipeline: {
       segmentationModel: options.segmentation ?? '',
@@ -60,7 +65,12 @@ export async function bytesOf(image: ImageSource): Promise<Buffer> {
     return bytesOf(await image.read());
   }
   try {
-    checkSize(image.path, (await stat(image.path)).size);
+    const found = await stat(image.path);
+    if (!found.isFile() && !found.isDirectory()) {
+      // A pipe may wait for ever and a device may have no end; neither tells its size.
+      throw new ServiceError('invalid-argument', 'UNREADABLE_FILE', `cannot read ${image.path}: a pipe or a device, not a file`);
+    }
+    checkSize(image.path, found.size);
     return await readFile(image.path);
   } catch (error) {
     if (error instanceof ServiceError) {

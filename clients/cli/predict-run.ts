@@ -6,6 +6,7 @@ import { messageOf } from './report-error.ts';
 import { formatCount } from './result-words.ts';
 import type { ResultWriter } from './result-writer.ts';
 import { RunReport } from './run-report.ts';
+import { printable } from './table.ts';
 
 /** Results that one late image can hold back; beyond them no image is begun. */
 const MAX_HELD_RESULTS = 256;
@@ -75,9 +76,10 @@ async function writeResult({ index, path, answer, error }: Result, { writer, pro
 }
 
 function describe({ path, answer, error, isFromBefore }: Result): string {
+  const name = printable(path);
   if (answer === undefined) {
-    return `${path}: failed: ${messageOf(error)}`;
+    return `${name}: failed: ${messageOf(error)}`;
   }
   const problem = error === undefined ? '' : `; no overlay: ${messageOf(error)}`;
-  return `${path}: ${formatCount(answer.flakes.length, 'flake')}${isFromBefore ? ', done before' : ''}${problem}`;
+  return `${name}: ${formatCount(answer.flakes.length, 'flake')}${isFromBefore ? ', done before' : ''}${problem}`;
 }

@@ -1,6 +1,7 @@
 import { errorLine } from './report-error.ts';
 import { formatCount, formatVersion } from './result-words.ts';
 import type { FilteredAnswer } from './flake-filter.ts';
+import { printable } from './table.ts';
 
 export interface Failure {
   readonly path: string;
@@ -79,7 +80,9 @@ export class RunReport {
     if (this.#failures.length === 0) {
       return [];
     }
-    const lines = this.#failures.map(({ path, error }) => `  ${aboutImage(path, errorLine(error).replace(/^error: /, ''))}`);
+    const lines = this.#failures.map(
+      ({ path, error }) => `  ${printable(aboutImage(path, errorLine(error).replace(/^error: /, '')))}`,
+    );
     return [`${this.#failures.length} of ${formatCount(this.#total, 'image')} failed:`, ...lines];
   }
 }

@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { test } from 'node:test';
 import { describeSystemError } from '../../clients/system-error.ts';
 import { bytesOf } from '../../clients/predict-request.ts';
-import { rejection } from '../support/service-errors.ts';
+import { isError, rejection } from '../support/service-errors.ts';
 
 test("the system's words, its code, and no path", async () => {
   const error = await readFile('/no/such, file').catch((reason: unknown) => reason);
@@ -17,6 +17,10 @@ test('a code without words of the system, and an error without a code', () => {
   );
   assert.equal(describeSystemError(new Error('odd')), 'odd');
   assert.equal(describeSystemError('text'), 'text');
+});
+
+test('a device is refused: it may have no end', async () => {
+  isError('invalid-argument', 'UNREADABLE_FILE')(await rejection(bytesOf({ path: '/dev/null' })));
 });
 
 test('a file that cannot be read is named once', async () => {

@@ -214,6 +214,16 @@ test('a place for pictures or a dataset that cannot be written ends the run befo
   }
 });
 
+test("a file name's control characters reach no terminal", async () => {
+  const scan = join(folder, 'hostile');
+  await mkdir(scan, { recursive: true });
+  await writeFile(join(scan, 'a\n\u001b[2J.png'), png);
+  await writeFile(join(scan, 'b\n\u001b[2J.png'), 'bad');
+  const { out, err } = await predict([scan]);
+  assert.match(err, /2 images/);
+  assert.doesNotMatch(`${out}${err}`, /\u001b|\n\[2J|^\?\[2J/m);
+});
+
 test('an interrupt ends the run as one', async () => {
   const controller = new AbortController();
   const inference = new FakeInference(async function* () {
