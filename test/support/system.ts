@@ -14,7 +14,7 @@ import { type RunningRegistry, startRegistry } from '../../registry/main.ts';
 import { lastingPort } from './lasting-port.ts';
 
 /** Long enough for a loaded machine, short enough that a hanging test is not waited for. */
-const WAIT_MS = 60_000;
+const WAIT_MS = 180_000;
 
 const KINDS: Readonly<Record<Manifest['kind'], ModelKind>> = {
   segmentation: ModelKind.MODEL_KIND_SEGMENTATION,
