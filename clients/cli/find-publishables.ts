@@ -6,6 +6,7 @@ import type { SourceFile } from '../import/bundle-source.ts';
 import { findBundleFolders, type FoundFolder } from '../import/detect.ts';
 import { openFolderSource } from '../import/sources/folder-source.ts';
 import { openZipSource } from '../import/sources/zip-source.ts';
+import { ownPlaces, publishedName } from '../import/suggest-name.ts';
 import type { BundleOptions } from './bundle-options.ts';
 import type { Candidate } from './candidate.ts';
 import { isImported, MANIFEST_FILE } from './imported-folder.ts';
@@ -51,13 +52,14 @@ async function findInFolder(root: string, options: BundleOptions, signal: AbortS
   const imported = files.filter(({ path }) => basename(path) === MANIFEST_FILE).map(({ path }) => folderOf(path));
   const others = files.filter(({ path }) => !imported.some((folder) => isWithin(folderOf(path), folder)));
   const folders = bundleFolders(others);
-  const candidates = [
-    ...imported.map((folder) => anything(join(root, folder), options)),
-    ...folders.map(({ folder }) => inside(root, folder, options)),
-  ];
   const zips = others.filter(
     ({ path }) => /\.zip$/i.test(path) && !folders.some(({ folder }) => isWithin(folderOf(path), folder)),
   );
+  const places = [...imported, ...folders.map(({ folder }) => folder), ...zips.map(({ path }) => path)];
+  const candidates = [
+    ...imported.map((folder) => anything(join(root, folder), options)),
+    ...folders.map(({ folder }) => inside(root, folder, places, options)),
+  ];
   for (const { path } of zips) {
     candidates.push(...(await lookInto(join(root, path), options, signal)));
   }
@@ -68,7 +70,8 @@ async function findInZip(path: string, options: BundleOptions, signal: AbortSign
   const source = await openZipSource(path, signal);
   try {
     const folders = bundleFolders(await source.list(signal));
-    return folders.length === 1 ? [anything(path, options)] : folders.map(({ folder }) => inside(path, folder, options));
+    const places = folders.map(({ folder }) => folder);
+    return folders.length === 1 ? [anything(path, options)] : places.map((folder) => inside(path, folder, places, options));
   } finally {
     await source.close();
   }
@@ -83,16 +86,24 @@ function anything(path: string, options: BundleOptions): Candidate {
   };
 }
 
-/** One of several bundles: its own folder names it, never what they all lie in, save the folders of MaskTerial's own server. */
-function inside(root: string, folder: string, options: BundleOptions): Candidate {
+/**
+ * The bundle in `folder`, beside those in the other `places`. Its own folder names it, or what holds it alone, never what several
+ * lie in, save the folders of MaskTerial's own server.
+ */
+function inside(root: string, folder: string, places: readonly string[], options: BundleOptions): Candidate {
   const path = join(root, folder);
+  const rootName = basename(resolve(root));
   const fallbackName = basename(resolve(path)).replace(/\.zip$/i, '');
   return {
     path,
     fallbackName,
     open: async (_, signal) => {
       const bundle = await openBundle(root, signal, { ...options, bundle: folder });
-      return { ...bundle, suggestedName: bundle.serverName ?? asModelName(fallbackName) };
+      const published = publishedName(
+        [...(places.length === 1 ? [rootName] : []), ...ownPlaces(folder, places)],
+        bundle.manifest.family,
+      );
+      return { ...bundle, suggestedName: bundle.serverName ?? published ?? asModelName(fallbackName) };
     },
   };
 }

@@ -28,7 +28,10 @@ export async function openBundle(path: string, signal: AbortSignal, options: Bun
       keepSources: options.keepSources === true,
       signal,
     });
-    const serverName = serverModelName(join(resolve(path), folder), family);
+    const place = resolve(path);
+    // What holds one bundle may be the server's folder (or zip) of it, and the bundle a folder inside.
+    const outer = options.bundle === undefined ? serverModelName(place, family) : undefined;
+    const serverName = serverModelName(join(place, folder), family) ?? outer;
     const suggestedName = serverName ?? bundle.suggestedName;
     return { manifest, manifestBytes: encodeManifest(manifest), files, serverName, suggestedName, close: () => source.close() };
   } catch (error) {

@@ -21,16 +21,33 @@ const SERVER_FOLDERS = new Set(['segmentation_models', 'classification_models', 
 export function suggestModelName(places: readonly string[], family: BundleFamily): ModelName | undefined {
   const inwards = places.filter((place) => place !== '').toReversed();
   const names = inwards.map((place) => asModelName(place));
-  const published = names.find((name) => name?.startsWith(PREFIXES[family]));
-  return published ?? names[0] ?? names.at(-1);
+  return publishedName(places, family) ?? names[0] ?? names.at(-1);
+}
+
+/** The innermost of `places`, outermost first, that begins as the published models of `family` do. */
+export function publishedName(places: readonly string[], family: BundleFamily | ''): ModelName | undefined {
+  const names = places.map((place) => asModelName(place));
+  return family === '' ? undefined : names.findLast((name) => name?.startsWith(PREFIXES[family]));
+}
+
+/** The names on `folder`'s path, outermost first, of the folders that hold no other of `folders`: only they may name a bundle in it. */
+export function ownPlaces(folder: string, folders: readonly string[]): string[] {
+  const others = folders.filter((other) => other !== folder);
+  return folder.split('/').filter((_, at, parts) => {
+    const within = `${parts.slice(0, at + 1).join('/')}/`;
+    return !others.some((other) => other.startsWith(within));
+  });
 }
 
 /**
- * A name for the bundle in a folder of MaskTerial's own server, `classification_models/AMM/WSe2`. There one name stands for the
- * models of all families, which here would be versions of one model.
+ * A name for the bundle in a folder (or zip) of MaskTerial's own server, `classification_models/AMM/WSe2`. There one name stands
+ * for the models of all families, which here would be versions of one model.
  */
 export function serverModelName(folder: string, family: BundleFamily | ''): ModelName | undefined {
   const [kind, type, name] = folder.split(/[/\\]/).slice(-3);
-  const isServers = family !== '' && type === family && SERVER_FOLDERS.has(kind ?? '') && name !== undefined;
-  return isServers ? asModelName(`${PREFIXES[family]}${name}`) : undefined;
+  if (family === '' || type !== family || !SERVER_FOLDERS.has(kind ?? '') || name === undefined) {
+    return undefined;
+  }
+  const bare = name.replace(/\.zip$/i, '');
+  return publishedName([bare], family) ?? asModelName(`${PREFIXES[family]}${bare}`);
 }

@@ -6,7 +6,7 @@ import type { RetryDeps } from '../../retry.ts';
 import { invalidBundle, quote } from '../../import/bundle-error.ts';
 import type { SourceFile } from '../../import/bundle-source.ts';
 import { describeIncomplete, type FoundFolder, isBundleFileName } from '../../import/detect.ts';
-import { serverModelName } from '../../import/suggest-name.ts';
+import { ownPlaces, publishedName, serverModelName } from '../../import/suggest-name.ts';
 import type { BundleOptions } from '../bundle-options.ts';
 import type { Candidate } from '../candidate.ts';
 import { bundleFolders } from '../find-publishables.ts';
@@ -21,6 +21,8 @@ const MAX_OBJECTS = 100_000;
 
 interface BucketFolder extends FoundFolder {
   readonly place: string;
+  /** What it lies in alone, outermost first. */
+  readonly names: readonly string[];
   /** By the files' paths. */
   readonly objects: ReadonlyMap<string, BucketObject>;
 }
@@ -56,8 +58,16 @@ export async function findInBucket(
   if (files.length === 0) {
     throw invalidBundle(place, count === 0 ? 'holds no object' : `holds ${count} objects, none of them a bundle's file`);
   }
-  return bundleFolders(files).map((found) => {
-    const folder = { ...found, objects, place: [place.replace(/\/$/, ''), found.folder].filter((part) => part !== '').join('/') };
+  const found = bundleFolders(files);
+  const places = found.map(({ folder }) => folder);
+  return found.map((one) => {
+    const names = [...(found.length === 1 ? [lastOf(prefix)] : []), ...ownPlaces(one.folder, places)];
+    const folder = {
+      ...one,
+      names,
+      objects,
+      place: [place.replace(/\/$/, ''), one.folder].filter((part) => part !== '').join('/'),
+    };
     const fallbackName = lastOf(folder.place);
     return {
       path: folder.place,
@@ -74,7 +84,7 @@ async function fetchBundle(
   deps: { readonly retryDeps: RetryDeps; readonly progress: UploadProgress },
   signal: AbortSignal,
 ): Promise<Publishable> {
-  const { place, objects, files } = folder;
+  const { place, names, objects, files } = folder;
   if (folder.families.length === 0) {
     throw invalidBundle(place, describeIncomplete(folder));
   }
@@ -90,9 +100,10 @@ async function fetchBundle(
       }
     }
     const bundle = await openBundle(local, signal, options);
+    const { family } = bundle.manifest;
     return {
       ...bundle,
-      suggestedName: serverModelName(place, bundle.manifest.family) ?? bundle.suggestedName,
+      suggestedName: serverModelName(place, family) ?? publishedName(names, family) ?? bundle.suggestedName,
       close: async () => {
         await bundle.close();
         await remove();

@@ -80,6 +80,13 @@ test("the folders of MaskTerial's own server tell models of one name apart", asy
   assert.deepEqual(await Promise.all((await find('data')).map(nameOf)), ['CLS_AMM_WSe2', 'CLS_GMM_WSe2']);
 });
 
+test('a folder that holds nothing else names a bundle in it, where it is called as published models are', async () => {
+  store('set/CLS_AMM_WSe2/WSe2', AMM);
+  store('set/CLS_GMM_WSe2/WSe2', GMM);
+  assert.deepEqual(await Promise.all((await find('set')).map(nameOf)), ['CLS_AMM_WSe2', 'CLS_GMM_WSe2']);
+  assert.deepEqual(await Promise.all((await find('set/CLS_AMM_WSe2')).map(nameOf)), ['CLS_AMM_WSe2']);
+});
+
 test('the prefix may be a model itself, or nothing', async () => {
   store('CLS_GMM_B', GMM);
   for (const prefix of ['', 'CLS_GMM_B']) {
