@@ -4,7 +4,7 @@ import type { PublishedVersion } from '../publish.ts';
 import type { RegistryClient } from '../registry-client.ts';
 import type { PublishOptions } from './publish-options.ts';
 import type { Publishable } from './publishable.ts';
-import { versionJson } from './registry-json.ts';
+import { formatBytes, versionJson } from './registry-json.ts';
 import type { UploadProgress } from './upload-progress.ts';
 
 /** A version that the registry has now, and what it had of it before. */
@@ -39,6 +39,12 @@ export async function publishOne(
   } finally {
     await progress.finish();
   }
+}
+
+/** Labels are a version's own, from its first publish on: those of now would be lost in silence. */
+export function uploadNote({ created, uploadedBytes }: PublishOutcome, { label }: Pick<PublishOptions, 'label'>): string {
+  const labels = label === undefined ? '' : '; its labels are those of then';
+  return created ? `uploaded ${formatBytes(uploadedBytes)}` : `published before with this very content${labels}`;
 }
 
 /** For scripts: the version, and what of it was new to the registry. */

@@ -4,11 +4,11 @@ import type { RegistryClient } from '../registry-client.ts';
 import type { Candidate } from './candidate.ts';
 import type { Cli } from './cli.ts';
 import { EXIT, exitCodeOf, usageError } from './exit-codes.ts';
-import { outcomeJson, type PublishOutcome, publishOne } from './publish-one.ts';
+import { outcomeJson, publishOne, uploadNote } from './publish-one.ts';
 import type { PublishOptions } from './publish-options.ts';
 import { PublishReport, type PublishRow } from './publish-report.ts';
 import { useRegistry, writeJson } from './registry-command.ts';
-import { aliasJson, formatBytes } from './registry-json.ts';
+import { aliasJson } from './registry-json.ts';
 import { errorJson, errorLine } from './report-error.ts';
 import { createUploadProgress, type UploadProgress } from './upload-progress.ts';
 
@@ -76,7 +76,7 @@ async function publishCandidate(
       isWithRegistry = true;
       const outcome = await publishOne(registry, model, publishable, options, progress, signal);
       row = { ...row, outcome };
-      progress.print(outcomeLine(outcome));
+      progress.print(`${model}:${outcome.version.version} ${uploadNote(outcome, options)}`);
       const { promote, actor, reason } = options;
       if (promote !== undefined) {
         const { alias } = await registry.promote(model, outcome.version.version, promote, { actor, reason, signal });
@@ -92,10 +92,6 @@ async function publishCandidate(
     progress.print(errorLine(error));
     return { ...row, error, endsSet: isWithRegistry && (exitCodeOf(error) === EXIT.unavailable || isMisconfigured(error)) };
   }
-}
-
-function outcomeLine({ model, version, created, uploadedBytes }: PublishOutcome): string {
-  return `${model}:${version.version} ${created ? `uploaded ${formatBytes(uploadedBytes)}` : 'was published before'}`;
 }
 
 function rowJson({ path, model, outcome, alias, error }: PublishRow): Record<string, unknown> {

@@ -5,12 +5,12 @@ import { usageError } from '../exit-codes.ts';
 import { findPublishables } from '../find-publishables.ts';
 import { openPublishable } from '../open-publishable.ts';
 import { parseModel } from '../options.ts';
-import { outcomeJson, publishOne } from '../publish-one.ts';
+import { outcomeJson, publishOne, uploadNote } from '../publish-one.ts';
 import { type PublishOptions, withPublishOptions } from '../publish-options.ts';
 import { publishSet } from '../publish-set.ts';
 import type { Publishable } from '../publishable.ts';
 import { useRegistry, writeJson } from '../registry-command.ts';
-import { aliasJson, formatBytes } from '../registry-json.ts';
+import { aliasJson } from '../registry-json.ts';
 import { createUploadProgress } from '../upload-progress.ts';
 import { moveLine } from './promote.ts';
 
@@ -69,11 +69,12 @@ async function publishSingle(
     const model = parseModel(named);
     await useRegistry(cli, options, async (registry) => {
       const outcome = await publishOne(registry, model, publishable, options, createUploadProgress(cli.err), signal);
-      const { version, created, uploadedBytes } = outcome;
+      const { version } = outcome;
       const isJson = options.json === true;
       if (!isJson) {
-        const note = created ? `uploaded ${formatBytes(uploadedBytes)}` : knownNote(options);
-        await cli.out.write(`${model}:${version.version}  ${version.manifest?.digest ?? ''}  (${note})\n`);
+        await cli.out.write(
+          `${model}:${version.version}  ${version.manifest?.digest ?? ''}  (${uploadNote(outcome, options)})\n`,
+        );
       }
       const { promote, actor, reason } = options;
       const moved =
@@ -87,9 +88,4 @@ async function publishSingle(
   } finally {
     await publishable.close();
   }
-}
-
-/** Labels are a version's own, from its first publish on: those of now would be lost in silence. */
-function knownNote({ label }: Options): string {
-  return `published before with this very content${label === undefined ? '' : '; its labels are those of then'}`;
 }

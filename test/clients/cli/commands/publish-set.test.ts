@@ -127,6 +127,8 @@ test('the second time nothing is sent, and every version is known', async () => 
     held_bytes: held,
   };
   assert.deepEqual(total, counts);
+  const third = await run([models(), '--keep-sources', '--label', 'team=optics']);
+  assert.match(third.err, /CLS_GMM_A:1 published before with this very content; its labels are those of then/);
 });
 
 test('goes on after bundles that fail, and says why each one did', async () => {
