@@ -62,16 +62,21 @@ test('a promotion in the middle of predictions: each ends on the version it bega
   await system.until(async () => answered.first > 0, 'predictions run');
   const [engine] = (await system.inference.getStatus()).engines;
   // It stands still, so that predictions are in hand at the moment of the swap, however long the new version takes to load.
-  process.kill(engine?.pid ?? 0, 'SIGSTOP');
-  await system.promote(second);
-  await system.untilServing(second);
-  const status = await system.inference.getStatus();
-  const old = status.servables.find(({ version }) => version === first.version);
-  assert.equal(old?.state, ServableState.SERVABLE_STATE_DRAINING, 'the swap happened while predictions ran on the old version');
-  const before = answered.first;
-  assertAnswer(await system.inference.predictFlakes(picture, { classification: MODEL }), second, 2);
-  isPromoted = true;
-  process.kill(engine?.pid ?? 0, 'SIGCONT');
+  assert.ok(engine !== undefined);
+  let before = 0;
+  process.kill(engine.pid, 'SIGSTOP');
+  try {
+    await system.promote(second);
+    await system.untilServing(second);
+    const status = await system.inference.getStatus();
+    const old = status.servables.find(({ version }) => version === first.version);
+    assert.equal(old?.state, ServableState.SERVABLE_STATE_DRAINING, 'the swap happened while predictions ran on the old version');
+    before = answered.first;
+    assertAnswer(await system.inference.predictFlakes(picture, { classification: MODEL }), second, 2);
+  } finally {
+    isPromoted = true;
+    process.kill(engine.pid, 'SIGCONT');
+  }
   await Promise.all(running);
   assert.ok(answered.first > before, 'predictions that began on the old version ended on it after the swap');
 
