@@ -1,5 +1,5 @@
 import { userInfo } from 'node:os';
-import { type Command, InvalidArgumentError, Option } from 'commander';
+import { InvalidArgumentError, Option } from 'commander';
 import { type Environment, EnvReader } from '../../infra/process/env.ts';
 import { asAliasName, asModelName, type ModelName, type ModelReference, readModelReference } from '../../proto/wire/names.ts';
 import { labelViolations } from '../../registry/model/labels.ts';
@@ -140,24 +140,14 @@ function parseAddress(text: string): string {
 }
 
 /**
- * Parses the addresses that a command takes from the environment; only what is on the command line is parsed by itself.
+ * The address that a command uses, which on the command line was parsed already; an offline command never looks at it.
  * @throws ServiceError invalid-argument USAGE naming the variable.
  */
-export function checkDefaultAddresses(command: Command): void {
-  for (const option of command.options) {
-    const name = option.attributeName();
-    const value: unknown = command.getOptionValue(name);
-    if (option.parseArg === parseAddress && command.getOptionValueSource(name) === 'default') {
-      parseDefaultAddress(`MASKTERIAL_${name.toUpperCase()}`, String(value));
-    }
-  }
-}
-
-function parseDefaultAddress(variable: string, text: string): void {
+export function usedAddress(name: 'registry' | 'inference', text: string): string {
   try {
-    parseAddress(text);
+    return parseAddress(text);
   } catch (error) {
-    throw error instanceof InvalidArgumentError ? usageError(`${variable}: ${error.message}`) : error;
+    throw error instanceof InvalidArgumentError ? usageError(`MASKTERIAL_${name.toUpperCase()}: ${error.message}`) : error;
   }
 }
 

@@ -20,7 +20,6 @@ import { addStatus } from './commands/status.ts';
 import { addVerify } from './commands/verify.ts';
 import { addVersions } from './commands/versions.ts';
 import { EXIT, type ExitCode, exitCodeOf } from './exit-codes.ts';
-import { checkDefaultAddresses } from './options.ts';
 import { reportError } from './report-error.ts';
 
 const EXIT_CODES_HELP = `
@@ -67,8 +66,7 @@ function createProgram(cli: Cli, help: { out: string; err: string }): Command {
       // Reported by runCli, in one way with all other errors.
       outputError: () => undefined,
     })
-    .exitOverride()
-    .hook('preAction', (_, command) => checkDefaultAddresses(command));
+    .exitOverride();
   addServe(program, cli);
   addSetup(program, cli);
   addImport(program, cli);

@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import { createRegistryClient, type RegistryClient } from '../registry-client.ts';
 import type { Cli } from './cli.ts';
-import { registryOption, timeoutOption } from './options.ts';
+import { registryOption, timeoutOption, usedAddress } from './options.ts';
 
 export interface RegistryOptions {
   readonly registry: string;
@@ -19,7 +19,10 @@ export async function useRegistry<R>(
   options: RegistryOptions,
   body: (registry: RegistryClient) => Promise<R>,
 ): Promise<R> {
-  const registry = createRegistryClient({ address: options.registry, timeoutMs: options.timeout * 1000 }, cli.retryDeps);
+  const registry = createRegistryClient(
+    { address: usedAddress('registry', options.registry), timeoutMs: options.timeout * 1000 },
+    cli.retryDeps,
+  );
   try {
     return await body(registry);
   } finally {

@@ -16,6 +16,7 @@ import { ResultFolder } from '../result-folder.ts';
 import { formatCount } from '../result-words.ts';
 import { askServingVersions } from '../serving-versions.ts';
 import { createResultWriter, type ResultFormat, writeToAll } from '../result-writer.ts';
+import { usedAddress } from '../options.ts';
 import { addPredictOptions, callOptions, checkUsage, type PredictCommandOptions as Options } from './predict-options.ts';
 
 /** `maskterial predict FILE|FOLDER...` */
@@ -35,7 +36,10 @@ async function predict(cli: Cli, paths: readonly string[], options: Options): Pr
   const { inputs } = found;
   const signal = cli.interrupts();
   const progress = createProgress(cli.err, inputs.length, 'images', cli.now);
-  const client = createInferenceClient({ address: options.inference, timeoutMs: options.timeout * 1000 }, cli.retryDeps);
+  const client = createInferenceClient(
+    { address: usedAddress('inference', options.inference), timeoutMs: options.timeout * 1000 },
+    cli.retryDeps,
+  );
   try {
     const batch = {
       ...callOptions(options),

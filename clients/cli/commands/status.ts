@@ -10,7 +10,7 @@ import { fromRpcStatus } from '../../../proto/wire/status.ts';
 import { createInferenceClient } from '../../inference-client.ts';
 import type { Cli } from '../cli.ts';
 import { nameOf } from '../enum-names.ts';
-import { inferenceOption, jsonOption, timeoutOption } from '../options.ts';
+import { inferenceOption, jsonOption, timeoutOption, usedAddress } from '../options.ts';
 import { writeJson } from '../registry-command.ts';
 import { formatTime, formatVersionNumber } from '../registry-json.ts';
 import { errorJson, errorLine } from '../report-error.ts';
@@ -34,7 +34,10 @@ export function addStatus(program: Command, cli: Cli): void {
 }
 
 async function showStatus(cli: Cli, options: Options): Promise<void> {
-  const client = createInferenceClient({ address: options.inference, timeoutMs: options.timeout * 1000 }, cli.retryDeps);
+  const client = createInferenceClient(
+    { address: usedAddress('inference', options.inference), timeoutMs: options.timeout * 1000 },
+    cli.retryDeps,
+  );
   try {
     const status = await client.getStatus({ signal: cli.interrupts() });
     if (options.json === true) {

@@ -115,6 +115,11 @@ test('an address from the environment is checked like one from the command line'
   assert.equal((await runCommand(['status', '--inference', '127.0.0.1:1', '--timeout', '30'], env)).code, 3);
 });
 
+test('an address from the environment is nothing to a command that works offline', async () => {
+  const { code, err } = await runCommand(['check', join(folder, 'CLS_GMM_Made')], { MASKTERIAL_REGISTRY: 'localhost' });
+  assert.equal(code, 0, err);
+});
+
 test('another address needs --insecure', async () => {
   const env = { REGISTRY_HOST: '0.0.0.0', REGISTRY_PORT: '0' };
   const refused = await run(['serve', 'registry'], env);
