@@ -24,27 +24,37 @@ const MOVES_UNDER_WAY = 20;
 export async function readAliasEvents(table: DynamoTable, query: EventQuery, signal: AbortSignal): Promise<FeedEntry[]> {
   const { model, alias, limit } = query;
   if (alias === undefined) {
-    const read = (): Promise<FeedEntry[]> => readModelPage(table, query, signal);
-    return settled(table, read, (page) => isWholeOfModel(table, query, page, signal), signal);
+    return settled(table, query.before, signal, {
+      read: (before) => readModelPage(table, { ...query, before }, signal),
+      isWhole: (page) => isWholeOfModel(table, query, page, signal),
+      placeOf: ({ sequence }) => sequence,
+    });
   }
   // One alias's events are kept by revision.
-  const before = query.before === undefined ? undefined : await revisionAt(table, { model, alias, before: query.before }, signal);
-  const read = (): Promise<FeedEntry[]> => readAliasPage(table, { model, alias, before, limit }, signal);
-  return settled(table, read, async (page) => isWholeOfAlias(page, before, limit), signal);
+  const start = query.before === undefined ? undefined : await revisionAt(table, { model, alias, before: query.before }, signal);
+  return settled(table, start, signal, {
+    read: (before) => readAliasPage(table, { model, alias, before, limit }, signal),
+    isWhole: async (page) => isWholeOfAlias(page, start, limit),
+    placeOf: ({ event }) => event.state.revision,
+  });
 }
 
-async function settled(
-  table: DynamoTable,
-  read: () => Promise<FeedEntry[]>,
-  isWhole: (page: readonly FeedEntry[]) => Promise<boolean>,
-  signal: AbortSignal,
-): Promise<FeedEntry[]> {
-  const page = await read();
-  if (await isWhole(page)) {
+interface Listing {
+  readonly read: (before: Before) => Promise<FeedEntry[]>;
+  readonly isWhole: (page: readonly FeedEntry[]) => Promise<boolean>;
+  /** Where an event stands among those that `read` goes by. */
+  readonly placeOf: (entry: FeedEntry) => number;
+}
+
+async function settled(table: DynamoTable, before: Before, signal: AbortSignal, listing: Listing): Promise<FeedEntry[]> {
+  const page = await listing.read(before);
+  if (await listing.isWhole(page)) {
     return page;
   }
   await table.settle(signal);
-  return read();
+  // Only what was committed when the first page was read has settled: a move made since then could bring a gap of its own.
+  const newest = page[0];
+  return listing.read(before ?? (newest === undefined ? undefined : listing.placeOf(newest) + 1));
 }
 
 async function readModelPage(
