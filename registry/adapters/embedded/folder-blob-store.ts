@@ -13,11 +13,12 @@ import type {
   WantedBlob,
 } from '../../release/blob-store.ts';
 import { verifyBytes } from '../../release/verify-chunks.ts';
+import { readJournal } from './chunk-journal.ts';
 import { readAll, readPieces } from './file-bytes.ts';
 import { deleteFile, discard, identityOf, listBlobs, listSetAside, restore, setAside } from './folder-garbage.ts';
 import { isAbsent, translated, translateFsError } from './fs-errors.ts';
 import type { Layout } from './layout.ts';
-import { PartialBlob, readJournal } from './partial-blob.ts';
+import { PartialBlob } from './partial-blob.ts';
 import { removeFolder } from './sweep.ts';
 
 /** Blobs as files in one folder. Any number of instances and processes on one machine may share the folder. */

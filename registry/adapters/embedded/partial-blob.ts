@@ -1,12 +1,12 @@
 import { randomUUID } from 'node:crypto';
 import { constants } from 'node:fs';
-import { type FileHandle, link, mkdir, open, readFile, rename, rm, stat } from 'node:fs/promises';
+import { type FileHandle, link, mkdir, open, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { CHUNK_BYTES, chunkCount, chunkRange } from '../../../proto/wire/chunks.ts';
-import { hexOf } from '../../../proto/wire/digest.ts';
+import { CHUNK_BYTES, chunkCount } from '../../../proto/wire/chunks.ts';
 import { ServiceError } from '../../../proto/wire/errors.ts';
 import type { ChunkedBlob } from '../../release/blob-store.ts';
 import { ChunkCheck, checkWhole } from '../../release/verify-chunks.ts';
+import { ChunkJournal } from './chunk-journal.ts';
 import { hashFile } from './file-bytes.ts';
 import { isAbsent } from './fs-errors.ts';
 import { syncFolder } from './layout.ts';
@@ -27,11 +27,11 @@ export class PartialBlob {
   readonly #folder: string;
   readonly #blob: ChunkedBlob;
   readonly #data: FileHandle;
-  readonly #journal: FileHandle;
+  readonly #journal: ChunkJournal;
   readonly #verified: Set<number>;
   readonly #check: ChunkCheck;
 
-  private constructor(folder: string, blob: ChunkedBlob, data: FileHandle, journal: FileHandle, verified: Set<number>) {
+  private constructor(folder: string, blob: ChunkedBlob, data: FileHandle, journal: ChunkJournal, verified: Set<number>) {
     this.#folder = folder;
     this.#blob = blob;
     this.#data = data;
@@ -55,17 +55,17 @@ export class PartialBlob {
 
   static async #openOnce(folder: string, blob: ChunkedBlob): Promise<PartialBlob> {
     await mkdir(folder, { recursive: true });
-    const opened: FileHandle[] = [];
+    const opened: { close(): Promise<void> }[] = [];
     try {
       const data = await open(join(folder, 'data'), constants.O_RDWR | constants.O_CREAT, 0o644);
       opened.push(data);
-      const journal = await open(join(folder, 'journal'), constants.O_RDWR | constants.O_CREAT | constants.O_APPEND, 0o644);
+      const journal = await ChunkJournal.open(folder, blob);
       opened.push(journal);
-      const text = await readWhole(journal);
-      const verified = chunksIn(text, (await data.stat()).size, blob);
-      const partial = new PartialBlob(folder, blob, data, journal, verified);
-      await partial.#mendJournal(text);
-      return partial;
+      // The data's length is that of after the journal was read: another upload notes what is there already.
+      const noted = await journal.read();
+      const dataBytes = (await data.stat()).size;
+      await journal.mend(noted, dataBytes);
+      return new PartialBlob(folder, blob, data, journal, noted.chunksWithin(dataBytes));
     } catch (error) {
       await Promise.all(opened.map((file) => file.close()));
       throw error;
@@ -76,7 +76,8 @@ export class PartialBlob {
   async isWhole(): Promise<boolean> {
     if (!this.#hasAll) {
       // By our own files: what lies at their places may be another upload by now.
-      for (const index of chunksIn(await readWhole(this.#journal), (await this.#data.stat()).size, this.#blob)) {
+      const noted = await this.#journal.read();
+      for (const index of noted.chunksWithin((await this.#data.stat()).size)) {
         this.#verified.add(index);
       }
     }
@@ -99,8 +100,7 @@ export class PartialBlob {
       at += bytesWritten;
     }
     await this.#data.datasync();
-    // Not flushed: a line that a power failure loses costs sending one chunk again.
-    await this.#journal.appendFile(journalLine(this.#blob, index));
+    await this.#journal.note(index);
     this.#verified.add(index);
   }
 
@@ -179,60 +179,4 @@ export class PartialBlob {
   #discard(): Promise<void> {
     return removeFolder(this.#folder, dirname(this.#folder));
   }
-
-  /**
-   * Makes good what a crash did to the journal that was read as `text`, and nothing else: another upload may be writing its lines
-   * just now.
-   */
-  async #mendJournal(text: string): Promise<void> {
-    const named = chunksIn(text, this.#blob.sizeBytes, this.#blob);
-    if (named.size > this.#verified.size) {
-      // The data of some is gone. They must not seem to count once the file has grown past their places.
-      await this.#journal.truncate();
-      await this.#journal.appendFile([...this.#verified].map((index) => journalLine(this.#blob, index)).join(''));
-    } else if (text !== '' && !text.endsWith('\n')) {
-      // The next line must not become the end of one that was cut short.
-      await this.#journal.appendFile('\n');
-    }
-  }
-}
-
-/** The chunks that the journal in `folder` names and the data reaches to; none where there is no such folder. */
-export async function readJournal(folder: string, blob: ChunkedBlob): Promise<Set<number>> {
-  try {
-    const text = await readFile(join(folder, 'journal'), 'utf8');
-    return chunksIn(text, (await stat(join(folder, 'data'))).size, blob);
-  } catch (error) {
-    if (isAbsent(error)) {
-      return new Set();
-    }
-    throw error;
-  }
-}
-
-function chunksIn(journal: string, dataBytes: number, blob: ChunkedBlob): Set<number> {
-  const verified = new Set<number>();
-  // The last piece is empty, or a line that a crash cut short. Each line repeats its chunk's digest, so that the remains of
-  // two lines are not taken for one.
-  for (const line of journal.split('\n').slice(0, -1)) {
-    const index = Number(line.split(' ')[0]);
-    const isWhole = blob.chunks[index] !== undefined && `${line}\n` === journalLine(blob, index);
-    const { offsetBytes, lengthBytes } = chunkRange(index, blob.sizeBytes);
-    if (isWhole && offsetBytes + lengthBytes <= dataBytes) {
-      verified.add(index);
-    }
-  }
-  return verified;
-}
-
-/** Wherever the handle stands. */
-async function readWhole(file: FileHandle): Promise<string> {
-  const bytes = Buffer.alloc((await file.stat()).size);
-  const { bytesRead } = await file.read(bytes, 0, bytes.byteLength, 0);
-  return bytes.toString('utf8', 0, bytesRead);
-}
-
-function journalLine(blob: ChunkedBlob, index: number): string {
-  const digest = blob.chunks[index];
-  return `${index} ${digest === undefined ? '' : hexOf(digest)}\n`;
 }
