@@ -15,7 +15,7 @@ const CHANNELS = 3;
 
 /** What it takes to evaluate the formulas once. */
 export interface CheckCost {
-  /** In products; a thousand million take a second on a core that nobody else uses. */
+  /** In products; a thousand million take a second on a core that nobody else uses, whatever the weights: see `flushTiny`. */
   readonly work: number;
   readonly products: number;
   readonly powers: number;

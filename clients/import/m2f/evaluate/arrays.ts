@@ -1,3 +1,5 @@
+import { flushTiny } from './tiny-values.ts';
+
 /** A map of channels, row by row; double precision. */
 export interface Plane {
   readonly channels: number;
@@ -56,6 +58,7 @@ export function convolve(input: Plane, weight: Values, bias: Values | undefined,
       }
     }
   }
+  flushTiny(result.data);
   return result;
 }
 
@@ -122,6 +125,7 @@ export function applyLinear(
       });
     }
   }
+  flushTiny(result.data);
   return result;
 }
 
@@ -147,6 +151,7 @@ export function layerNorm(x: Matrix, weight: Values, bias: Values): Matrix {
       result.data[row * x.columns + column] = ((value - mean) / deviation) * (weight[column] ?? 0) + (bias[column] ?? 0);
     });
   }
+  flushTiny(result.data);
   return result;
 }
 
@@ -162,6 +167,7 @@ export function groupNorm(x: Plane, weight: Values, bias: Values, groups = 32): 
       result.data[at] = (((x.data[at] ?? 0) - mean) / deviation) * (weight[channel] ?? 0) + (bias[channel] ?? 0);
     }
   }
+  flushTiny(result.data);
   return result;
 }
 
@@ -250,5 +256,6 @@ export function softmax(values: Float64Array): Float64Array {
   for (let at = 0; at < shares.length; at += 1) {
     shares[at] = (shares[at] ?? 0) / sum;
   }
+  flushTiny(shares);
   return shares;
 }

@@ -1,5 +1,6 @@
 import type { M2fSettings } from '../settings.ts';
 import { add, convolve, type Lookup, type Plane, planeOf, relu } from './arrays.ts';
+import { flushTiny } from './tiny-values.ts';
 
 /** The backbone's maps. */
 export type Features = Readonly<Record<'res2' | 'res3' | 'res4' | 'res5', Plane>>;
@@ -24,6 +25,7 @@ export function padImage({ pixelMean, pixelStd, sizeDivisibility }: M2fSettings,
       }
     }
   }
+  flushTiny(result.data);
   return result;
 }
 
@@ -68,6 +70,7 @@ async function convolveAndNorm(t: Lookup, x: Plane, name: string, convolution: C
       y.data[at] = (((y.data[at] ?? 0) - (mean[channel] ?? 0)) / deviation) * (weight[channel] ?? 0) + (bias[channel] ?? 0);
     }
   }
+  flushTiny(y.data);
   return y;
 }
 
