@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import type { Generation } from '../../../inference/engine/generation.ts';
 import type { ServableSpec } from '../../../inference/rollout/servable.ts';
 import { ServiceError } from '../../../proto/wire/errors.ts';
-import { eventually, manyTurns } from '../../support/eventually.ts';
+import { eventually } from '../../support/eventually.ts';
 import { heavyBench as bench, heavyJob, pidsOf } from '../../support/heavy-bench.ts';
 import { isRunning } from '../../support/processes.ts';
 import { scriptedHeavy } from '../../support/scripted-generation.ts';
@@ -58,9 +58,8 @@ async function occupied(generation: Generation, script: string, spec: ServableSp
   const stop = new AbortController();
   const running = heavyJob(script, spec, stop.signal);
   const run = generation.predict(running);
-  // The engine tells of the image right after the stage.
+  // The scripted engine has told of the image by then.
   await eventually(() => running.stages.length > 0);
-  await manyTurns();
   return {
     stop: async () => {
       stop.abort();
