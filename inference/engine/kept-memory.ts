@@ -86,6 +86,15 @@ export class KeptMemory<E extends KeepingEngine> {
     );
   }
 
+  /** The same once all runs have ended but those that are given up, and all engines were replaced that keep much. */
+  get leastBytes(): number {
+    return this.#seats.reduce(
+      (sum, { engine }) =>
+        sum + (engine !== undefined && this.#runs.get(engine)?.isGivenUp === true ? this.#heldBy(engine) : this.#share.peakBytes),
+      0,
+    );
+  }
+
   /** A run is worth waiting for, after which less will be held. */
   get isAwaited(): boolean {
     return [...this.#runs].some(([engine, run]) => !run.isGivenUp && this.#isTooMuch(this.#claimOf(engine, run)));

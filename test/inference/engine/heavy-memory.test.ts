@@ -117,6 +117,30 @@ test('a load waits so long for a run, and no second time: it fails while there i
   await loading;
 });
 
+test('beside a run that is given up a load that cannot fit fails at once: no other run is waited for, no engine ends', async (t) => {
+  const [one, other] = [scriptedHeavy('S:1', 100e6, 100), scriptedHeavy('T:1', 400e6, 100)];
+  const { load, refusals, waits } = bench(t, { memoryBytes: 4000e6, engines: 2 });
+  const alone = await load(one);
+  const pids = pidsOf(alone, 'S:1');
+  const hanging = await occupied(alone, 'wait with the largest image', one);
+  const noRoom = { [other.id]: 'resource-exhausted INSUFFICIENT_MEMORY' };
+  const refused = refusals(one, other);
+  await eventually(() => waits.length > 0);
+  waits[0]?.over.resolve();
+  assert.deepEqual(await refused, noRoom);
+  const next = await occupied(alone, 'wait with the largest image', one);
+  assert.deepEqual(await refusals(one, other), noRoom);
+  await next.stop();
+  assert.deepEqual(await refusals(one, other), noRoom);
+  assert.equal(waits.length, 1);
+  assert.deepEqual(pidsOf(alone, 'S:1'), pids);
+  // It runs on an engine that kept more than its share would be beside the other model.
+  await alone.predict(heavyJob('done', one));
+  assert.deepEqual(pidsOf(alone, 'S:1'), pids);
+  await hanging.stop();
+  await load(one, other);
+});
+
 for (const [image, script] of [
   ['a usual image', 'wait'],
   ['a large image beside which there is room', 'wait with half of it'],
