@@ -60,14 +60,14 @@ export class HeavyMemory {
       for (const { kept } of this.#places) {
         kept?.renewLarge();
       }
+      await Promise.all([...this.#places].flatMap(({ kept }) => kept?.settled() ?? []));
+      throwIfAborted(signal);
       const lasting = await this.#wait(place, signal);
       if (lasting !== undefined) {
         this.free(place);
         return lasting;
       }
       place.state = 'taken';
-      await Promise.all([...this.#places].flatMap(({ kept }) => kept?.settled() ?? []));
-      throwIfAborted(signal);
       return place;
     } catch (error) {
       this.free(place);
