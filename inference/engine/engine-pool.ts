@@ -152,9 +152,9 @@ export class EnginePool {
 
   async #runOn(seat: Seat<EngineProcess>, engine: EngineProcess, { job, resolve, reject }: PendingJob): Promise<void> {
     seat.isBusy = true;
-    const limits = { ...this.#settings, ...this.#heavy?.begins(engine) };
     const started = performance.now();
     try {
+      const limits = { ...this.#settings, ...this.#heavy?.begins(engine) };
       const answer = await engine.run({ ...job, onDecoded: (image) => this.#heavy?.decoded(engine, image) }, limits);
       resolve(answer);
       const durationMs = performance.now() - started;

@@ -206,8 +206,9 @@ export class EngineProcess {
     this.#killFor('renewed');
   }
 
+  /** The first reason is the one that ended it: what is found on a process that is going says nothing more. */
   #killFor(reason: KillReason): void {
-    this.#killedFor = reason;
+    this.#killedFor ??= reason;
     this.kill();
   }
 

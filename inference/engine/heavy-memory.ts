@@ -27,6 +27,7 @@ export interface Place {
 
 /** Three usual runs. While a load waits nothing else is loaded, and a run that takes much longer may well hang. */
 const ROOM_WAIT_MS = 30_000;
+const UNTIL_RUNS_END = ' until runs under way have ended';
 
 /** The memory for heavy models: at no time may all that is there, and all runs under way, take more of it than there is. */
 export class HeavyMemory {
@@ -42,11 +43,14 @@ export class HeavyMemory {
 
   /**
    * Room for a model at its peak. What large images took while there was more for them is given back first. A run that may take
-   * too much is waited for, once and no longer than ROOM_WAIT_MS: it may hang, and other models are not to hang with it.
+   * too much is waited for, once and no longer than ROOM_WAIT_MS: it may hang, and other models are not to hang with it. Where that
+   * run alone leaves no room nothing else is waited for or given back: it would be in vain.
    * Gives resource-exhausted INSUFFICIENT_MEMORY where there is no room. @throws the signal's reason when aborted.
    */
   async take(label: string, peakBytes: number, signal: AbortSignal): Promise<Place | ServiceError> {
-    const refusal = this.#refusal(label, peakBytes, ({ peakBytes: counted }) => counted);
+    const refusal =
+      this.#refusal(label, peakBytes, ({ peakBytes: counted }) => counted) ??
+      this.#refusal(label, peakBytes, leastBytesOf, UNTIL_RUNS_END);
     if (refusal !== undefined) {
       return refusal;
     }
@@ -56,14 +60,14 @@ export class HeavyMemory {
       for (const { kept } of this.#places) {
         kept?.renewLarge();
       }
+      await Promise.all([...this.#places].flatMap(({ kept }) => kept?.settled() ?? []));
+      throwIfAborted(signal);
       const lasting = await this.#wait(place, signal);
       if (lasting !== undefined) {
         this.free(place);
         return lasting;
       }
       place.state = 'taken';
-      await Promise.all([...this.#places].flatMap(({ kept }) => kept?.settled() ?? []));
-      throwIfAborted(signal);
       return place;
     } catch (error) {
       this.free(place);
@@ -131,7 +135,7 @@ export class HeavyMemory {
 
   /** By what is held now, and may be until the runs under way have ended. */
   #runRefusal({ label, peakBytes }: Place): ServiceError | undefined {
-    return this.#refusal(label, peakBytes, heldBytesOf, ' until runs under way have ended');
+    return this.#refusal(label, peakBytes, heldBytesOf, UNTIL_RUNS_END);
   }
 
   #refusal(label: string, neededBytes: number, bytesOf: (place: Place) => number, until = ''): ServiceError | undefined {
@@ -158,6 +162,10 @@ export class HeavyMemory {
 
 function heldBytesOf({ kept, peakBytes }: Place): number {
   return kept?.heldBytes ?? peakBytes;
+}
+
+function leastBytesOf({ kept, peakBytes }: Place): number {
+  return kept?.leastBytes ?? peakBytes;
 }
 
 function sum(places: readonly Place[], bytesOf: (place: Place) => number): number {

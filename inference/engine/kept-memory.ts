@@ -18,8 +18,9 @@ export interface MemoryShare {
 
 /** What is asked of an engine here. */
 export interface KeepingEngine {
-  /** Told to end: what it holds comes back in a moment. */
+  /** Told to end: what it holds comes back in a moment, once it has exited. */
   readonly isEnding: boolean;
+  /** Never rejects. */
   readonly exited: Promise<unknown>;
   /** Ends one that works on nothing. */
   renew(): void;
@@ -42,6 +43,8 @@ export class KeptMemory<E extends KeepingEngine> {
   readonly #onLess: () => void;
   readonly #kept = new WeakMap<E, number>();
   readonly #runs = new Map<E, Run>();
+  /** Engines that had a run, and whether they have ended since. */
+  readonly #isGone = new WeakMap<E, boolean>();
 
   /** `onLess` is called whenever less may be held than before. */
   constructor(share: MemoryShare, seats: readonly { readonly engine: E | undefined }[], onLess: () => void) {
@@ -52,6 +55,7 @@ export class KeptMemory<E extends KeepingEngine> {
 
   /** A run begins; gives what it may take, for which it counts until its image is known. */
   begins(engine: E): number {
+    this.#watch(engine);
     const maxBytes = this.#share.allowedBytes(this.#heldBy(engine));
     this.#runs.set(engine, { maxBytes, isDecoded: false, isGivenUp: false });
     return maxBytes;
@@ -81,14 +85,25 @@ export class KeptMemory<E extends KeepingEngine> {
   /** Of all its engines, at most, until the runs under way end. */
   get heldBytes(): number {
     return this.#seats.reduce(
-      (sum, { engine }) => sum + (engine?.isEnding === false ? this.#heldBy(engine) : this.#share.peakBytes),
+      (sum, { engine }) => sum + (engine === undefined ? this.#share.peakBytes : this.#heldBy(engine)),
       0,
     );
   }
 
-  /** A run is worth waiting for, after which less will be held. */
+  /** The same once all runs have ended but those that are given up, and all engines were replaced that keep much. */
+  get leastBytes(): number {
+    return this.#seats.reduce(
+      (sum, { engine }) => sum + (engine !== undefined && this.#isStaying(engine) ? this.#heldBy(engine) : this.#share.peakBytes),
+      0,
+    );
+  }
+
+  /** A run is worth waiting for, after which less will be held, or an engine that was told to end. */
   get isAwaited(): boolean {
-    return [...this.#runs].some(([engine, run]) => !run.isGivenUp && this.#isTooMuch(this.#claimOf(engine, run)));
+    return (
+      [...this.#runs].some(([engine, run]) => !run.isGivenUp && this.#isTooMuch(this.#claimOf(engine, run))) ||
+      this.#seats.some(({ engine }) => engine?.isEnding === true && this.#heldBy(engine) > this.#share.peakBytes)
+    );
   }
 
   /** No load waits for the runs under way a second time. */
@@ -112,7 +127,26 @@ export class KeptMemory<E extends KeepingEngine> {
     await Promise.all(this.#seats.flatMap(({ engine }) => (engine?.isEnding === true ? [engine.exited] : [])));
   }
 
+  /** What an engine held comes back with its end, whatever ended it, and no earlier. */
+  #watch(engine: E): void {
+    if (!this.#isGone.has(engine)) {
+      this.#isGone.set(engine, false);
+      void engine.exited.then(() => {
+        this.#isGone.set(engine, true);
+        this.#onLess();
+      });
+    }
+  }
+
+  /** With a run that no load waits for. */
+  #isStaying(engine: E): boolean {
+    return !engine.isEnding && this.#runs.get(engine)?.isGivenUp === true;
+  }
+
   #heldBy(engine: E): number {
+    if (this.#isGone.get(engine) === true) {
+      return this.#share.peakBytes;
+    }
     return Math.max(this.#share.peakBytes, this.#claimOf(engine, this.#runs.get(engine)));
   }
 

@@ -90,7 +90,6 @@ async function take({ id, image, models, bound }: Predict): Promise<void> {
 }
 
 function predict(id: number, script: string, bound: Predict['bound']): void {
-  send({ kind: 'stage', id, stage: 'decode' });
   if (bound !== undefined && script !== 'refuse') {
     const share = SHARES[script];
     const { width, height } =
@@ -99,6 +98,8 @@ function predict(id: number, script: string, bound: Predict['bound']): void {
         : { width: Math.ceil((share * bound.maxPixels) / bound.sideMultiple), height: bound.sideMultiple };
     send({ kind: 'decoded', id, width, height });
   }
+  // Last, so that a test that sees the stage knows that the image is known: a real engine names the stage first.
+  send({ kind: 'stage', id, stage: 'decode' });
   switch (script) {
     case 'exit':
       process.exit(4);

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import type { Generation } from '../../../inference/engine/generation.ts';
 import type { ServableSpec } from '../../../inference/rollout/servable.ts';
 import { ServiceError } from '../../../proto/wire/errors.ts';
-import { eventually, manyTurns } from '../../support/eventually.ts';
+import { eventually } from '../../support/eventually.ts';
 import { heavyBench as bench, heavyJob, pidsOf } from '../../support/heavy-bench.ts';
 import { isRunning } from '../../support/processes.ts';
 import { scriptedHeavy } from '../../support/scripted-generation.ts';
@@ -58,9 +58,8 @@ async function occupied(generation: Generation, script: string, spec: ServableSp
   const stop = new AbortController();
   const running = heavyJob(script, spec, stop.signal);
   const run = generation.predict(running);
-  // The engine tells of the image right after the stage.
+  // The scripted engine has told of the image by then.
   await eventually(() => running.stages.length > 0);
-  await manyTurns();
   return {
     stop: async () => {
       stop.abort();
@@ -118,6 +117,30 @@ test('a load waits so long for a run, and no second time: it fails while there i
   await loading;
 });
 
+test('beside a run that is given up a load that cannot fit fails at once: no other run is waited for, no engine ends', async (t) => {
+  const [one, other] = [scriptedHeavy('S:1', 100e6, 100), scriptedHeavy('T:1', 400e6, 100)];
+  const { load, refusals, waits } = bench(t, { memoryBytes: 4000e6, engines: 2 });
+  const alone = await load(one);
+  const pids = pidsOf(alone, 'S:1');
+  const hanging = await occupied(alone, 'wait with the largest image', one);
+  const noRoom = { [other.id]: 'resource-exhausted INSUFFICIENT_MEMORY' };
+  const refused = refusals(one, other);
+  await eventually(() => waits.length > 0);
+  waits[0]?.over.resolve();
+  assert.deepEqual(await refused, noRoom);
+  const next = await occupied(alone, 'wait with the largest image', one);
+  assert.deepEqual(await refusals(one, other), noRoom);
+  await next.stop();
+  assert.deepEqual(await refusals(one, other), noRoom);
+  assert.equal(waits.length, 1);
+  assert.deepEqual(pidsOf(alone, 'S:1'), pids);
+  // It runs on an engine that kept more than its share would be beside the other model.
+  await alone.predict(heavyJob('done', one));
+  assert.deepEqual(pidsOf(alone, 'S:1'), pids);
+  await hanging.stop();
+  await load(one, other);
+});
+
 for (const [image, script] of [
   ['a usual image', 'wait'],
   ['a large image beside which there is room', 'wait with half of it'],
@@ -150,7 +173,10 @@ test('beside a run that takes more than its share others take what is left, and 
   const peaks = [200e6, 350e6].map((baseBytes) => baseBytes + 100 * framePixels);
   const taken = 2000e6 + (peaks[0] ?? 0) + (350e6 + 100 * width) + (peaks[1] ?? 0);
   assert.ok(taken <= 4000e6 && taken > 3999.9e6, `${taken}`);
+  const pids = pidsOf(both, 'S:1').join();
   await large.stop();
+  // Its engine is replaced; what it held is there for others once it is gone.
+  await eventually(() => pidsOf(both, 'S:1').join() !== pids);
   assert.ok((await both.predict(heavyJob('bound', other))).width > width);
 });
 
