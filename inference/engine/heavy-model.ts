@@ -12,6 +12,8 @@ export interface ImageBound {
   readonly maxPixels: number;
   /** Sides are rounded up to multiples of this before they are multiplied. */
   readonly sideMultiple: number;
+  /** Once runs of other models have ended, where that is more. */
+  readonly laterMaxPixels?: number;
 }
 
 /** Pixels of a camera's usual frame, for which a model is warmed up and its memory is counted. */

@@ -44,9 +44,9 @@ export class HeavyRuns {
   }
 
   begins(engine: EngineProcess): Pick<RunLimits, 'cancelGraceMs' | 'bound'> {
-    const { gate, bound, graceMs, reloadMs } = this.#deps;
+    const { gate, graceMs, reloadMs } = this.#deps;
     gate.enter();
-    const imageBound = bound(this.kept.begins(engine));
+    const imageBound = this.#boundWithin(this.kept.begins(engine));
     if (imageBound === undefined) {
       // No engine tells of an image that makes no difference.
       this.kept.decoded(engine, NO_IMAGE);
@@ -71,6 +71,15 @@ export class HeavyRuns {
     // Before others hear that the turn is theirs, this pool's line among them.
     this.kept.ended(engine);
     this.#deps.gate.leave();
+  }
+
+  #boundWithin(allowedBytes: number): ImageBound | undefined {
+    const { bound, memory } = this.#deps;
+    const now = bound(allowedBytes);
+    const later = bound(memory.shareBytes());
+    return now !== undefined && later !== undefined && later.maxPixels > now.maxPixels
+      ? { ...now, laterMaxPixels: later.maxPixels }
+      : now;
   }
 
   /** Hears of no turn any more. Idempotent. */

@@ -64,23 +64,25 @@ export interface WireError {
   readonly message: string;
   readonly metadata: Readonly<Record<string, string>>;
   readonly violations: readonly FieldViolation[];
+  readonly retryDelayMs?: number | undefined;
 }
 
 /** A foreign error keeps its text: it goes to the supervising process and its log, not to a caller. */
 export function toWireError(error: unknown): WireError {
   if (isServiceError(error)) {
-    const { kind, reason, message, metadata, violations } = error;
-    return { kind, reason, message, metadata, violations };
+    const { kind, reason, message, metadata, violations, retryDelayMs } = error;
+    return { kind, reason, message, metadata, violations, retryDelayMs };
   }
   const message = error instanceof Error ? (error.stack ?? error.message) : String(error);
   return { kind: 'internal', reason: 'INTERNAL', message, metadata: {}, violations: [] };
 }
 
-export function fromWireError({ kind, reason, message, metadata, violations }: WireError): ServiceError {
+export function fromWireError({ kind, reason, message, metadata, violations, retryDelayMs }: WireError): ServiceError {
   if (kind === 'internal') {
     return new ServiceError(kind, reason, 'internal error in an engine; the server log has the details', {
       cause: new Error(message),
     });
   }
-  return new ServiceError(kind, reason, message, { metadata, violations });
+  const delay = retryDelayMs === undefined ? {} : { retryDelayMs };
+  return new ServiceError(kind, reason, message, { metadata, violations, ...delay });
 }

@@ -13,6 +13,8 @@ const DEPTHS = ['uchar', 'ushort'] as const;
  * become RGB, and the contrasts would be the profile's as much as the sample's.
  */
 const COLOUR_SPACES = ['b-w', 'grey16', 'rgb', 'rgb16', 'srgb'] as const;
+/** When there may be room for an image beside which other runs leave too little: a usual run of a heavy model. */
+const LATER_MS = 10_000;
 const LOADERS = [
   'VipsForeignLoadJpegBuffer',
   'VipsForeignLoadPngBuffer',
@@ -79,16 +81,19 @@ export class SharpDecoder implements Decoder {
   }
 }
 
-function checkSize(image: Pick<DecodedImage, 'width' | 'height'>, { maxPixels, sideMultiple }: ImageBound): void {
+function checkSize(image: Pick<DecodedImage, 'width' | 'height'>, bound: ImageBound): void {
+  const { maxPixels, sideMultiple, laterMaxPixels = maxPixels } = bound;
   const pixels = paddedPixels(image, sideMultiple);
+  const padded = sideMultiple > 1 ? `, padded to multiples of ${sideMultiple}` : '';
+  const what = `the image of ${image.width} x ${image.height} has ${pixels} pixels${padded}`;
+  if (pixels > laterMaxPixels) {
+    throw new ServiceError('invalid-argument', 'IMAGE_TOO_LARGE', `${what}, the limit is ${laterMaxPixels}`, {
+      metadata: { pixels: String(pixels), max_pixels: String(laterMaxPixels) },
+    });
+  }
   if (pixels > maxPixels) {
-    const padded = sideMultiple > 1 ? `, padded to multiples of ${sideMultiple}` : '';
-    throw new ServiceError(
-      'invalid-argument',
-      'IMAGE_TOO_LARGE',
-      `the image of ${image.width} x ${image.height} has ${pixels} pixels${padded}, the limit is ${maxPixels}`,
-      { metadata: { pixels: String(pixels), max_pixels: String(maxPixels) } },
-    );
+    const message = `${what}; there is memory for ${maxPixels} until runs of other models have ended`;
+    throw new ServiceError('resource-exhausted', 'INSUFFICIENT_MEMORY', message, { retryDelayMs: LATER_MS });
   }
 }
 

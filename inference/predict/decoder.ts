@@ -15,7 +15,7 @@ export interface Decoder {
    * EXIF orientation applied, alpha dropped (not flattened), no colour management, grey replicated, 16 bits cut to the high
    * byte. The result is the caller's own.
    * @throws ServiceError invalid-argument UNDECODABLE_IMAGE saying what was found; invalid-argument IMAGE_TOO_LARGE, before the
-   * pixels' memory is spent; the signal's reason when aborted.
+   * pixels' memory is spent; resource-exhausted INSUFFICIENT_MEMORY with a retry delay where there is none for them now; the signal's reason when aborted.
    */
   decode(bytes: Uint8Array, signal: AbortSignal): Promise<DecodedImage>;
 }

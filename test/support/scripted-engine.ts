@@ -124,6 +124,9 @@ function predict(id: number, script: string, bound: Predict['bound']): void {
     case 'bound':
       send({ kind: 'done', id, answer: { ...ANSWER, width: bound?.maxPixels ?? 0, height: bound?.sideMultiple ?? 0 } });
       break;
+    case 'later bound':
+      send({ kind: 'done', id, answer: { ...ANSWER, width: bound?.laterMaxPixels ?? 0 } });
+      break;
     case 'refuse':
       failed(id, { kind: 'invalid-argument', reason: 'IMAGE_TOO_LARGE', message: 'too large' });
       break;

@@ -173,11 +173,14 @@ test('beside a run that takes more than its share others take what is left, and 
   const peaks = [200e6, 350e6].map((baseBytes) => baseBytes + 100 * framePixels);
   const taken = 2000e6 + (peaks[0] ?? 0) + (350e6 + 100 * width) + (peaks[1] ?? 0);
   assert.ok(taken <= 4000e6 && taken > 3999.9e6, `${taken}`);
+  const { width: later } = await both.predict(heavyJob('later bound', other));
   const pids = pidsOf(both, 'S:1').join();
   await large.stop();
   // Its engine is replaced; what it held is there for others once it is gone.
   await eventually(() => pidsOf(both, 'S:1').join() !== pids);
-  assert.ok((await both.predict(heavyJob('bound', other))).width > width);
+  assert.ok(later > width);
+  assert.equal((await both.predict(heavyJob('bound', other))).width, later);
+  assert.equal((await both.predict(heavyJob('later bound', other))).width, 0);
 });
 
 test('a load that is given up waits for no run any longer', async (t) => {

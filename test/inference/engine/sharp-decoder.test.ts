@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import sharp from 'sharp';
+import { fromWireError, toWireError } from '../../../inference/engine/protocol.ts';
 import { SharpDecoder } from '../../../inference/engine/sharp-decoder.ts';
 import { iccChunk, orientationChunk, type PngParts, writePng } from '../../support/png.ts';
 import { isError, rejection } from '../../support/service-errors.ts';
@@ -250,6 +251,16 @@ test('where an image is padded, its sides are rounded up before they are counted
   const error = await rejection(within(64 * 32 - 1).decode(line, never));
   assert.equal(error.reason, 'IMAGE_TOO_LARGE');
   assert.deepEqual(error.metadata, { pixels: '2048', max_pixels: '2047' });
+});
+
+test('an image for which there is room only later is no mistake: the caller is told when to come again', async () => {
+  const line = writePng({ width: 33, height: 1, depth: 8, colour: 'grey', rows: [Array(33).fill(1)] });
+  const within = (laterMaxPixels: number) =>
+    new SharpDecoder({ maxPixels: 33, bound: { maxPixels: 2047, laterMaxPixels, sideMultiple: 32 } });
+  const error = fromWireError(toWireError(await rejection(within(2048).decode(line, never))));
+  assert.deepEqual([error.kind, error.reason, error.retryDelayMs], ['resource-exhausted', 'INSUFFICIENT_MEMORY', 10_000]);
+  const final = await rejection(within(2047).decode(line, never));
+  assert.deepEqual([final.reason, final.metadata], ['IMAGE_TOO_LARGE', { pixels: '2048', max_pixels: '2047' }]);
 });
 
 test('an aborted caller gets no pixels', async () => {

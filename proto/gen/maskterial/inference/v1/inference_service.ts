@@ -2113,7 +2113,8 @@ export const InferenceServiceService = {
    * INSUFFICIENT_MEMORY (whatever else is loaded)]: this server cannot run the version; [BLOB_ARCHIVED (a file of it has to be restored
    * first)], and the reasons for which an operator has to put right the registry's store, as RegistryService lists them;
    * RESOURCE_EXHAUSTED [QUEUE_FULL, DEADLINE_UNREACHABLE (at the present rate the answer would come after the call's deadline)]
-   * with google.rpc.RetryInfo, [INSUFFICIENT_MEMORY (the message names the heavy versions that are loaded)];
+   * with google.rpc.RetryInfo, [INSUFFICIENT_MEMORY (the message names the heavy versions that are loaded, or that runs of other models
+   * leave too little for the image at present, with google.rpc.RetryInfo)];
    * UNAVAILABLE [ENGINE_CRASHED, ENGINE_HUNG, ENGINE_OUT_OF_MEMORY, MODEL_NOT_READY, REGISTRY_UNAVAILABLE].
    */
   predict: {
@@ -2169,7 +2170,8 @@ export interface InferenceServiceServer extends UntypedServiceImplementation {
    * INSUFFICIENT_MEMORY (whatever else is loaded)]: this server cannot run the version; [BLOB_ARCHIVED (a file of it has to be restored
    * first)], and the reasons for which an operator has to put right the registry's store, as RegistryService lists them;
    * RESOURCE_EXHAUSTED [QUEUE_FULL, DEADLINE_UNREACHABLE (at the present rate the answer would come after the call's deadline)]
-   * with google.rpc.RetryInfo, [INSUFFICIENT_MEMORY (the message names the heavy versions that are loaded)];
+   * with google.rpc.RetryInfo, [INSUFFICIENT_MEMORY (the message names the heavy versions that are loaded, or that runs of other models
+   * leave too little for the image at present, with google.rpc.RetryInfo)];
    * UNAVAILABLE [ENGINE_CRASHED, ENGINE_HUNG, ENGINE_OUT_OF_MEMORY, MODEL_NOT_READY, REGISTRY_UNAVAILABLE].
    */
   predict: handleServerStreamingCall<PredictRequest, PredictResponse>;
@@ -2200,7 +2202,8 @@ export interface InferenceServiceClient extends Client {
    * INSUFFICIENT_MEMORY (whatever else is loaded)]: this server cannot run the version; [BLOB_ARCHIVED (a file of it has to be restored
    * first)], and the reasons for which an operator has to put right the registry's store, as RegistryService lists them;
    * RESOURCE_EXHAUSTED [QUEUE_FULL, DEADLINE_UNREACHABLE (at the present rate the answer would come after the call's deadline)]
-   * with google.rpc.RetryInfo, [INSUFFICIENT_MEMORY (the message names the heavy versions that are loaded)];
+   * with google.rpc.RetryInfo, [INSUFFICIENT_MEMORY (the message names the heavy versions that are loaded, or that runs of other models
+   * leave too little for the image at present, with google.rpc.RetryInfo)];
    * UNAVAILABLE [ENGINE_CRASHED, ENGINE_HUNG, ENGINE_OUT_OF_MEMORY, MODEL_NOT_READY, REGISTRY_UNAVAILABLE].
    */
   predict(request: PredictRequest, options?: Partial<CallOptions>): ClientReadableStream<PredictResponse>;
