@@ -43,7 +43,7 @@ export function describeCatalog(name: string, create: () => Promise<CatalogFixtu
     };
     const bench: CatalogBench = {
       catalog: () => catalog,
-      openAnother: () => fixture.openAnother,
+      openAnother: () => fixture.openAnother(),
       add,
       added,
       stagingId: () => stagingId,

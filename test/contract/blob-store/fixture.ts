@@ -5,7 +5,7 @@ export interface BlobStoreFixture {
   readonly store: BlobStore;
   /** Another instance on the same storage, as a restart or another process would have it. */
   openAnother(): Promise<BlobStore>;
-  /** Changes one byte of a stored blob behind the store's back; undefined where storage cannot be reached. */
-  readonly damage: ((digest: Digest) => Promise<void>) | undefined;
+  /** Changes one byte of a stored blob behind the store's back. */
+  damage(digest: Digest): Promise<void>;
   close(): Promise<void>;
 }

@@ -134,7 +134,7 @@ export function describeDeletions({ catalog, openAnother, added }: CatalogBench)
     });
 
     it('lets one win when a promotion and a deletion meet', async () => {
-      const other = await openAnother()?.();
+      const other = await openAnother();
       const wins = new Set<string>();
       for (let round = 1; round <= 20; round++) {
         const version = await added(m, `round ${round}`);
@@ -154,7 +154,7 @@ export function describeDeletions({ catalog, openAnother, added }: CatalogBench)
         wins.add(moved.kind);
       }
       assert.deepEqual([...wins].toSorted(), ['conflict', 'moved']);
-      other?.close();
+      other.close();
     });
 
     it('knows the newest version left when several go at once', async () => {

@@ -4,8 +4,8 @@ import type { Catalog, RequestIdentity } from '../../../registry/release/catalog
 
 export interface CatalogFixture {
   readonly catalog: Catalog;
-  /** Another instance on the same store, as another process would have it; undefined where the adapter cannot share one. */
-  readonly openAnother: (() => Promise<Catalog>) | undefined;
+  /** Another instance on the same store, as another process would have it. */
+  openAnother(): Promise<Catalog>;
   close(): Promise<void>;
 }
 
@@ -17,7 +17,7 @@ export interface Addition {
 /** What the parts of the contract work on: the catalog of the test that runs, and versions for it. */
 export interface CatalogBench {
   readonly catalog: () => Catalog;
-  readonly openAnother: () => CatalogFixture['openAnother'];
+  readonly openAnother: CatalogFixture['openAnother'];
   /** Stages and adds a version whose content is `seed`. */
   readonly add: (model: ModelName, seed: string, change?: Addition) => ReturnType<Catalog['addVersion']>;
   readonly added: (model: ModelName, seed: string, labels?: Record<string, string>) => Promise<Version>;
