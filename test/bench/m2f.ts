@@ -30,12 +30,19 @@ const WARM_UP_RUNS = 2;
 const QUERIES = [10, 100] as const;
 const MIB = 2 ** 20;
 
-type Run = () => Promise<unknown>;
+interface Ran {
+  readonly found: string;
+  /** How much of it the run of the graph took. */
+  readonly graphMs: number;
+}
+
+type Run = () => Promise<Ran>;
 
 /**
  * `npm run bench m2f [ROUNDS]`: a full-size Mask2Former model at 1200 x 1920 on two threads. The whole of a prediction in this
- * process, from the encoded image to flakes, against the bare ONNX Runtime run of the same graph, warm and in turn; then each alone
- * in a process of its own, for its memory.
+ * process, from the encoded image to flakes, against the bare ONNX Runtime run of the same graph, warm, in turn and every other round
+ * in reverse, since runs of one graph one after the other differ by a few percent; and against the graph's run within the same
+ * prediction. Then each alone in a process of its own, for its memory.
  */
 export async function benchM2f(args: readonly string[]): Promise<void> {
   const [first = '5', folder = ''] = args;
@@ -76,29 +83,34 @@ async function runInTurn(spec: ServableSpec, golden: Golden, rounds: number): Pr
     ['bare', await bareRun(spec, golden)],
     ...(await ourRuns(spec, golden)).map((run, index) => [`ours, ${QUERIES[index]} queries`, run] as const),
   ];
-  const seconds = runs.map((): number[] => []);
+  const times = runs.map(() => ({ seconds: new Array<number>(), graphSeconds: new Array<number>() }));
   for (let round = 0; round < rounds + WARM_UP_RUNS; round += 1) {
-    for (const [index, [name, run]] of runs.entries()) {
+    const order = [...runs.entries()];
+    for (const [index, [name, run]] of round % 2 === 0 ? order : order.toReversed()) {
       const started = performance.now();
-      const found = await run();
+      const { found, graphMs } = await run();
       if (round >= WARM_UP_RUNS) {
-        seconds[index]?.push((performance.now() - started) / 1000);
+        times[index]?.seconds.push((performance.now() - started) / 1000);
+        times[index]?.graphSeconds.push(graphMs / 1000);
       } else if (round === 0) {
-        console.log(`${name}: ${String(found)}`);
+        console.log(`${name}: ${found}`);
       }
     }
   }
   for (const [index, [name]] of runs.entries()) {
-    const times = seconds[index] ?? [];
-    const ratios = formatSpread(spreadOf(ratiosOf(times, seconds[0] ?? [])), 3);
-    console.log(`${name}: ${formatSpread(spreadOf(times), 2)} s, ${ratios} of the bare run`);
+    const { seconds = [], graphSeconds = [] } = times[index] ?? {};
+    const toBare = formatSpread(spreadOf(ratiosOf(seconds, times[0]?.seconds ?? [])), 3);
+    const toGraph = formatSpread(spreadOf(ratiosOf(seconds, graphSeconds)), 3);
+    console.log(
+      `${name}: ${formatSpread(spreadOf(seconds), 2)} s, ${toBare} of the bare run, ${toGraph} of the graph's run within it`,
+    );
   }
 }
 
 async function runAlone(kind: 'bare' | 'ours', spec: ServableSpec, golden: Golden): Promise<void> {
-  const run = kind === 'bare' ? await bareRun(spec, golden) : ((await ourRuns(spec, golden))[0] ?? (async () => undefined));
+  const [run] = kind === 'bare' ? [await bareRun(spec, golden)] : await ourRuns(spec, golden);
   for (let round = 0; round < WARM_UP_RUNS + 1; round += 1) {
-    await run();
+    await run?.();
   }
   const { rss } = process.memoryUsage();
   console.log(`peak ${(process.resourceUsage().maxRSS / 1024).toFixed(0)} MiB, ${(rss / MIB).toFixed(0)} MiB after`);
@@ -109,8 +121,9 @@ async function bareRun({ manifest, paths }: ServableSpec, { image }: Golden): Pr
   const graph = manifest.artifacts.find(({ path }) => path === manifest.graph.path);
   const session = await InferenceSession.create((graph && paths[graph.digest]) ?? '', M2F_SESSION_OPTIONS);
   return async () => {
+    const started = performance.now();
     const { classLogits } = await runSession(session, image);
-    return `${classLogits.length / 2} queries`;
+    return { found: `${classLogits.length / 2} queries`, graphMs: performance.now() - started };
   };
 }
 
@@ -128,11 +141,20 @@ async function ourRuns(spec: ServableSpec, golden: Golden): Promise<Run[]> {
   const thresholds = { scoreThreshold: 0, minClassOccupancy: 0.5, sizeThreshold: 200 };
   const settings = { thresholds, includeReference: false, classNames: new Map<number, string>() };
   return QUERIES.map((queries) => {
-    const deps = { decoder, segmenter: withSurest(segmenter, queries), colourIndex };
     return async () => {
+      let graphMs = 0;
+      const timed: Segmenter = {
+        segment: async (image) => {
+          const started = performance.now();
+          const logits = await segmenter.segment(image);
+          graphMs = performance.now() - started;
+          return logits;
+        },
+      };
+      const deps = { decoder, segmenter: withSurest(timed, queries), colourIndex };
       const { flakes, timings } = await predict(bytes, deps, settings, () => undefined, new AbortController().signal);
       const stages = timings.map(({ stage, durationMs }) => `${stage} ${durationMs.toFixed(0)} ms`);
-      return `${flakes.length} flakes, ${stages.join(', ')}`;
+      return { found: `${flakes.length} flakes, ${stages.join(', ')}`, graphMs };
     };
   });
 }
