@@ -9,19 +9,20 @@ import { OnnxSession, type SessionSource } from './onnx-session.ts';
  * Without memory patterns a run takes two thirds of the memory, in the same time. Numbers too small to be normal, which sigmoids and
  * softmaxes give in masses, take the processor many times as long as 0.
  */
-const SETTINGS = { hasMemoryPattern: false, flushesDenormals: true };
+export const SEGMENTER_SESSION = { hasMemoryPattern: false, flushesDenormals: true };
 
 /** A `mask2former-segmenter.v1` graph. */
 export class OnnxSegmenter implements Segmenter {
   readonly #session: OnnxSession;
 
-  private constructor(session: OnnxSession) {
+  /** Of a session with the settings of `SEGMENTER_SESSION`. */
+  constructor(session: OnnxSession) {
     this.#session = session;
   }
 
   /** To be warmed up once nothing of `source` is held any more. @throws ServiceError as OnnxSession.create does. */
   static async create(source: SessionSource, threads: number): Promise<OnnxSegmenter> {
-    return new OnnxSegmenter(await OnnxSession.create(source, { threads, ...SETTINGS }));
+    return new OnnxSegmenter(await OnnxSession.create(source, { threads, ...SEGMENTER_SESSION }));
   }
 
   /** The first run, on an image of so many pixels. @throws ServiceError as OnnxSession.warmUp does. */
