@@ -15,7 +15,7 @@ import { type ServeProcess, startServeProcess } from '../support/serve-process.t
 
 const MODEL = 'CLS_GMM_Test';
 const PATCH = { x: 50, y: 60, width: 40, height: 30, contrast: -0.15 };
-const TIMEOUT_MS = 60_000;
+const TIMEOUT_MS = 180_000;
 
 test('both services killed: inference comes up alone from its cache and says so, and follows the registry once that is back', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'maskterial-killed-'));
