@@ -30,7 +30,8 @@ const MIN_RENEWAL_MS = 1000;
 const RETRY = { firstMs: 1000, maxMs: 60_000 };
 /** A registry of an earlier release. Replacing it breaks the watch, and then it is asked at once; this is for one behind a proxy. */
 const UNSUPPORTED_PAUSE_MS = 600_000;
-const LEAVE_LIMIT_MS = 1000;
+/** A stop waits no longer for a registry that does not answer. */
+const LEAVE_LIMIT_MS = 5000;
 /** Timers cannot wait for ever; a look at the status once an hour costs nothing. */
 const MAX_WAIT_MS = 3_600_000;
 
@@ -45,6 +46,8 @@ export class Reporter {
   #sequence = 0;
   /** What was sent last, and over which connection; undefined when that was not taken. */
   #told: { readonly content: string; readonly renewAtMs: number } | undefined;
+  /** The registry may know of this server: it was sent a report, whether or not the answer came. */
+  #isHeardOf = false;
   /** Not before this, unless the connection is another one. */
   #pause: { readonly untilMs: number; readonly connectionSinceMs: number } | undefined;
   #failures = 0;
@@ -55,14 +58,14 @@ export class Reporter {
     this.#running = this.#run(this.#stopping.signal);
   }
 
-  /** Stops reporting and says good-bye, if that takes no time. Never throws. */
+  /** Stops reporting and says good-bye, if that takes little time. Never throws. */
   async stop(): Promise<void> {
     this.#stopping.abort();
     await this.#running;
-    if (this.#told === undefined || !this.#deps.rollout.status().connection.isConnected) {
+    if (!this.#isHeardOf || !this.#deps.rollout.status().connection.isConnected) {
       return;
     }
-    this.#told = undefined;
+    this.#isHeardOf = false;
     const limit = new AbortController();
     const settled = new AbortController();
     void this.#deps.clock.sleep(LEAVE_LIMIT_MS, settled.signal).then(() => limit.abort());
@@ -103,6 +106,7 @@ export class Reporter {
 
   async #send(report: RolloutReport, content: string, connectionSinceMs: number, signal: AbortSignal): Promise<void> {
     const { sink, clock, onEvent } = this.#deps;
+    this.#isHeardOf = true;
     try {
       const { expireAfterMs } = await sink.send(report, ++this.#sequence, signal);
       this.#told = { content, renewAtMs: clock.nowMs() + Math.max(MIN_RENEWAL_MS, expireAfterMs / RENEWALS_PER_TTL) };
@@ -118,6 +122,7 @@ export class Reporter {
         return;
       }
       this.#failures += 1;
+      this.#isHeardOf = !isUnsupported(error);
       const ms = isUnsupported(error) ? UNSUPPORTED_PAUSE_MS : pauseMs(this.#failures + 1, RETRY);
       this.#pause = { untilMs: clock.nowMs() + ms, connectionSinceMs };
       this.#note(error);

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -7,6 +8,7 @@ import { setTimeout } from 'node:timers/promises';
 import { openPublishable } from '../../clients/cli/open-publishable.ts';
 import { createInferenceClient, type InferenceClient } from '../../clients/inference-client.ts';
 import { createRegistryClient } from '../../clients/registry-client.ts';
+import { CacheLayout } from '../../inference/cache/layout.ts';
 import { RegistryConnection } from '../../proto/gen/maskterial/inference/v1/status.ts';
 import { ModelKind } from '../../proto/gen/maskterial/registry/v1/model.ts';
 import { lastingPort } from '../support/lasting-port.ts';
@@ -15,7 +17,7 @@ import { type ServeProcess, startServeProcess } from '../support/serve-process.t
 
 const MODEL = 'CLS_GMM_Test';
 const PATCH = { x: 50, y: 60, width: 40, height: 30, contrast: -0.15 };
-const TIMEOUT_MS = 60_000;
+const TIMEOUT_MS = 180_000;
 
 test('both services killed: inference comes up alone from its cache and says so, and follows the registry once that is back', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'maskterial-killed-'));
@@ -53,6 +55,7 @@ test('both services killed: inference comes up alone from its cache and says so,
     };
     const before = await start('inference', inferenceEnv);
     await withClient(before, (client) => untilServing(client, first));
+    await untilRemembered(new CacheLayout(inferenceEnv.MODEL_PATH), first);
 
     await registry.end('SIGKILL');
     await before.end('SIGKILL');
@@ -88,6 +91,18 @@ async function withClient(service: ServeProcess, use: (client: InferenceClient) 
 async function untilServing(client: InferenceClient, version: number): Promise<void> {
   // Each question is a call to another process, so this loop does not spin; one asked in vain ends at the file's limit.
   while (!(await client.getStatus()).aliases.some(({ servingVersion }) => servingVersion === version)) {
+    await setTimeout(20);
+  }
+}
+
+/** A server goes on without waiting for a disk that takes longer than a second. */
+async function untilRemembered({ state }: CacheLayout, version: number): Promise<void> {
+  const isRemembered = async (): Promise<boolean> => {
+    const names = existsSync(state) ? (await readdir(state)).filter((name) => name.endsWith('.json')) : [];
+    const documents = await Promise.all(names.map((name) => readFile(join(state, name), 'utf8')));
+    return documents.some((text) => text.includes(MODEL) && text.includes(`"version":${version},"revision"`));
+  };
+  while (!(await isRemembered())) {
     await setTimeout(20);
   }
 }

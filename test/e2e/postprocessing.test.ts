@@ -149,15 +149,15 @@ test('the command line names both models, and checks a published version', async
   );
   assert.equal(flakes.length, 2);
 
-  const checked = await runCommand(['check', `${L2}@production`], env);
+  const checked = await runCommand(['check', `${L2}@production`, '--timeout', '180'], env);
   assert.deepEqual(
     [checked.code, checked.out],
     [EXIT.ok, `${L2}:${l2.version}: loads, and meets its golden check: 64 values in 1 case\n`],
   );
-  const json = await runCommand(['check', CLS, '--json'], env);
+  const json = await runCommand(['check', CLS, '--json', '--timeout', '180'], env);
   const found = JSON.parse(json.out);
   assert.deepEqual([found.checked, found.family, found.cases], [`${CLS}:${cls.version}`, 'GMM', 1]);
-  const masks = await runCommand(['check', `${SEG}:${seg.version}`], env);
+  const masks = await runCommand(['check', `${SEG}:${seg.version}`, '--timeout', '180'], env);
   assert.match(masks.out, /meets its golden check: \d+ values in 1 case/);
-  assert.equal((await runCommand(['check', 'CLS_Nowhere'], env)).code, EXIT.failed);
+  assert.equal((await runCommand(['check', 'CLS_Nowhere', '--timeout', '180'], env)).code, EXIT.failed);
 });

@@ -20,7 +20,7 @@ test('a version is fetched ahead, required to be ready, and promoted', async () 
   assert.equal(early.code, EXIT.failed);
   assert.match(early.err, /CLS_GMM_Test:2 is held ready by 0 of the 1 servers required .* \[NOT_ENOUGH_READY\]/);
 
-  const prefetched = await run(system, 'prefetch', `${MODEL}:2`, '--wait', '1', '--wait-timeout', '60');
+  const prefetched = await run(system, 'prefetch', `${MODEL}:2`, '--wait', '1', '--wait-timeout', '180');
   assert.equal(prefetched.code, EXIT.ok, prefetched.err);
   assert.equal(await stateOf(system, 2), ServableState.SERVABLE_STATE_FETCHED);
   assert.equal(await versionOf(system, MODEL), first.version, 'the alias is where it was');
@@ -37,7 +37,7 @@ test('a version is fetched ahead, required to be ready, and promoted', async () 
     return versions.some(({ version, readyServers }) => version === 2 && readyServers === 1);
   }, 'the registry knows');
 
-  const promoted = await run(system, 'promote', `${MODEL}:2`, '--require-ready', '1', '--wait', '--wait-timeout', '60');
+  const promoted = await run(system, 'promote', `${MODEL}:2`, '--require-ready', '1', '--wait', '--wait-timeout', '180');
   assert.equal(promoted.code, EXIT.ok, promoted.err);
   assert.equal(await versionOf(system, MODEL), second.version);
 });
@@ -46,7 +46,7 @@ test('what is held ahead can be used while the registry is away', async () => {
   await using system = await TestSystem.start();
   await system.release(await bundle(system, 'one', -0.15), MODEL);
   const second = await system.publish(await bundle(system, 'two', -0.155), MODEL);
-  assert.equal((await run(system, 'prefetch', `${MODEL}:2`, '--wait', '1', '--wait-timeout', '60')).code, EXIT.ok);
+  assert.equal((await run(system, 'prefetch', `${MODEL}:2`, '--wait', '1', '--wait-timeout', '180')).code, EXIT.ok);
   await system.stopRegistry();
   assert.equal(await versionOf(system, `${MODEL}:2`), second.version);
 });
@@ -56,7 +56,7 @@ test('a version that cannot be fetched is no version to promote, and says why', 
   const first = await system.release(await bundle(system, 'one', -0.15), MODEL);
   const damaged = await system.publish(await bundle(system, 'two', -0.155), MODEL);
   await damageStored(system, damaged);
-  const refused = await run(system, 'prefetch', `${MODEL}:2`, '--wait', '1', '--wait-timeout', '60');
+  const refused = await run(system, 'prefetch', `${MODEL}:2`, '--wait', '1', '--wait-timeout', '180');
   assert.equal(refused.code, EXIT.failed);
   assert.match(refused.err, /cannot hold CLS_GMM_Test:2: .* \[DIGEST_MISMATCH\]/);
   const promoted = await run(system, 'promote', `${MODEL}:2`, '--require-ready', '1');
@@ -67,7 +67,7 @@ test('a version that cannot be fetched is no version to promote, and says why', 
 });
 
 function run(system: TestSystem, ...args: string[]): Promise<CommandResult> {
-  return runCommand(args, { MASKTERIAL_REGISTRY: system.registryAddress });
+  return runCommand([...args, '--timeout', '180'], { MASKTERIAL_REGISTRY: system.registryAddress });
 }
 
 function bundle(system: TestSystem, name: string, contrast: number): Promise<string> {

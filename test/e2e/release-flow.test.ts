@@ -7,6 +7,7 @@ import { RegistryConnection, ServableState } from '../../proto/gen/maskterial/in
 import type { Version } from '../../proto/gen/maskterial/registry/v1/model.ts';
 import { publishBroken } from '../support/broken-version.ts';
 import { makePicture, writeGmmBundle } from '../support/made-up.ts';
+import { standStill } from '../support/processes.ts';
 import { isError } from '../support/service-errors.ts';
 import { TestSystem } from '../support/system.ts';
 
@@ -62,9 +63,8 @@ test('a promotion in the middle of predictions: each ends on the version it bega
   await system.until(async () => answered.first > 0, 'predictions run');
   const [engine] = (await system.inference.getStatus()).engines;
   // It stands still, so that predictions are in hand at the moment of the swap, however long the new version takes to load.
-  assert.ok(engine !== undefined);
+  const standing = standStill(engine?.pid ?? 0);
   let before = 0;
-  process.kill(engine.pid, 'SIGSTOP');
   try {
     await system.promote(second);
     await system.untilServing(second);
@@ -75,7 +75,7 @@ test('a promotion in the middle of predictions: each ends on the version it bega
     assertAnswer(await system.inference.predictFlakes(picture, { classification: MODEL }), second, 2);
   } finally {
     isPromoted = true;
-    process.kill(engine.pid, 'SIGCONT');
+    standing.goOn();
   }
   await Promise.all(running);
   assert.ok(answered.first > before, 'predictions that began on the old version ended on it after the swap');
@@ -187,12 +187,12 @@ test('an engine that is killed takes its own request with it and nothing else', 
   const events = system.inference.predict(picture, { classification: MODEL, retry: NO_RETRY });
   const [engine] = (await system.inference.getStatus()).engines;
   // It stands still, so that it is killed in the middle, however slow this process is.
-  process.kill(engine?.pid ?? 0, 'SIGSTOP');
+  const { pid } = standStill(engine?.pid ?? 0);
   await assert.rejects(
     async () => {
       for await (const event of events) {
         if (event.$case === 'accepted') {
-          process.kill(engine?.pid ?? 0, 'SIGKILL');
+          process.kill(pid, 'SIGKILL');
         }
       }
     },
@@ -200,7 +200,7 @@ test('an engine that is killed takes its own request with it and nothing else', 
   );
   assertAnswer(await system.inference.predictFlakes(await makePicture([PATCH]), { classification: MODEL }), first, 1);
   const [back] = (await system.inference.getStatus()).engines;
-  assert.notEqual(back?.pid, engine?.pid);
+  assert.notEqual(back?.pid, pid);
   assert.equal(back?.restarts, 1);
 });
 

@@ -45,12 +45,12 @@ for (const { what, publish, reason, message } of [
     await using system = await TestSystem.start();
     const run = (...args: string[]) => command(system, args);
     const good = await system.publish(await bundle(system, 'one', -0.15), MODEL);
-    const promoted = await run('promote', `${MODEL}:${good.version}`, '--wait', '--wait-timeout', '60');
+    const promoted = await run('promote', `${MODEL}:${good.version}`, '--wait', '--wait-timeout', '180');
     assert.equal(promoted.code, EXIT.ok, promoted.err);
     assert.match(promoted.out, /1 of 1 servers serve CLS_GMM_Test:1/);
 
     const bad = await publish(system);
-    const refused = await run('promote', `${MODEL}:${bad.version}`, '--wait', '--wait-timeout', '60');
+    const refused = await run('promote', `${MODEL}:${bad.version}`, '--wait', '--wait-timeout', '180');
     assert.equal(refused.code, EXIT.failed, refused.err);
     assert.match(refused.err, new RegExp(`cannot serve ${MODEL}:2, it goes on with ${MODEL}:1: .*\\[${reason}\\]`));
 
@@ -84,7 +84,7 @@ for (const { what, publish, reason, message } of [
     await assertAnsweredBy(system, good);
 
     const better = await system.publish(await bundle(system, 'three', -0.155), MODEL);
-    assert.equal((await run('promote', `${MODEL}:${better.version}`, '--wait', '--wait-timeout', '60')).code, EXIT.ok);
+    assert.equal((await run('promote', `${MODEL}:${better.version}`, '--wait', '--wait-timeout', '180')).code, EXIT.ok);
     await system.until(async () => {
       const now = await system.registry.getRollout(MODEL, 'production');
       return now.versions.every(({ version }) => version === better.version) && now.aliases[0]?.failedServers === 0;
@@ -143,8 +143,12 @@ test('an inference server that is killed leaves the rollout when its time is up'
   }
 });
 
+/** No call is given up, however long it takes. */
 function command(system: TestSystem, args: readonly string[]): Promise<CommandResult> {
-  return runCommand(args, { MASKTERIAL_REGISTRY: system.registryAddress, MASKTERIAL_INFERENCE: system.inference.address });
+  return runCommand([...args, '--timeout', '180'], {
+    MASKTERIAL_REGISTRY: system.registryAddress,
+    MASKTERIAL_INFERENCE: system.inference.address,
+  });
 }
 
 /** A classifier whose one layer has this contrast. */

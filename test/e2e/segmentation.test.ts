@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import process from 'node:process';
 import { after, test } from 'node:test';
 import sharp from 'sharp';
 import type { PredictOptions } from '../../clients/predict-request.ts';
@@ -13,6 +12,7 @@ import { m2fFiles, randomM2f, TINY } from '../support/m2f/random-model.ts';
 import type { Image } from '../support/m2f/run-m2f.ts';
 import { makePicture, writeGmmBundle } from '../support/made-up.ts';
 import { decodeMask } from '../support/mask-decoder.ts';
+import { standStill } from '../support/processes.ts';
 import { runCommand } from '../support/run-command.ts';
 import { isError } from '../support/service-errors.ts';
 import { TestSystem } from '../support/system.ts';
@@ -130,21 +130,17 @@ test('while a heavy run stands still, light ones are served', async () => {
   const { engines } = await system.inference.getStatus();
   const heavy = engines.find(({ heavyVersion }) => heavyVersion === `${SEG}:1`) ?? assert.fail('no heavy engine');
   assert.equal(engines.filter(({ heavyVersion }) => heavyVersion === '').length, 1);
-  process.kill(heavy.pid, 'SIGSTOP');
-  try {
-    const events = system.inference.predict(picture, { segmentation: SEG, classification: CLS })[Symbol.asyncIterator]();
-    assert.equal((await events.next()).value?.$case, 'accepted');
-    const { flakes } = await system.inference.predictFlakes(picture, { classification: CLS });
-    assert.equal(flakes.length, 2);
-    process.kill(heavy.pid, 'SIGCONT');
-    let last: PredictEvent | undefined;
-    for (let next = await events.next(); next.done !== true; next = await events.next()) {
-      last = next.value;
-    }
-    assert.equal(last?.$case, 'summary');
-  } finally {
-    process.kill(heavy.pid, 'SIGCONT');
+  using standing = standStill(heavy.pid);
+  const events = system.inference.predict(picture, { segmentation: SEG, classification: CLS })[Symbol.asyncIterator]();
+  assert.equal((await events.next()).value?.$case, 'accepted');
+  const { flakes } = await system.inference.predictFlakes(picture, { classification: CLS });
+  assert.equal(flakes.length, 2);
+  standing.goOn();
+  let last: PredictEvent | undefined;
+  for (let next = await events.next(); next.done !== true; next = await events.next()) {
+    last = next.value;
   }
+  assert.equal(last?.$case, 'summary');
 });
 
 test('the command line predicts a folder with both models: JSON, COCO and overlays', async () => {

@@ -42,7 +42,7 @@ test(
       cwd: folder,
     });
     t.after(() => registry.process.kill());
-    const client = createRegistryClient({ address: registry.address, timeoutMs: 60_000 });
+    const client = createRegistryClient({ address: registry.address, timeoutMs: 180_000 });
     t.after(() => client.close());
     const [first, second] = await publishBoth(client, folder);
     const shared = second.files[1] ?? assert.fail('no backbone');

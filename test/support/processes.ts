@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict';
 import { setTimeout } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 
@@ -14,8 +15,28 @@ export function isRunning(pid: number): boolean {
   }
 }
 
+/** A process that stands still: what it is given waits in it, however long others take. Disposing lets it go on. */
+export interface StandingProcess extends Disposable {
+  readonly pid: number;
+  /** Idempotent, and nothing where it was ended meanwhile. */
+  goOn(): void;
+}
+
+/** Has a process stand still. */
+export function standStill(pid: number): StandingProcess {
+  // 0 would be this process and all that it started.
+  assert.ok(pid > 0, `${pid} is no process that could stand still`);
+  process.kill(pid, 'SIGSTOP');
+  const goOn = (): void => {
+    if (isRunning(pid)) {
+      process.kill(pid, 'SIGCONT');
+    }
+  };
+  return { pid, goOn, [Symbol.dispose]: goOn };
+}
+
 /** Looks again and again: a process that is nobody's child has no event. */
-export async function untilGone(pids: readonly number[], limitMs = 20_000): Promise<void> {
+export async function untilGone(pids: readonly number[], limitMs = 180_000): Promise<void> {
   const deadline = Date.now() + limitMs;
   while (pids.some(isRunning)) {
     if (Date.now() > deadline) {

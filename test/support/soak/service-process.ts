@@ -23,7 +23,7 @@ interface CommandOptions {
 
 const MAIN = join(repositoryRoot, 'dist', 'clients', 'cli', 'main.js');
 /** Longer than any start on a busy machine. */
-const START_LIMIT_MS = 60_000;
+const START_LIMIT_MS = 180_000;
 let started = 0;
 
 /** `maskterial ...` as a user runs it, in a process that can be killed. */
