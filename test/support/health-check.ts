@@ -14,7 +14,7 @@ export interface HealthClient extends Disposable {
 }
 
 /** Asks the standard health service, as a load balancer does. */
-export function healthClient(address: string, timeoutMs = 60_000): HealthClient {
+export function healthClient(address: string, timeoutMs = 180_000): HealthClient {
   const client = new Client(address, credentials.createInsecure());
   return {
     check: (service) =>

@@ -18,7 +18,7 @@ export function isRunning(pid: number): boolean {
 }
 
 /** Looks again and again: a process that is nobody's child has no event. */
-export async function untilGone(pids: readonly number[], limitMs = 120_000): Promise<void> {
+export async function untilGone(pids: readonly number[], limitMs = 180_000): Promise<void> {
   const deadline = Date.now() + limitMs;
   while (pids.some(isRunning)) {
     if (Date.now() > deadline) {

@@ -29,7 +29,7 @@ export interface RawCall {
   readonly isEndless?: boolean;
 }
 
-const LIMIT_MS = 120_000;
+const LIMIT_MS = 30_000;
 const MOMENT_MS = 30;
 
 /** A gRPC client that sends whatever bytes it is told. Connects again after its connection was closed. */
