@@ -22,7 +22,7 @@ export interface LocalServerOptions {
   readonly stopLimitMs?: number;
 }
 
-const START_LIMIT_MS = 20_000;
+const START_LIMIT_MS = 60_000;
 const STOP_LIMIT_MS = 5_000;
 /** Between asking for a free port and listening on it another process may take it. */
 const ATTEMPTS = 3;

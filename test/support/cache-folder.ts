@@ -19,6 +19,8 @@ export interface CacheFolder {
   readonly events: CacheEvent[];
   /** A server's cache on the folder; closed when the test ends. */
   open(deps?: Partial<CacheDeps>, settings?: Partial<CacheSettings>): Promise<ArtifactCache>;
+  /** Has what works on its caches closed when the test ends, before they close and the folder is removed under it. */
+  beforeClose(close: () => Promise<void>): void;
   /** The events' kinds so far. */
   kinds(): string[];
   /** Names of the files among the partial downloads and in quarantine. */
@@ -31,7 +33,9 @@ export async function cacheFolder(t: TestContext): Promise<CacheFolder> {
   const layout = new CacheLayout(root);
   const events: CacheEvent[] = [];
   const caches: ArtifactCache[] = [];
+  const users: (() => Promise<void>)[] = [];
   t.after(async () => {
+    await Promise.all(users.map((close) => close()));
     await Promise.all(caches.map((cache) => cache.close()));
     await rm(root, { recursive: true, force: true });
   });
@@ -48,6 +52,7 @@ export async function cacheFolder(t: TestContext): Promise<CacheFolder> {
       caches.push(cache);
       return cache;
     },
+    beforeClose: (close) => void users.push(close),
     kinds: () => events.map(({ kind }) => kind),
     partials: () => readdir(layout.partials),
     quarantined: () => readdir(layout.quarantine),

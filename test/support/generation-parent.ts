@@ -10,7 +10,7 @@ import { job, scriptedServable } from './scripted-generation.ts';
 const [modulePath = '', script = '', label = ''] = process.argv.slice(2);
 const settings = {
   engines: 2,
-  loadTimeoutMs: 60_000,
+  loadTimeoutMs: 600_000,
   memoryLimitBytes: 0,
   maxPixels: 1000,
   threads: 1,

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { setTimeout } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 
@@ -7,9 +8,11 @@ export const ENGINE_MODULE: string = fileURLToPath(new URL('../../inference/engi
 export const SCRIPTED_ENGINE: string = fileURLToPath(new URL('./scripted-engine.js', import.meta.url));
 export const GENERATION_PARENT: string = fileURLToPath(new URL('./generation-parent.js', import.meta.url));
 
+/** One that has ended and that nobody asked for its outcome yet, as in a container without an init, is not running. */
 export function isRunning(pid: number): boolean {
   try {
-    return process.kill(pid, 0);
+    process.kill(pid, 0);
+    return process.platform !== 'linux' || !/^State:\s+[ZX]/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'));
   } catch {
     return false;
   }

@@ -21,8 +21,7 @@ export async function rolloutBench(
 ): Promise<RolloutBench> {
   const folder = await cacheFolder(t);
   const bench = new RolloutBench(await folder.open(), settings, undefined, memory);
-  // Before the cache closes: hooks run in the order they were set.
-  t.after(() => bench.close());
+  folder.beforeClose(() => bench.close());
   return bench;
 }
 

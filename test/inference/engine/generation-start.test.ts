@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { fork } from 'node:child_process';
+import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { getPriority, tmpdir } from 'node:os';
@@ -36,6 +36,15 @@ async function children(): Promise<number[]> {
     }),
   );
   return found.flat();
+}
+
+/** A process that starts engines, and what it tells of them first. */
+async function startParent(...args: readonly string[]): Promise<{ readonly parent: ChildProcess; readonly pids: number[] }> {
+  const parent = fork(GENERATION_PARENT, args, { stdio: ['ignore', 'ignore', 'inherit', 'ipc'] });
+  const ended = once(parent, 'exit').then(([code]) => assert.fail(`it ended with ${String(code)}`));
+  const [pids] = (await Promise.race([once(parent, 'message'), ended])) as [number[]];
+  ended.catch(() => undefined);
+  return { parent, pids };
 }
 
 const onLinux = { skip: process.platform === 'linux' ? false : 'the list of processes is read from /proc' };
@@ -126,8 +135,9 @@ test('real engines: a picture in, flakes out; a killed one fails its own request
     isError('internal', 'INTERNAL'),
   );
 
-  // The first free engine takes the first job: killed before it can answer, it fails that one only.
+  // The first free engine takes the first job: stopped, so that it cannot answer before it is killed, it fails that one only.
   const [first = 0] = generation.engines().map(({ pid }) => pid);
+  process.kill(first, 'SIGSTOP');
   const doomed = generation.predict(picture());
   const lucky = generation.predict(picture());
   process.kill(first, 'SIGKILL');
@@ -153,8 +163,7 @@ test('a stop that is sent to the whole group of processes leaves the engines to 
 });
 
 test('a supervisor that is killed leaves no engine running', async () => {
-  const parent = fork(GENERATION_PARENT, [ENGINE_MODULE], { stdio: ['ignore', 'ignore', 'inherit', 'ipc'] });
-  const [pids] = (await once(parent, 'message')) as [number[]];
+  const { parent, pids } = await startParent(ENGINE_MODULE);
   assert.equal(pids.length, 2);
   assert.ok(pids.every(isRunning));
   parent.kill('SIGKILL');
@@ -162,8 +171,7 @@ test('a supervisor that is killed leaves no engine running', async () => {
 });
 
 test('not even engines that are blocked and hear nothing', async () => {
-  const parent = fork(GENERATION_PARENT, [SCRIPTED_ENGINE, 'block'], { stdio: ['ignore', 'ignore', 'inherit', 'ipc'] });
-  const [pids] = (await once(parent, 'message')) as [number[]];
+  const { parent, pids } = await startParent(SCRIPTED_ENGINE, 'block');
   assert.equal(pids.length, 2);
   assert.ok(pids.every(isRunning));
   parent.kill('SIGKILL');
@@ -172,9 +180,7 @@ test('not even engines that are blocked and hear nothing', async () => {
 
 for (const label of ['hangs', 'blocks'] as const) {
   test(`nor one that ${label} while it loads, killed the moment it was started`, async () => {
-    const args = [SCRIPTED_ENGINE, '', label];
-    const parent = fork(GENERATION_PARENT, args, { stdio: ['ignore', 'ignore', 'inherit', 'ipc'] });
-    const [pids] = (await once(parent, 'message')) as [number[]];
+    const { parent, pids } = await startParent(SCRIPTED_ENGINE, '', label);
     parent.kill('SIGKILL');
     await untilGone(pids);
   });

@@ -75,7 +75,7 @@ test('a contract that engines cannot run is refused before any artifact is fetch
 test('a corrupt file that an engine finds is set aside, fetched again and loaded', async (t) => {
   const folder = await cacheFolder(t);
   const bench = new RolloutBench(await folder.open());
-  t.after(() => bench.close());
+  folder.beforeClose(() => bench.close());
   bench.source.publish(one);
   bench.loader.refuse(corrupt, () => bench.loader.loads.length === 1, one.graphDigest);
   await bench.startWith(pointing(one));
@@ -90,7 +90,7 @@ test('a corrupt file that an engine finds is set aside, fetched again and loaded
 test('a serving version whose file went bad goes on serving while its file is fetched again', async (t) => {
   const folder = await cacheFolder(t);
   const bench = new RolloutBench(await folder.open());
-  t.after(() => bench.close());
+  folder.beforeClose(() => bench.close());
   bench.source.publish(one, two, other);
   await bench.startWith(pointing(one), pointing(other));
   const path = bench.rollout.current?.specs.find(({ id }) => id === other.id)?.paths[other.graphDigest] ?? '';
@@ -109,7 +109,7 @@ test('a serving version whose file went bad goes on serving while its file is fe
 test('a serving version that fails to load again keeps serving, also with the registry down, and there is no tight loop', async (t) => {
   const folder = await cacheFolder(t);
   const bench = new RolloutBench(await folder.open());
-  t.after(() => bench.close());
+  folder.beforeClose(() => bench.close());
   bench.source.publish(one, two, other);
   await bench.startWith(pointing(one), pointing(other));
   bench.loader.script = async (specs) => {
@@ -249,7 +249,7 @@ test('what cannot be remembered is an event, and serves all the same', async (t)
 test('a quarantine that fails leaves nothing half-way', async (t) => {
   const folder = await cacheFolder(t);
   const bench = new RolloutBench(await folder.open());
-  t.after(() => bench.close());
+  folder.beforeClose(() => bench.close());
   bench.source.publish(one, other);
   await writeFile(folder.layout.quarantine, 'a file where the folder should be').catch(() => undefined);
   bench.loader.refuse(corrupt, ({ label }) => label === 'M:1', one.graphDigest);

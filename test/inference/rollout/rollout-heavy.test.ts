@@ -40,7 +40,7 @@ for (const isUnloadFirst of [false, true]) {
     await bench.startWith(pointing(light), pointing(old));
     bench.loader.loads.length = 0;
     bench.source.change(pointing(young));
-    await eventually(() => bench.loader.loads.includes('C:1 S:2'));
+    await eventually(() => bench.rollout.current?.has(young.id) === true);
     // As a rule the new one is asked for beside the old one, for the engines to decide.
     assert.deepEqual(bench.loader.loads, isUnloadFirst ? ['C:1', 'C:1 S:2'] : ['C:1 S:2']);
     assert.equal(await bench.versionOf('S'), 2);

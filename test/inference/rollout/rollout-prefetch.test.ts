@@ -31,7 +31,7 @@ test('it is kept from eviction until its time is up', async (t) => {
   const folder = await cacheFolder(t);
   const cache = await folder.open({}, { maxBytes: 1 });
   const bench = new RolloutBench(cache);
-  t.after(() => bench.close());
+  folder.beforeClose(() => bench.close());
   bench.source.publish(one, two);
   await bench.startWith(pointing(one));
   bench.source.prefetch(two, HOUR_MS);

@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { rm } from 'node:fs/promises';
 import { type TestContext, test } from 'node:test';
-import type { ArtifactCache } from '../../../inference/cache/artifact-cache.ts';
 import type { LastKnown } from '../../../inference/rollout/last-known.ts';
 import { lastKnownFormat } from '../../../inference/rollout/last-known.ts';
 import { type CacheFolder, cacheFolder } from '../../support/cache-folder.ts';
@@ -31,9 +30,9 @@ async function afterRun(
 }
 
 /** A second run, its registry down. */
-async function coldStart(t: TestContext, cache: ArtifactCache, remembered: LastKnown | undefined): Promise<RolloutBench> {
-  const bench = new RolloutBench(cache, {}, remembered);
-  t.after(() => bench.close());
+async function coldStart(folder: CacheFolder, remembered: LastKnown | undefined): Promise<RolloutBench> {
+  const bench = new RolloutBench(await folder.open(), {}, remembered);
+  folder.beforeClose(() => bench.close());
   bench.source.isDown = true;
   await bench.rollout.start();
   return bench;
@@ -41,7 +40,7 @@ async function coldStart(t: TestContext, cache: ArtifactCache, remembered: LastK
 
 test('with the registry down a server starts from its cache and says so', async (t) => {
   const { folder, remembered } = await afterRun(t, one, other);
-  const bench = await coldStart(t, await folder.open(), remembered);
+  const bench = await coldStart(folder, remembered);
   await bench.settled();
   assert.equal(await bench.versionOf('M'), 1);
   assert.equal(await bench.versionOf('N'), 1);
@@ -52,7 +51,7 @@ test('with the registry down a server starts from its cache and says so', async 
 
 test('when the registry is back its snapshot replaces what was remembered', async (t) => {
   const { folder, remembered } = await afterRun(t, one, other);
-  const bench = await coldStart(t, await folder.open(), remembered);
+  const bench = await coldStart(folder, remembered);
   await bench.settled();
   bench.source.isDown = false;
   bench.source.publish(two);
@@ -65,7 +64,7 @@ test('when the registry is back its snapshot replaces what was remembered', asyn
 test('one artifact that is gone from the cache does not keep the others from serving', async (t) => {
   const { folder, remembered } = await afterRun(t, one, other);
   await rm(folder.layout.blob(other.graphDigest));
-  const bench = await coldStart(t, await folder.open(), remembered);
+  const bench = await coldStart(folder, remembered);
   await bench.settled();
   assert.equal(await bench.versionOf('M'), 1);
   await assert.rejects(bench.acquire('N'), isError('unavailable', 'MODEL_NOT_READY'));
@@ -76,7 +75,7 @@ test('one artifact that is gone from the cache does not keep the others from ser
 test('an alias is remembered before its version is loaded: a server that is stopped in between forgets nothing', async (t) => {
   const folder = await cacheFolder(t);
   const bench = new RolloutBench(await folder.open());
-  t.after(() => bench.close());
+  folder.beforeClose(() => bench.close());
   bench.source.publish(one, other);
   const source = bench.source.blobs.get(other.id);
   assert.ok(source);
@@ -91,7 +90,7 @@ test('an alias is remembered before its version is loaded: a server that is stop
 test('where the new version cannot be fetched after a restart, the one that was served last is', async (t) => {
   const { folder, remembered } = await afterRun(t, one);
   const bench = new RolloutBench(await folder.open(), {}, remembered);
-  t.after(() => bench.close());
+  folder.beforeClose(() => bench.close());
   bench.source.publish(one, two, other);
   const source = bench.source.blobs.get(two.id);
   assert.ok(source);
@@ -114,7 +113,7 @@ test('a registry that was set up anew does not fill the gaps of what is remember
   const { folder, remembered } = await afterRun(t, one);
   await rm(folder.layout.blob(one.graphDigest));
   const bench = new RolloutBench(await folder.open(), {}, remembered);
-  t.after(() => bench.close());
+  folder.beforeClose(() => bench.close());
   bench.source.publish(makeVersion('M', 1, 'other bytes under the same number'));
   await bench.rollout.start();
   await bench.settled();
@@ -124,7 +123,7 @@ test('a registry that was set up anew does not fill the gaps of what is remember
 
 test('without anything remembered a server is not settled before the registry has spoken', async (t) => {
   const folder = await cacheFolder(t);
-  const bench = await coldStart(t, await folder.open(), undefined);
+  const bench = await coldStart(folder, undefined);
   const impatient = new AbortController();
   const settling = bench.rollout.settled(impatient.signal);
   await eventually(() => bench.source.watches >= 2);

@@ -5,10 +5,12 @@ import { startLocalAws } from '../../../infra/local/aws-servers.ts';
 import { startLocalServer } from '../../../infra/local/local-server.ts';
 import { ToolMissingError } from '../../../infra/local/tools.ts';
 import { processEnvironment } from '../../../infra/process/env.ts';
+import { isRunning } from '../../support/processes.ts';
 
 const env = processEnvironment();
+/** Answers with its process id: its port may be another program's as soon as it is gone. */
 const LISTEN =
-  "require('node:http').createServer((_, answer) => answer.end('here')).listen(Number(process.argv[1]), '127.0.0.1');";
+  "require('node:http').createServer((_, answer) => answer.end(`${process.pid}`)).listen(Number(process.argv[1]), '127.0.0.1');";
 
 /** A server that is a line of JavaScript; gives the folder it was handed. */
 async function start(code: string, folders: string[] = []) {
@@ -24,22 +26,27 @@ async function start(code: string, folders: string[] = []) {
   });
 }
 
+async function pidOf({ port }: { readonly port: number }): Promise<number> {
+  return Number(await (await fetch(`http://127.0.0.1:${port}`)).text());
+}
+
 it('starts a server on a free port, and leaves neither process nor data', async () => {
   const folders: string[] = [];
   const server = await start(LISTEN, folders);
-  const url = `http://127.0.0.1:${server.port}`;
-  assert.equal(await (await fetch(url)).text(), 'here');
+  const pid = await pidOf(server);
+  assert.equal(isRunning(pid), true);
   assert.deepEqual(folders.map(existsSync), [true]);
   await server.stop();
   await server.stop();
-  await assert.rejects(fetch(url));
+  assert.equal(isRunning(pid), false);
   assert.deepEqual(folders.map(existsSync), [false]);
 });
 
 it('ends a server that does not end when asked', async () => {
   const server = await start(`process.on('SIGTERM', () => {}); ${LISTEN}`);
+  const pid = await pidOf(server);
   await server.stop();
-  await assert.rejects(fetch(`http://127.0.0.1:${server.port}`));
+  assert.equal(isRunning(pid), false);
 });
 
 it('says what a server wrote that did not come up', async () => {
