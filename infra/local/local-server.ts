@@ -32,8 +32,8 @@ const ATTEMPTS = 3;
  * Below the ports that systems hand out by themselves (from 32768 on Linux, 49152 elsewhere): one of those may become somebody's end
  * of a connection while the program starts.
  */
-const FIRST_PORT = 20_000;
-const END_PORT = 30_000;
+const FIRST_PORT = 30_000;
+const END_PORT = 32_700;
 
 /** Starts the server and waits until it takes connections. @throws Error with what it wrote when it does not come up. */
 export async function startLocalServer(options: LocalServerOptions): Promise<LocalServer> {

@@ -79,7 +79,14 @@ export class FuzzBench implements AsyncDisposable {
     );
     const inference = await startService(
       'inference',
-      options({ INFERENCE_PORT: '0', MODEL_PATH: join(folder, 'models'), REGISTRY_ADDRESS: registry.address, ENGINES: '2' }),
+      options({
+        INFERENCE_PORT: '0',
+        MODEL_PATH: join(folder, 'models'),
+        REGISTRY_ADDRESS: registry.address,
+        ENGINES: '2',
+        LOAD_TIMEOUT_MS: String(HANG_MS),
+        ENGINE_RUN_LIMIT_MS: String(HANG_MS),
+      }),
     );
     const registryClient = createRegistryClient({ address: registry.address, timeoutMs: HANG_MS });
     const inferenceClient = createInferenceClient({ address: inference.address, timeoutMs: HANG_MS });

@@ -67,9 +67,14 @@ export class ReleaseBench implements AsyncDisposable {
     const store = await openStore(folder);
     const port = await lastingPort();
     const bench = new ReleaseBench(folder, store, port, await MeteredLink.open(port), random);
-    await bench.startRegistry();
-    await bench.client.createModel({ name: MODEL, kind: ModelKind.MODEL_KIND_CLASSIFICATION });
-    return bench;
+    try {
+      await bench.startRegistry();
+      await bench.client.createModel({ name: MODEL, kind: ModelKind.MODEL_KIND_CLASSIFICATION });
+      return bench;
+    } catch (error) {
+      await bench[Symbol.asyncDispose]();
+      throw error;
+    }
   }
 
   get registry(): Service {
@@ -98,6 +103,8 @@ export class ReleaseBench implements AsyncDisposable {
       MODEL_PATH: this.modelPath,
       REGISTRY_ADDRESS: this.link.address,
       ENGINES: '1',
+      LOAD_TIMEOUT_MS: String(HANG_MS),
+      ENGINE_RUN_LIMIT_MS: String(HANG_MS),
       LOG_LEVEL: 'info',
     };
     const service = await startService('inference', { env, cwd: join(this.folder, 'elsewhere') });
@@ -186,6 +193,13 @@ export class ReleaseBench implements AsyncDisposable {
   /** Whether the registry's store holds a whole blob. */
   async holds({ digest, sizeBytes }: BlobRef): Promise<boolean> {
     return (await this.#store.blobs.stat(digest, AbortSignal.timeout(HANG_MS)))?.sizeBytes === sizeBytes;
+  }
+
+  /** A collection whose client is gone puts back what it set aside; until then it is under way, and would meet the next one. */
+  async untilCollected(): Promise<void> {
+    while ((await this.#store.blobs.listSetAside(AbortSignal.timeout(HANG_MS))).length > 0) {
+      await setTimeout(20);
+    }
   }
 
   missingInCache({ manifest }: LargeVersion): Promise<Missing> {

@@ -17,7 +17,7 @@ export interface ReleaseStore extends AsyncDisposable {
   /** What the registry reads to find it. */
   readonly env: Readonly<Record<string, string>>;
   /** What the registry holds, to be asked while no upload runs. */
-  readonly blobs: Pick<BlobStore, 'stat' | 'verifiedChunks'>;
+  readonly blobs: Pick<BlobStore, 'stat' | 'verifiedChunks' | 'listSetAside'>;
   /** With nothing under way it holds nothing that is no blob, or what is left can be told apart and goes. */
   assertNoLeftovers(): Promise<void>;
 }

@@ -138,6 +138,12 @@ export interface Service {
 /** `maskterial serve <what>`; resolves once it listens. */
 export async function startService(what: 'registry' | 'inference', options: CommandOptions): Promise<Service> {
   const service = new CommandProcess(['serve', what], options);
-  const [, address = ''] = await service.untilSaid(new RegExp(`${what}\\s+(\\S+:\\d+)`));
-  return { process: service, address };
+  try {
+    const [, address = ''] = await service.untilSaid(new RegExp(`${what}\\s+(\\S+:\\d+)`));
+    return { process: service, address };
+  } catch (error) {
+    // Nobody else knows of it: it would keep the test's file from ending.
+    await service.kill();
+    throw error;
+  }
 }
