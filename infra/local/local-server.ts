@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
+import { randomInt } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -22,10 +23,17 @@ export interface LocalServerOptions {
   readonly stopLimitMs?: number;
 }
 
-const START_LIMIT_MS = 60_000;
+/** A Java program takes two seconds on an idle machine. */
+const START_LIMIT_MS = 300_000;
 const STOP_LIMIT_MS = 5_000;
 /** Between asking for a free port and listening on it another process may take it. */
 const ATTEMPTS = 3;
+/**
+ * Below the ports that systems hand out by themselves (from 32768 on Linux, 49152 elsewhere): one of those may become somebody's end
+ * of a connection while the program starts.
+ */
+const FIRST_PORT = 30_000;
+const END_PORT = 32_700;
 
 /** Starts the server and waits until it takes connections. @throws Error with what it wrote when it does not come up. */
 export async function startLocalServer(options: LocalServerOptions): Promise<LocalServer> {
@@ -107,15 +115,20 @@ function canConnect(port: number): Promise<boolean> {
   });
 }
 
-function freePort(): Promise<number> {
+async function freePort(): Promise<number> {
+  for (;;) {
+    const port = randomInt(FIRST_PORT, END_PORT);
+    if (await isFree(port)) {
+      return port;
+    }
+  }
+}
+
+function isFree(port: number): Promise<boolean> {
   return new Promise((resolve, reject) => {
     const server = createServer();
-    server.once('error', reject);
-    server.listen(0, '127.0.0.1', () => {
-      const address = server.address();
-      const port = typeof address === 'object' && address !== null ? address.port : 0;
-      server.close(() => resolve(port));
-    });
+    server.once('error', (error: NodeJS.ErrnoException) => (error.code === 'EADDRINUSE' ? resolve(false) : reject(error)));
+    server.listen(port, '127.0.0.1', () => server.close(() => resolve(true)));
   });
 }
 

@@ -10,6 +10,7 @@ import { promisify } from 'node:util';
 import sharp from 'sharp';
 import { processEnvironment } from '../../infra/process/env.ts';
 import { writeZip } from '../support/bundle-zip.ts';
+import { HANG_MS } from '../support/hang-limit.ts';
 import { repositoryRoot } from '../support/reference-data.ts';
 import { findTool, needsTool } from '../support/tools.ts';
 import { ZenodoServer } from '../support/zenodo-server.ts';
@@ -18,7 +19,6 @@ const run = promisify(execFile);
 
 /** The folder that the README's commands use. */
 const DEMO_FOLDER = '/tmp/maskterial-demo';
-const START_LIMIT_MS = 120_000;
 
 interface Recipe {
   readonly language: 'sh' | 'js';
@@ -152,7 +152,7 @@ function environment(): NodeJS.ProcessEnv {
 function untilRunning(child: ChildProcess): Promise<void> {
   return new Promise((resolve, reject) => {
     let text = '';
-    const timer = setTimeout(() => reject(new Error(`npm start did not come up: ${text}`)), START_LIMIT_MS);
+    const timer = setTimeout(() => reject(new Error(`npm start did not come up: ${text}`)), HANG_MS);
     child.stdout?.on('data', (part) => {
       text += String(part);
       if (/^ {2}inference /m.test(text)) {

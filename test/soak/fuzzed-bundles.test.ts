@@ -7,14 +7,13 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { processEnvironment } from '../../infra/process/env.ts';
+import { HANG_MS } from '../support/hang-limit.ts';
 import { namesIn } from '../support/soak/held-chunks.ts';
 import { soakTest } from '../support/soak/soak.ts';
 import { Tally } from '../support/soak/tally.ts';
 
 const BUNDLES = 4_000;
 const PROGRAM = fileURLToPath(new URL('../support/soak/importing-process.js', import.meta.url));
-/** The largest models that unfold from these take seconds. */
-const HANG_MS = 60_000;
 const MIB = 1024 * 1024;
 /** Of V8's heap; the pickle machine's own limit of steps stays below it. */
 const HEAP_MIB = 512;

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { NO_RETRY } from '../../clients/retry.ts';
+import { HANG_MS } from '../support/hang-limit.ts';
 import { makePicture } from '../support/made-up.ts';
 import { FUZZ_MODEL, FuzzBench } from '../support/soak/fuzz-bench.ts';
 import { fuzzImage, seedImages } from '../support/soak/fuzz-images.ts';
@@ -22,7 +23,7 @@ soakTest(
     const seeds = await seedImages(run.random('seed images'));
     const tally = new Tally();
     const { inferenceClient } = bench;
-    const options = { classification: FUZZ_MODEL, retry: NO_RETRY, timeoutMs: 60_000 };
+    const options = { classification: FUZZ_MODEL, retry: NO_RETRY, timeoutMs: HANG_MS };
     const imageOf = (input: number): Buffer => fuzzImage(seeds, run.random(`image ${input}`));
     const refused = (error: unknown, input: number): void => {
       assertListed(error, `input ${input}`);

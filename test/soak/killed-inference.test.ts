@@ -97,6 +97,11 @@ class Scene {
     await bench.untilServing(this.#inference, version);
     await loop.caughtUp();
     bench.assertNotMore('fetched again', bench.link.downBytes - gotBefore, missing);
+    if (missing.chunks > 0) {
+      // What it logged may still be on its way here.
+      const isAllLogged = (): boolean => this.#fetchedChunks() >= missing.chunks;
+      await this.#inference.process.untilLogged(isAllLogged, `${missing.chunks} fetched chunks`);
+    }
     assert.equal(this.#fetchedChunks(), missing.chunks);
     await bench.assertNoCacheLeftovers();
     await bench.reader.caughtUp();

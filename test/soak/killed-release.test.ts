@@ -171,6 +171,7 @@ class Scene {
       assert.ok(code === EXIT.ok || code === EXIT.unavailable, err);
     } else {
       await bench.kill(command);
+      await bench.untilCollected();
     }
     const again = await start().ended;
     assert.equal(again.code, EXIT.ok, again.err);

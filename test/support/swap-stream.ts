@@ -56,17 +56,29 @@ export async function streamThroughSwaps(images: number): Promise<SwapStream> {
   // Whoever waits below meets it.
   work.catch(() => undefined);
   let begun = 0;
-  const send = async (): Promise<void> => {
+  const push = (): string => {
     const picture = begun % PICTURES;
     const id = `${begun} ${picture}`;
     begun += 1;
     sent.push({ id, image: pictures[picture] ?? Buffer.alloc(0) });
+    return id;
+  };
+  /** Sends an image that is answered by what serves now. */
+  const sendToServing = async (): Promise<void> => {
+    const id = push();
+    while (!outcomes.has(id)) {
+      await Promise.race([setTimeout(1), work]);
+    }
+  };
+  const send = async (): Promise<void> => {
+    push();
     // There is always an image in hand, and a core for the generation that loads.
     while (unfinished(outcomes, begun) > 1) {
       await Promise.race([setTimeout(1), work]);
     }
   };
   const generations = new Set<number>();
+  await sendToServing();
   for (let move = 1; move <= MOVES; move += 1) {
     const target = move % 2 === 1 ? two : one;
     let isMoved = false;
@@ -79,7 +91,7 @@ export async function streamThroughSwaps(images: number): Promise<SwapStream> {
       await send();
     }
     await moved;
-    await send();
+    await sendToServing();
     const { engines } = await system.inference.getStatus();
     engines.forEach(({ generation }) => generations.add(generation));
   }

@@ -11,6 +11,7 @@ import { ModelKind, type Version } from '../../proto/gen/maskterial/registry/v1/
 import type { Manifest } from '../../proto/wire/manifest.ts';
 import { readRegistryConfig } from '../../registry/config.ts';
 import { type RunningRegistry, startRegistry } from '../../registry/main.ts';
+import { HANG_MS } from './hang-limit.ts';
 import { lastingPort } from './lasting-port.ts';
 
 /** Long enough for a loaded machine, short enough that a hanging test is not waited for. */
@@ -83,6 +84,9 @@ export class TestSystem implements AsyncDisposable {
       MODEL_PATH: this.modelPath,
       ENGINES: '1',
       HEAVY_WARM_UP_PIXELS: '10000',
+      // Engines that load or run for as long as a busy machine takes do not hang.
+      LOAD_TIMEOUT_MS: String(HANG_MS),
+      ENGINE_RUN_LIMIT_MS: String(HANG_MS),
       GRACE_MS: '20000',
       LOG_LEVEL: logLevel(),
       ...env,

@@ -85,7 +85,7 @@ describe('a registry on AWS in trouble', needsLocalAws(), () => {
   it('does not wait for ever for a transfer that stands still', async () => {
     const settings = await servers.newStore();
     const proxy = await through(settings.s3Endpoint);
-    const clients = [createS3Client(settings), createS3Client({ ...settings, s3Endpoint: proxy.url }, { idleMs: 300 })];
+    const clients = [createS3Client(settings), createS3Client({ ...settings, s3Endpoint: proxy.url }, { idleMs: 1_000 })];
     const [writer, reader] = clients.map((client) => {
       const bucket = new S3Bucket({ client, pace, onLeftover: ignoreLeftover }, settings);
       return new S3BlobStore(bucket, s3LayoutOf(settings.prefix));

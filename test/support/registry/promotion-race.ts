@@ -4,6 +4,8 @@ import { createRegistryClient, type RegistryClient } from '../../../clients/regi
 import { NO_RETRY } from '../../../clients/retry.ts';
 import { RegistryServiceClient } from '../../../proto/gen/maskterial/registry/v1/registry_service.ts';
 import { isServiceError } from '../../../proto/wire/errors.ts';
+import { deferred } from '../deferred.ts';
+import { HANG_MS } from '../hang-limit.ts';
 import { type ServeProcess, startServeProcess } from '../serve-process.ts';
 import type { SeededRandom } from '../soak/seeded-random.ts';
 import { never, stage, upload } from './publish.ts';
@@ -46,17 +48,27 @@ export async function racePromotions(
     for (let index = 0; index < REGISTRIES; index++) {
       const server = await startServeProcess('registry', { ...env, REGISTRY_PORT: '0', LOG_LEVEL: 'error' });
       processes.push(server);
-      clients.push(createRegistryClient({ address: server.address, timeoutMs: 120_000 }));
+      clients.push(createRegistryClient({ address: server.address, timeoutMs: HANG_MS }));
     }
     const versions = await finalizeAtOnce(
       processes.map(({ address }) => address),
       publishRounds,
     );
+    let reading = PROMOTERS;
+    const allHaveRead = deferred();
+    // Nobody moves the alias before all have seen where it is: however they are scheduled, one wins then and all others lose.
+    const hasRead = (): Promise<void> => {
+      reading -= 1;
+      if (reading === 0) {
+        allHaveRead.resolve();
+      }
+      return allHaveRead.promise;
+    };
     const results = await Promise.all(
       Array.from({ length: PROMOTERS }, (_, index) => {
         const client = clients[index % REGISTRIES];
         assert.ok(client !== undefined);
-        return promote(client, `promoter ${index}`, promoteRounds, random);
+        return promote(client, `promoter ${index}`, promoteRounds, random, hasRead);
       }),
     );
     const won = results.flatMap((result) => result.won);
@@ -109,12 +121,21 @@ async function finalizeAtOnce(addresses: readonly string[], rounds: number): Pro
 }
 
 /** Moves the alias to another version than it saw, on the condition that it is still there. */
-async function promote(client: RegistryClient, actor: string, rounds: number, random: SeededRandom) {
+async function promote(
+  client: RegistryClient,
+  actor: string,
+  rounds: number,
+  random: SeededRandom,
+  hasRead: () => Promise<void>,
+) {
   const won: { readonly reason: string; readonly revision: number; readonly version: number; readonly from: number }[] = [];
   let lost = 0;
   for (let round = 0; round < rounds; round++) {
     const { aliases } = await client.getModel(MODEL);
     const { revision, version } = aliases[0] ?? { revision: 0, version: 0 };
+    if (round === 0) {
+      await hasRead();
+    }
     const step = random.between(1, PUBLISHERS - 1);
     const target = 1 + ((Math.max(version - 1, 0) + step) % PUBLISHERS);
     const reason = `${actor}, round ${round}`;

@@ -1,27 +1,25 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { setTimeout } from 'node:timers/promises';
+import { HANG_MS } from '../hang-limit.ts';
 
 /** The environment variable by which a process and all that it starts are known, also once they have another parent. */
 export const ENVIRONMENT_MARK = 'MASKTERIAL_TEST_MARK';
-
-/** An engine looks for its parent every second. */
-const LIMIT_MS = 20_000;
 
 /** Processes started with this mark that still run, by /proc; none where there is no /proc. */
 export function markedProcesses(mark: string): number[] {
   return processIds().filter((pid) => environmentOf(pid).includes(`${ENVIRONMENT_MARK}=${mark}`));
 }
 
-/** Looks again and again: an orphan has no event. @throws when one still runs after a while. */
+/** Looks again and again: an orphan has no event, and looks for its parent every second. @throws when one goes on running. */
 export async function untilNoneMarked(mark: string): Promise<void> {
-  const deadline = Date.now() + LIMIT_MS;
+  const deadline = Date.now() + HANG_MS;
   for (;;) {
     const left = markedProcesses(mark);
     if (left.length === 0) {
       return;
     }
     if (Date.now() > deadline) {
-      throw new Error(`still running ${LIMIT_MS} ms after the process that started them was killed: ${left.join(', ')}`);
+      throw new Error(`still running ${HANG_MS} ms after the process that started them was killed: ${left.join(', ')}`);
     }
     await setTimeout(10);
   }

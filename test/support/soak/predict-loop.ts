@@ -2,12 +2,12 @@ import assert from 'node:assert/strict';
 import { setTimeout } from 'node:timers/promises';
 import { createInferenceClient, type InferenceClient } from '../../../clients/inference-client.ts';
 import { NO_RETRY } from '../../../clients/retry.ts';
+import { HANG_MS } from '../hang-limit.ts';
 import { makePicture } from '../made-up.ts';
 import type { LargeVersion } from './large-version.ts';
 
 const PATCH = { x: 50, y: 60, width: 40, height: 30, contrast: -0.15 };
 const PAUSE_MS = 20;
-const TIMEOUT_MS = 60_000;
 
 /** Asks an inference server for the same image all the time. Every answer must be there, and be that of the version it names. */
 export class PredictLoop implements AsyncDisposable {
@@ -21,7 +21,7 @@ export class PredictLoop implements AsyncDisposable {
   #answers = 0;
 
   private constructor(address: string, model: string, picture: Buffer, versions: readonly LargeVersion[]) {
-    this.#client = createInferenceClient({ address, timeoutMs: TIMEOUT_MS });
+    this.#client = createInferenceClient({ address, timeoutMs: HANG_MS });
     this.#model = model;
     this.#picture = picture;
     versions.forEach((version) => this.expect(version));

@@ -10,6 +10,7 @@ import { DEFAULT_RETRY } from '../../../clients/retry.ts';
 import { ModelKind, type Version } from '../../../proto/gen/maskterial/registry/v1/model.ts';
 import { RegistryServiceClient } from '../../../proto/gen/maskterial/registry/v1/registry_service.ts';
 import type { BlobRef } from '../../../proto/wire/digest.ts';
+import { HANG_MS } from '../hang-limit.ts';
 import { lastingPort } from '../lasting-port.ts';
 import { MeteredLink } from '../metered-link.ts';
 import { stage, upload } from '../registry/publish.ts';
@@ -25,7 +26,6 @@ export const MODEL = 'CLS_GMM_Soak';
 
 /** What a lasting client sees of a registry that was killed for a while, on a busy machine, is for other tests. */
 const PATIENT = { ...DEFAULT_RETRY, attempts: 9 };
-const TIMEOUT_MS = 60_000;
 /** What frames, other calls' messages and the watch add to the bytes of chunks. */
 const FRAMES_BYTES = 1024 * 1024;
 
@@ -53,7 +53,7 @@ export class ReleaseBench implements AsyncDisposable {
     this.link = link;
     this.#random = random;
     const address = `127.0.0.1:${port}`;
-    this.client = createRegistryClient({ address, timeoutMs: TIMEOUT_MS, retry: PATIENT });
+    this.client = createRegistryClient({ address, timeoutMs: HANG_MS, retry: PATIENT });
     this.stub = new RegistryServiceClient(address, credentials.createInsecure(), {
       'grpc.initial_reconnect_backoff_ms': 50,
       'grpc.max_reconnect_backoff_ms': 200,
@@ -67,9 +67,14 @@ export class ReleaseBench implements AsyncDisposable {
     const store = await openStore(folder);
     const port = await lastingPort();
     const bench = new ReleaseBench(folder, store, port, await MeteredLink.open(port), random);
-    await bench.startRegistry();
-    await bench.client.createModel({ name: MODEL, kind: ModelKind.MODEL_KIND_CLASSIFICATION });
-    return bench;
+    try {
+      await bench.startRegistry();
+      await bench.client.createModel({ name: MODEL, kind: ModelKind.MODEL_KIND_CLASSIFICATION });
+      return bench;
+    } catch (error) {
+      await bench[Symbol.asyncDispose]();
+      throw error;
+    }
   }
 
   get registry(): Service {
@@ -98,6 +103,8 @@ export class ReleaseBench implements AsyncDisposable {
       MODEL_PATH: this.modelPath,
       REGISTRY_ADDRESS: this.link.address,
       ENGINES: '1',
+      LOAD_TIMEOUT_MS: String(HANG_MS),
+      ENGINE_RUN_LIMIT_MS: String(HANG_MS),
       LOG_LEVEL: 'info',
     };
     const service = await startService('inference', { env, cwd: join(this.folder, 'elsewhere') });
@@ -108,7 +115,7 @@ export class ReleaseBench implements AsyncDisposable {
   /** Asks until production is served as this version. */
   async untilServing({ address }: Service, version: LargeVersion): Promise<void> {
     const { version: number } = await this.versionOf(version);
-    const client = createInferenceClient({ address, timeoutMs: TIMEOUT_MS });
+    const client = createInferenceClient({ address, timeoutMs: HANG_MS });
     try {
       while (!(await client.getStatus()).aliases.some(({ servingVersion }) => servingVersion === number)) {
         await setTimeout(20);
@@ -135,7 +142,7 @@ export class ReleaseBench implements AsyncDisposable {
 
   /** A command that speaks with the registry, in a process of its own. */
   startCommand(...command: readonly string[]): CommandProcess {
-    const args = [...command, '--registry', this.link.address, '--json'];
+    const args = [...command, '--registry', this.link.address, '--timeout', String(HANG_MS / 1000), '--json'];
     const started = new CommandProcess(args, { env: {}, cwd: join(this.folder, 'elsewhere') });
     this.#running.add(started);
     return started;
@@ -174,7 +181,7 @@ export class ReleaseBench implements AsyncDisposable {
 
   /** What the registry's store lacks of a version, to be asked while no upload runs. */
   missingInRegistry({ manifest }: LargeVersion): Promise<Missing> {
-    const signal = AbortSignal.timeout(TIMEOUT_MS);
+    const signal = AbortSignal.timeout(HANG_MS);
     const { blobs } = this.#store;
     return missingOf(manifest.artifacts, async (artifact) =>
       (await blobs.stat(artifact.digest, signal)) === undefined
@@ -185,7 +192,14 @@ export class ReleaseBench implements AsyncDisposable {
 
   /** Whether the registry's store holds a whole blob. */
   async holds({ digest, sizeBytes }: BlobRef): Promise<boolean> {
-    return (await this.#store.blobs.stat(digest, AbortSignal.timeout(TIMEOUT_MS)))?.sizeBytes === sizeBytes;
+    return (await this.#store.blobs.stat(digest, AbortSignal.timeout(HANG_MS)))?.sizeBytes === sizeBytes;
+  }
+
+  /** A collection whose client is gone puts back what it set aside; until then it is under way, and would meet the next one. */
+  async untilCollected(): Promise<void> {
+    while ((await this.#store.blobs.listSetAside(AbortSignal.timeout(HANG_MS))).length > 0) {
+      await setTimeout(20);
+    }
   }
 
   missingInCache({ manifest }: LargeVersion): Promise<Missing> {

@@ -9,6 +9,7 @@ import { FolderBlobStore } from '../../../registry/adapters/embedded/folder-blob
 import { layoutOf } from '../../../registry/adapters/embedded/layout.ts';
 import type { BlobStore } from '../../../registry/release/blob-store.ts';
 import { ignoreLeftover, pace, registryEnv, startAwsTestServers } from '../aws/aws-test-store.ts';
+import { HANG_MS } from '../hang-limit.ts';
 import { namesIn } from './held-chunks.ts';
 
 /** What the registry of a bench keeps everything in: a pair of adapters, seen from beside the registry. */
@@ -16,17 +17,13 @@ export interface ReleaseStore extends AsyncDisposable {
   /** What the registry reads to find it. */
   readonly env: Readonly<Record<string, string>>;
   /** What the registry holds, to be asked while no upload runs. */
-  readonly blobs: Pick<BlobStore, 'stat' | 'verifiedChunks'>;
+  readonly blobs: Pick<BlobStore, 'stat' | 'verifiedChunks' | 'listSetAside'>;
   /** With nothing under way it holds nothing that is no blob, or what is left can be told apart and goes. */
   assertNoLeftovers(): Promise<void>;
 }
 
 /** Opens a new store for a bench that has this folder. */
 export type OpenStore = (folder: string) => Promise<ReleaseStore>;
-
-/** Only a failure takes this long. */
-const LEFTOVER_LIMIT_MS = 30_000;
-const SWEEP_LIMIT_MS = 60_000;
 
 /** SQLite and a folder. On Linux the registry names it by a path that only it can follow, as one in another container does: so bytes travel. */
 export const openFolderStore: OpenStore = async (folder) => {
@@ -57,7 +54,7 @@ export const openAwsReleaseStore: OpenStore = async () => {
     blobs,
     assertNoLeftovers: async () => {
       // A killed registry leaves chunks of what was published meanwhile; the sweep that comes after a week takes them all.
-      const signal = AbortSignal.timeout(SWEEP_LIMIT_MS);
+      const signal = AbortSignal.timeout(HANG_MS);
       await blobs.sweep(Number.POSITIVE_INFINITY, signal);
       assert.deepEqual([...(await bucket.list(layout.partials, signal)).keys()], []);
       assert.deepEqual(await blobs.sweep(Number.POSITIVE_INFINITY, signal), { objects: 0, uploads: 0 });
@@ -71,7 +68,7 @@ export const openAwsReleaseStore: OpenStore = async () => {
 
 /** An upload that was cut is closed a moment after its client is gone. */
 export async function untilEmpty(folder: string, isLeftover: (name: string) => boolean): Promise<void> {
-  const deadline = Date.now() + LEFTOVER_LIMIT_MS;
+  const deadline = Date.now() + HANG_MS;
   for (;;) {
     const left = (await namesIn(folder)).filter(isLeftover);
     if (left.length === 0) {

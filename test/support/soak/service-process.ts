@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { processEnvironment } from '../../../infra/process/env.ts';
+import { HANG_MS } from '../hang-limit.ts';
 import { repositoryRoot } from '../reference-data.ts';
 import { ENVIRONMENT_MARK, untilNoneMarked } from './marked-processes.ts';
 
@@ -22,8 +23,6 @@ interface CommandOptions {
 }
 
 const MAIN = join(repositoryRoot, 'dist', 'clients', 'cli', 'main.js');
-/** Longer than any start on a busy machine. */
-const START_LIMIT_MS = 180_000;
 let started = 0;
 
 /** `maskterial ...` as a user runs it, in a process that can be killed. */
@@ -95,7 +94,7 @@ export class CommandProcess {
   }
 
   async #until<T>(look: () => T | undefined, what: string): Promise<T> {
-    const deadline = AbortSignal.timeout(START_LIMIT_MS);
+    const deadline = AbortSignal.timeout(HANG_MS);
     deadline.addEventListener('abort', () => this.#tellListeners(), { once: true });
     for (;;) {
       const found = look();
@@ -103,7 +102,7 @@ export class CommandProcess {
         return found;
       }
       if (this.#isOver || deadline.aborted) {
-        const how = this.#isOver ? 'it ended' : `${START_LIMIT_MS} ms passed`;
+        const how = this.#isOver ? 'it ended' : `${HANG_MS} ms passed`;
         throw new Error(`waited for ${what}; ${how}. It wrote:\n${this.#text.out}${this.lastWords}`);
       }
       await new Promise<void>((resolve) => this.#listeners.add(resolve));
@@ -139,6 +138,12 @@ export interface Service {
 /** `maskterial serve <what>`; resolves once it listens. */
 export async function startService(what: 'registry' | 'inference', options: CommandOptions): Promise<Service> {
   const service = new CommandProcess(['serve', what], options);
-  const [, address = ''] = await service.untilSaid(new RegExp(`${what}\\s+(\\S+:\\d+)`));
-  return { process: service, address };
+  try {
+    const [, address = ''] = await service.untilSaid(new RegExp(`${what}\\s+(\\S+:\\d+)`));
+    return { process: service, address };
+  } catch (error) {
+    // Nobody else knows of it: it would keep the test's file from ending.
+    await service.kill();
+    throw error;
+  }
 }
