@@ -9,6 +9,7 @@ import { deferred } from '../support/deferred.ts';
 import { FakeInference, failWith } from '../support/fake-inference.ts';
 import { FakeRegistry } from '../support/fake-registry.ts';
 import { manualRetry } from '../support/manual-retry.ts';
+import { refusedPort } from '../support/refused-port.ts';
 import { isError, rejection } from '../support/service-errors.ts';
 
 const KIND = ModelKind.MODEL_KIND_CLASSIFICATION;
@@ -152,15 +153,13 @@ test('resolves aliases, numbers and latest', async () => {
 });
 
 test('names the server that cannot be reached', async () => {
-  const registry = new FakeRegistry();
-  const server = await registry.start();
-  await server[Symbol.asyncDispose]();
+  await using nobody = await refusedPort();
   const deps = manualRetry();
-  const client = createRegistryClient({ address: server.address }, deps);
+  const client = createRegistryClient({ address: nobody.address }, deps);
   try {
     const error = await rejection(client.getModel('A'));
     assert.deepEqual([error.kind, error.reason], ['unavailable', 'UNAVAILABLE']);
-    assert.ok(error.message.includes(server.address), error.message);
+    assert.ok(error.message.includes(nobody.address), error.message);
     assert.equal(deps.waits.length, 4);
   } finally {
     client.close();

@@ -1,7 +1,7 @@
 import { Server, ServerCredentials, type ServiceDefinition, type UntypedServiceImplementation } from '@grpc/grpc-js';
+import { noticeCancels } from '../../infra/process/notice-cancels.ts';
 
-/** A grpc-js server on a free port of this machine; disposing cuts its connections. */ import { noticeCancels } from '../../infra/process/notice-cancels.ts';
-
+/** A grpc-js server on a free port of this machine; disposing cuts its connections. */
 export interface TestServer {
   readonly address: string;
   [Symbol.asyncDispose](): Promise<void>;

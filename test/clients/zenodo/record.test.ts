@@ -4,6 +4,7 @@ import { Fetcher } from '../../../clients/zenodo/fetcher.ts';
 import { parseRecordName, readRecord } from '../../../clients/zenodo/record.ts';
 import { ORIGINAL_DEPLOYMENT, selectBundles } from '../../../clients/zenodo/select.ts';
 import { manualRetry } from '../../support/manual-retry.ts';
+import { refusedPort } from '../../support/refused-port.ts';
 import { hasViolationAt, isError, rejection } from '../../support/service-errors.ts';
 import { ZenodoServer } from '../../support/zenodo-server.ts';
 
@@ -90,10 +91,9 @@ for (const [what, status, body, kind, reason] of [
 }
 
 test('a host that is not there is DOWNLOAD_FAILED, with the reason', async (t) => {
-  const { server, fetcher } = await start(t);
-  const { url } = server;
-  await server[Symbol.asyncDispose]();
-  const error = await rejection(readRecord(fetcher, url, ID, NO_ABORT));
+  const { fetcher } = await start(t);
+  await using nobody = await refusedPort();
+  const error = await rejection(readRecord(fetcher, `http://${nobody.address}`, ID, NO_ABORT));
   isError('unavailable', 'DOWNLOAD_FAILED')(error);
   assert.match(error.message, /ECONNREFUSED/);
 });

@@ -77,10 +77,10 @@ export function describePrefetch(registry: () => Registry): void {
       holds.push(await next());
       await prefetch(1);
       assert.deepEqual(wished(await next()), ['AMM', 1, ONE], 'the shorter one was no news');
-      assert.deepEqual(
-        holds.map((event) => event.kind === 'prefetch' && Math.ceil(event.holdMs / 1000)),
-        [1000, 5000],
-      );
+      // What is left of it when it is told, however long that took.
+      const [short = 0, long = 0] = holds.map((event) => (event.kind === 'prefetch' ? event.holdMs : Number.NaN));
+      assert.ok(short > 0 && short <= 1_000_000, `${short} ms of 1000 s`);
+      assert.ok(long > 1_000_000 && long <= 5_000_000, `${long} ms of 5000 s`);
       stop();
     });
 
