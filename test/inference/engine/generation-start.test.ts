@@ -11,7 +11,7 @@ import { EngineLoader } from '../../../inference/engine/engine-loader.ts';
 import { Generation } from '../../../inference/engine/generation.ts';
 import type { PrioritySystem } from '../../../inference/engine/load-priority.ts';
 import { ServiceError } from '../../../proto/wire/errors.ts';
-import { ENGINE_MODULE, GENERATION_PARENT, isRunning, SCRIPTED_ENGINE, untilGone } from '../../support/processes.ts';
+import { ENGINE_MODULE, GENERATION_PARENT, isRunning, SCRIPTED_ENGINE, standStill, untilGone } from '../../support/processes.ts';
 import { job, loaderSettings, scriptedGeneration, scriptedServable, settingsOf } from '../../support/scripted-generation.ts';
 import { isError } from '../../support/service-errors.ts';
 import { tinyServable } from '../../support/tiny-classifier.ts';
@@ -137,7 +137,7 @@ test('real engines: a picture in, flakes out; a killed one fails its own request
 
   // The first free engine takes the first job: stopped, so that it cannot answer before it is killed, it fails that one only.
   const [first = 0] = generation.engines().map(({ pid }) => pid);
-  process.kill(first, 'SIGSTOP');
+  standStill(first);
   const doomed = generation.predict(picture());
   const lucky = generation.predict(picture());
   process.kill(first, 'SIGKILL');
