@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { copyFileSync, mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import { setTimeout } from 'node:timers/promises';
 import { openPublishable } from '../../clients/cli/open-publishable.ts';
 import type { PredictOptions } from '../../clients/predict-request.ts';
 import { collectFlakes, type PredictEvent } from '../../clients/prediction.ts';
@@ -12,6 +13,7 @@ import { ModelKind } from '../../proto/gen/maskterial/registry/v1/model.ts';
 import { writeCheckpoint } from '../support/m2f/checkpoint.ts';
 import { LIMITS, readGolden } from '../support/m2f/goldens.ts';
 import { synthFullPath, synthFullTensors } from '../support/m2f/synth-full.ts';
+import { standStill } from '../support/processes.ts';
 import { needsReferenceData, referencePath } from '../support/reference-data.ts';
 import { TestSystem } from '../support/system.ts';
 
@@ -73,13 +75,9 @@ describe('a served Mask2Former model of the published size', needsReferenceData,
     const alone = await predict({ classification: CLS });
     const stopped = async (): Promise<void> => {
       // However fast either model is: the run is under way, and cannot end before all of these are answered.
-      process.kill(heavy.pid, 'SIGSTOP');
-      try {
-        for (let light = 0; light < LIGHT_IN_A_RUN; light += 1) {
-          assert.deepEqual(await predict({ classification: CLS }), alone);
-        }
-      } finally {
-        process.kill(heavy.pid, 'SIGCONT');
+      using _standing = standStill(heavy.pid);
+      for (let light = 0; light < LIGHT_IN_A_RUN; light += 1) {
+        assert.deepEqual(await predict({ classification: CLS }), alone);
       }
     };
     const runs = [new HeavyRun(stopped), new HeavyRun(stopped)] as const;
@@ -88,8 +86,12 @@ describe('a served Mask2Former model of the published size', needsReferenceData,
     // Whoever waits below meets it.
     both.catch(() => undefined);
     // Also while the processor is shared: a light image takes a fiftieth of a run, and the heavy engine leaves the rest to it.
-    while (runs.some((run) => !run.isOver && run.light < LIGHT_IN_A_RUN)) {
-      const underWay = runs.filter(({ isRunning }) => isRunning);
+    while (runs.some(({ isOver }) => !isOver)) {
+      const underWay = runs.filter(({ isRunning, light }) => isRunning && light < LIGHT_IN_A_RUN);
+      if (underWay.length === 0) {
+        await setTimeout(20);
+        continue;
+      }
       assert.deepEqual(await predict({ classification: CLS }), alone);
       for (const run of underWay) {
         run.noteLight();
