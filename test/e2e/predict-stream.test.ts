@@ -46,12 +46,10 @@ async function outcomesOf(
 
 test('results come as they finish, not as they were sent; an image that fails takes no other with it', async (t) => {
   const system = await startSystem(t, { ENGINES: '2' });
-  const [one, two] = (await system.inference.getStatus()).engines;
-  assert.ok(one !== undefined && two !== undefined);
+  const { engines } = await system.inference.getStatus();
+  assert.equal(engines.length, 2);
   // Both stand still until each holds one of the first two images; then one of them does all the rest while the other still stands.
-  for (const { pid } of [one, two]) {
-    process.kill(pid, 'SIGSTOP');
-  }
+  const [one, two] = engines.map(({ pid }) => standStill(pid));
   const picture = await makePicture([PATCH]);
   const sent = {
     first: picture,
@@ -71,12 +69,12 @@ test('results come as they finish, not as they were sent; an image that fails ta
     if (line.endsWith(' accepted')) {
       accepted.push(line);
       if (accepted.length === 2) {
-        process.kill(one.pid, 'SIGCONT');
+        one?.goOn();
       }
     } else if (!line.endsWith(' flake')) {
       outcomes.push(line);
       if (outcomes.length === Object.keys(sent).length - 1) {
-        process.kill(two.pid, 'SIGCONT');
+        two?.goOn();
       }
     }
   });
