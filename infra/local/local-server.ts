@@ -35,13 +35,16 @@ const ATTEMPTS = 3;
 const FIRST_PORT = 30_000;
 const END_PORT = 32_700;
 
+/** It runs and takes no connections: another port would not help. */
+class SilentProgramError extends Error {}
+
 /** Starts the server and waits until it takes connections. @throws Error with what it wrote when it does not come up. */
 export async function startLocalServer(options: LocalServerOptions): Promise<LocalServer> {
   for (let attempt = 1; ; attempt++) {
     try {
       return await startOnce(options);
     } catch (error) {
-      if (attempt === ATTEMPTS) {
+      if (attempt === ATTEMPTS || error instanceof SilentProgramError) {
         throw error;
       }
     }
@@ -73,14 +76,16 @@ async function startOnce({ name, program, args, env, stopLimitMs = STOP_LIMIT_MS
   };
   const server = { port, stop: () => (stopping ??= stop()) };
   if (!(await isUp(port, child))) {
+    const isSilent = isRunning(child);
     await server.stop();
-    throw new Error(`${name} did not come up on port ${port}: ${output.join('')}`);
+    const message = `${name} did not come up on port ${port}: ${output.join('')}`;
+    throw isSilent ? new SilentProgramError(message) : new Error(message);
   }
   return server;
 }
 
 async function endProcess(child: ChildProcess, exited: Promise<void>, limitMs: number): Promise<void> {
-  if (child.exitCode === null && child.signalCode === null && child.pid !== undefined) {
+  if (isRunning(child)) {
     child.kill('SIGTERM');
     const patience = new AbortController();
     const impatient = sleep(limitMs, undefined, { signal: patience.signal }).then(
@@ -93,9 +98,13 @@ async function endProcess(child: ChildProcess, exited: Promise<void>, limitMs: n
   }
 }
 
+function isRunning({ exitCode, signalCode, pid }: ChildProcess): boolean {
+  return exitCode === null && signalCode === null && pid !== undefined;
+}
+
 async function isUp(port: number, child: ChildProcess): Promise<boolean> {
   const deadline = Date.now() + START_LIMIT_MS;
-  while (child.exitCode === null && child.signalCode === null && child.pid !== undefined && Date.now() < deadline) {
+  while (isRunning(child) && Date.now() < deadline) {
     if (await canConnect(port)) {
       return true;
     }

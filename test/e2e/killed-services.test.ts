@@ -102,8 +102,9 @@ async function untilRemembered({ state }: CacheLayout, version: number): Promise
     const documents = await Promise.all(names.map((name) => readFile(join(state, name), 'utf8')));
     return documents.some((text) => text.includes(MODEL) && text.includes(`"version":${version},"revision"`));
   };
+  const limit = AbortSignal.timeout(TIMEOUT_MS);
   while (!(await isRemembered())) {
-    await setTimeout(20);
+    await setTimeout(20, undefined, { signal: limit });
   }
 }
 

@@ -50,6 +50,10 @@ test('results come as they finish, not as they were sent; an image that fails ta
   assert.equal(engines.length, 2);
   // Both stand still until each holds one of the first two images; then one of them does all the rest while the other still stands.
   const [one, two] = engines.map(({ pid }) => standStill(pid));
+  t.after(() => {
+    one?.goOn();
+    two?.goOn();
+  });
   const picture = await makePicture([PATCH]);
   const sent = {
     first: picture,
@@ -86,6 +90,18 @@ test('results come as they finish, not as they were sent; an image that fails ta
     'third summary',
   ]);
   assert.match(outcomes.at(-1) ?? '', /first|second/, outcomes.join(', '));
+
+  const told = await outcomesOf(
+    system,
+    Object.entries(sent).map(([id, image]) => ({ id, image })),
+  );
+  const result = new Map(
+    told.map((outcome) => [outcome.imageId, 'error' in outcome ? outcome.error.reason : outcome.prediction.flakes.length]),
+  );
+  assert.deepEqual(
+    Object.keys(sent).map((id) => result.get(id)),
+    [1, 1, 'UNDECODABLE_IMAGE', 1, 'UNDECODABLE_IMAGE'],
+  );
 });
 
 test('sixty images while production goes back and forth ten times: each answer is that of the version it names', async (t) => {

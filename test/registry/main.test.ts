@@ -222,7 +222,11 @@ it('ends an upload whose client falls silent, keeps its whole chunks, and goes o
   }
   silence.resolve();
   assert.deepEqual(await verified(), [{ first: 0, count: 1 }]);
-  // By a registry that has more patience than any machine is busy for.
+  const rest = await upload(registry, stagingId, bytes, { firstChunk: 1 }).catch((error: unknown) => {
+    isError('unavailable', 'UPLOAD_STALLED')(error);
+    return undefined;
+  });
+  // On such a machine the rest may stall too, and a registry that has more patience takes it.
   await using patient = await startRegistryServer(folder.path);
-  assert.equal((await upload(patient.registry, stagingId, bytes, { firstChunk: 1 })).isComplete, true);
+  assert.equal((rest ?? (await upload(patient.registry, stagingId, bytes, { firstChunk: 1 }))).isComplete, true);
 });

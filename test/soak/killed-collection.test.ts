@@ -17,6 +17,8 @@ import { type Service, startService } from '../support/soak/service-process.ts';
 import { soakTest } from '../support/soak/soak.ts';
 
 const KILLS = 50;
+/** A collection may be over before its moment comes: so many rounds hit one for sure. */
+const MOST_KILLS = 10 * KILLS;
 const MODEL = 'm';
 /** Versions that are garbage when a round begins; more than the registry takes out of sight at a time. */
 const GARBAGE = 80;
@@ -37,8 +39,7 @@ soakTest(
     const ends = { killed: 0, ended: 0 };
     let kills = 0;
     let found = 0;
-    // A collection may be over before its moment comes: there are as many rounds as it takes to hit one.
-    for (; kills < run.portion(KILLS) || found === 0; kills += 1) {
+    for (; kills < run.portion(KILLS) || (found === 0 && kills < MOST_KILLS); kills += 1) {
       const garbage = await bench.makeGarbage(`round ${kills}`);
       let isOver = false;
       const collecting = bench.collect().then(
@@ -67,6 +68,7 @@ soakTest(
       assert.equal(await bench.countOutOfSight(), 0);
       assert.deepEqual(await bench.stored(), await bench.referenced());
     }
+    assert.ok(found > 0, `no collection of ${kills} was killed in the middle`);
     run.say(`${kills} kills, ${ends.ended} of them after the collection; ${found} files were out of sight then`);
   },
 );
@@ -87,10 +89,15 @@ class Bench implements AsyncDisposable {
 
   static async start(): Promise<Bench> {
     const bench = new Bench(await mkdtemp(join(tmpdir(), 'maskterial-soak-')), await lastingPort());
-    await bench.startRegistry();
-    await bench.#client.createModel({ name: MODEL, kind: ModelKind.MODEL_KIND_CLASSIFICATION });
-    await bench.publish(smallVersion('kept'));
-    return bench;
+    try {
+      await bench.startRegistry();
+      await bench.#client.createModel({ name: MODEL, kind: ModelKind.MODEL_KIND_CLASSIFICATION });
+      await bench.publish(smallVersion('kept'));
+      return bench;
+    } catch (error) {
+      await bench[Symbol.asyncDispose]();
+      throw error;
+    }
   }
 
   async startRegistry(): Promise<void> {

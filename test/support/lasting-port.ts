@@ -33,9 +33,15 @@ export async function lastingPort(choose: () => number = () => randomInt(FIRST, 
 
 /** Undefined where somebody listens there already. */
 function listen(port: number): Promise<Server | undefined> {
-  return new Promise((resolve) => {
+  return new Promise((resolve, reject) => {
     const server = createServer();
-    server.once('error', () => resolve(undefined));
+    server.once('error', (error: NodeJS.ErrnoException) => {
+      if (error.code === 'EADDRINUSE') {
+        resolve(undefined);
+      } else {
+        reject(error);
+      }
+    });
     server.listen(port, '127.0.0.1', () => resolve(server));
   });
 }

@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { processEnvironment } from '../../infra/process/env.ts';
+import { HANG_MS } from './hang-limit.ts';
 import { repositoryRoot } from './reference-data.ts';
 
 /** A service in a process of its own, started by the command line as a user starts it. */
@@ -40,6 +41,7 @@ export async function startServeProcess(
 
 /** From the block that the command prints once it serves. Reading goes on: a pipe that nobody reads would block the service. */
 function addressOf(child: ChildProcess, what: string): Promise<string> {
+  const limit = AbortSignal.timeout(HANG_MS);
   return new Promise((resolve, reject) => {
     let text = '';
     child.stdout?.on('data', (part) => {
@@ -50,5 +52,7 @@ function addressOf(child: ChildProcess, what: string): Promise<string> {
       }
     });
     child.once('exit', (code) => reject(new Error(`serve ${what} ended with ${String(code)}: ${text}`)));
+    // Left alone it would keep the test's file from ending.
+    limit.addEventListener('abort', () => child.kill('SIGKILL'), { once: true });
   });
 }

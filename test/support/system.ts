@@ -52,10 +52,16 @@ export class TestSystem implements AsyncDisposable {
     const { registryEnv = {} } = options;
     const config = registryConfig(folder, await lastingPort(), registryEnv);
     const system = new TestSystem(folder, await startRegistry(config, { logger: quiet('registry') }), registryEnv);
-    if (options.inference !== false) {
-      await system.startInference(options.env);
+    try {
+      if (options.inference !== false) {
+        await system.startInference(options.env);
+      }
+      return system;
+    } catch (error) {
+      // Nobody else knows of it: its registry would keep the test's file from ending.
+      await system[Symbol.asyncDispose]();
+      throw error;
     }
-    return system;
   }
 
   get inference(): InferenceClient {

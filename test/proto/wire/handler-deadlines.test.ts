@@ -78,6 +78,7 @@ describe('handlers', () => {
     assert.equal(await started.promise, 1_000_020);
     t.mock.timers.tick(20);
     isError('deadline-exceeded', 'DEADLINE_EXCEEDED')((await service.nextReport()).error);
+    session.destroy();
   });
 
   for (const [leftMs, reason] of [

@@ -73,29 +73,38 @@ export class FuzzBench implements AsyncDisposable {
       ...env,
     };
     const options = (own: Readonly<Record<string, string>>) => ({ env: { ...shared, ...own }, cwd: join(folder, 'empty') });
-    const registry = await startService(
-      'registry',
-      options({ REGISTRY_PORT: String(await lastingPort()), REGISTRY_DATA: join(folder, 'registry') }),
-    );
-    const inference = await startService(
-      'inference',
-      options({
-        INFERENCE_PORT: '0',
-        MODEL_PATH: join(folder, 'models'),
-        REGISTRY_ADDRESS: registry.address,
-        ENGINES: '2',
-        LOAD_TIMEOUT_MS: String(HANG_MS),
-        ENGINE_RUN_LIMIT_MS: String(HANG_MS),
-      }),
-    );
-    const registryClient = createRegistryClient({ address: registry.address, timeoutMs: HANG_MS });
-    const inferenceClient = createInferenceClient({ address: inference.address, timeoutMs: HANG_MS });
-    const version = await publishOne(folder, registryClient);
-    const services = { registry, inference, registryClient, inferenceClient, version };
-    const pictures = [await makePicture([PATCH]), await makePicture([PATCH], { width: 3000, height: 2000 })] as const;
-    const bench = new FuzzBench(folder, services, pictures);
-    await bench.#untilServing();
-    return bench;
+    const started: Service[] = [];
+    try {
+      const registry = await startService(
+        'registry',
+        options({ REGISTRY_PORT: String(await lastingPort()), REGISTRY_DATA: join(folder, 'registry') }),
+      );
+      started.push(registry);
+      const inference = await startService(
+        'inference',
+        options({
+          INFERENCE_PORT: '0',
+          MODEL_PATH: join(folder, 'models'),
+          REGISTRY_ADDRESS: registry.address,
+          ENGINES: '2',
+          LOAD_TIMEOUT_MS: String(HANG_MS),
+          ENGINE_RUN_LIMIT_MS: String(HANG_MS),
+        }),
+      );
+      started.push(inference);
+      const registryClient = createRegistryClient({ address: registry.address, timeoutMs: HANG_MS });
+      const inferenceClient = createInferenceClient({ address: inference.address, timeoutMs: HANG_MS });
+      const version = await publishOne(folder, registryClient);
+      const services = { registry, inference, registryClient, inferenceClient, version };
+      const pictures = [await makePicture([PATCH]), await makePicture([PATCH], { width: 3000, height: 2000 })] as const;
+      const bench = new FuzzBench(folder, services, pictures);
+      await bench.#untilServing();
+      return bench;
+    } catch (error) {
+      // Nobody else knows of them: they would keep the test's file from ending.
+      await Promise.all(started.map(({ process }) => process.kill()));
+      throw error;
+    }
   }
 
   /** Both services answer, health and a whole prediction, and no engine ended unasked. */

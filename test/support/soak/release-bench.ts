@@ -197,8 +197,9 @@ export class ReleaseBench implements AsyncDisposable {
 
   /** A collection whose client is gone puts back what it set aside; until then it is under way, and would meet the next one. */
   async untilCollected(): Promise<void> {
-    while ((await this.#store.blobs.listSetAside(AbortSignal.timeout(HANG_MS))).length > 0) {
-      await setTimeout(20);
+    const signal = AbortSignal.timeout(HANG_MS);
+    while ((await this.#store.blobs.listSetAside(signal)).length > 0) {
+      await setTimeout(20, undefined, { signal });
     }
   }
 
