@@ -41,13 +41,14 @@ type Run = () => Promise<Ran>;
 
 /**
  * `npm run bench m2f [ROUNDS]`: a full-size Mask2Former model at 1200 x 1920 on two threads. The whole of a prediction in this
- * process, from the encoded image to flakes, against the bare ONNX Runtime run of the same graph, warm, in turn and every other round
- * in reverse; and against the graph's run within the same prediction. All share one session: two sessions of one graph, created the
- * same way, differ by 5 % for as long as they live, by where their memory happens to lie. A session that ONNX Runtime itself read
- * from the files runs beside them to show that. Then each alone in a process of its own, for its memory.
+ * process, from the encoded image to flakes, against the bare ONNX Runtime run of the same graph, warm, in turn, each in every place
+ * of a round (a run after one that left a core idle may be faster), every other round in reverse; and against the graph's run within
+ * the same prediction. These share one session: two sessions of one graph differ by up to 10 % for as long as they live, however they
+ * were created. One that ONNX Runtime itself read from the files runs beside them to show that. Then each alone in a process of its
+ * own, for its memory.
  */
 export async function benchM2f(args: readonly string[]): Promise<void> {
-  const [first = '5', folder = ''] = args;
+  const [first = '8', folder = ''] = args;
   const golden = await readGolden('SynthFull_full');
   if (first === 'bare' || first === 'ours') {
     return runAlone(first, JSON.parse(await readFile(join(folder, 'spec.json'), 'utf8')) as ServableSpec, golden);
@@ -90,7 +91,8 @@ async function runInTurn(spec: ServableSpec, golden: Golden, rounds: number): Pr
   const times = runs.map(() => ({ seconds: new Array<number>(), graphSeconds: new Array<number>() }));
   for (let round = 0; round < rounds + WARM_UP_RUNS; round += 1) {
     const order = [...runs.entries()];
-    for (const [index, [name, run]] of round % 2 === 0 ? order : order.toReversed()) {
+    const rotated = [...order.slice(round % order.length), ...order.slice(0, round % order.length)];
+    for (const [index, [name, run]] of round % 2 === 0 ? rotated : rotated.toReversed()) {
       const started = performance.now();
       const { found, graphMs } = await run();
       if (round >= WARM_UP_RUNS) {
