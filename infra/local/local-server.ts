@@ -21,9 +21,11 @@ export interface LocalServerOptions {
   readonly args: (port: number, folder: string) => Promise<readonly string[]>;
   /** How long it may take to end when asked; then it is ended. */
   readonly stopLimitMs?: number;
+  /** How long it may run without taking connections; then it is given up. */
+  readonly startLimitMs?: number;
 }
 
-/** A Java program takes two seconds on an idle machine. */
+/** A Java program takes two seconds on an idle machine, and far longer on a busy one. */
 const START_LIMIT_MS = 300_000;
 const STOP_LIMIT_MS = 5_000;
 /** Between asking for a free port and listening on it another process may take it. */
@@ -51,7 +53,8 @@ export async function startLocalServer(options: LocalServerOptions): Promise<Loc
   }
 }
 
-async function startOnce({ name, program, args, env, stopLimitMs = STOP_LIMIT_MS }: LocalServerOptions): Promise<LocalServer> {
+async function startOnce(options: LocalServerOptions): Promise<LocalServer> {
+  const { name, program, args, env, stopLimitMs = STOP_LIMIT_MS, startLimitMs = START_LIMIT_MS } = options;
   const folder = await mkdtemp(join(tmpdir(), `${name}-`));
   const port = await freePort();
   const child = spawn(program, await args(port, folder), { env, stdio: ['ignore', 'pipe', 'pipe'] });
@@ -75,7 +78,7 @@ async function startOnce({ name, program, args, env, stopLimitMs = STOP_LIMIT_MS
     await rm(folder, { recursive: true, force: true });
   };
   const server = { port, stop: () => (stopping ??= stop()) };
-  if (!(await isUp(port, child))) {
+  if (!(await isUp(port, child, startLimitMs))) {
     const isSilent = isRunning(child);
     await server.stop();
     const message = `${name} did not come up on port ${port}: ${output.join('')}`;
@@ -102,8 +105,8 @@ function isRunning({ exitCode, signalCode, pid }: ChildProcess): boolean {
   return exitCode === null && signalCode === null && pid !== undefined;
 }
 
-async function isUp(port: number, child: ChildProcess): Promise<boolean> {
-  const deadline = Date.now() + START_LIMIT_MS;
+async function isUp(port: number, child: ChildProcess, limitMs: number): Promise<boolean> {
+  const deadline = Date.now() + limitMs;
   while (isRunning(child) && Date.now() < deadline) {
     if (await canConnect(port)) {
       return true;

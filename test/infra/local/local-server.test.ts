@@ -13,7 +13,7 @@ const LISTEN =
   "require('node:http').createServer((_, answer) => answer.end(`${process.pid}`)).listen(Number(process.argv[1]), '127.0.0.1');";
 
 /** A server that is a line of JavaScript; gives the folder it was handed. */
-async function start(code: string, folders: string[] = []) {
+async function start(code: string, folders: string[] = [], startLimitMs?: number) {
   return startLocalServer({
     name: 'line',
     program: process.execPath,
@@ -23,6 +23,7 @@ async function start(code: string, folders: string[] = []) {
       return ['-e', code, String(port)];
     },
     stopLimitMs: 50,
+    ...(startLimitMs !== undefined && { startLimitMs }),
   });
 }
 
@@ -54,6 +55,12 @@ it('says what a server wrote that did not come up', async () => {
   await assert.rejects(start("console.error('no such disk'); process.exit(3)", folders), /no such disk/);
   // Another process may have taken the port: it is tried again, and nothing of a try is left.
   assert.ok(folders.length > 1 && !folders.some(existsSync));
+});
+
+it('gives up a program that runs and takes no connections, at once: another port would not help', async () => {
+  const folders: string[] = [];
+  await assert.rejects(start('setInterval(() => {}, 1000)', folders, 200), /did not come up/);
+  assert.deepEqual(folders.map(existsSync), [false]);
 });
 
 it('says that a program cannot be started', async () => {
